@@ -1,1 +1,148 @@
-//! codec
+//! MessagePack with field names, read strictly.
+//!
+//! A replica that silently dropped a field it does not know would diverge from one that does not,
+//! so unknown fields are refused at every depth, and so are bytes after the value.
+
+use std::io::{Read, Write};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The deepest nesting a value may have. Bounds the stack a hostile value can use.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// A value has no MessagePack form.
+#[derive(Debug, thiserror::Error)]
+#[error("the value cannot be encoded: {0}")]
+pub(crate) struct EncodeError(#[from] rmp_serde::encode::Error);
+
+/// Bytes are not the value they were taken for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DecodeError {
+    #[error("not a valid {type_name}: {source}")]
+    Invalid {
+        type_name: &'static str,
+        source: rmp_serde::decode::Error,
+    },
+    #[error("unknown field `{path}` in {type_name}: it was written by a newer version")]
+    UnknownField {
+        type_name: &'static str,
+        path: String,
+    },
+    #[error("{count} bytes follow the {type_name}")]
+    Trailing {
+        type_name: &'static str,
+        count: usize,
+    },
+}
+
+/// Encodes with field names.
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, EncodeError> {
+    Ok(rmp_serde::to_vec_named(value)?)
+}
+
+/// Encodes with field names into a writer.
+pub(crate) fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    out: &mut dyn Write,
+) -> Result<(), EncodeError> {
+    let mut out = out;
+    Ok(rmp_serde::encode::write_named(&mut out, value)?)
+}
+
+/// Decodes exactly one value; refuses unknown fields and trailing bytes.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
+    let mut rest = bytes;
+    let value = decode_from(&mut rest)?;
+    if rest.is_empty() {
+        return Ok(value);
+    }
+    Err(DecodeError::Trailing {
+        type_name: std::any::type_name::<T>(),
+        count: rest.len(),
+    })
+}
+
+/// Decodes one value from a reader; refuses unknown fields.
+pub(crate) fn decode_from<T: DeserializeOwned>(from: impl Read) -> Result<T, DecodeError> {
+    let type_name = std::any::type_name::<T>();
+    let mut deserializer = rmp_serde::Deserializer::new(from);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let mut unknown = None;
+    let value = serde_ignored::deserialize(&mut deserializer, |path| {
+        unknown.get_or_insert_with(|| path.to_string());
+    })
+    .map_err(|source| DecodeError::Invalid { type_name, source })?;
+    match unknown {
+        None => Ok(value),
+        Some(path) => Err(DecodeError::UnknownField { type_name, path }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Old {
+        inner: Inner,
+    }
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Inner {
+        a: u8,
+    }
+    #[derive(Serialize)]
+    struct New {
+        inner: NewInner,
+    }
+    #[derive(Serialize)]
+    struct NewInner {
+        a: u8,
+        b: u8,
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        let value = Old {
+            inner: Inner { a: 7 },
+        };
+        let bytes = encode(&value).unwrap();
+        assert_eq!(decode::<Old>(&bytes).unwrap(), value);
+    }
+
+    #[test]
+    fn refuses_an_unknown_field_at_depth_and_names_it() {
+        let bytes = encode(&New {
+            inner: NewInner { a: 1, b: 2 },
+        })
+        .unwrap();
+        let error = decode::<Old>(&bytes).unwrap_err().to_string();
+        assert!(error.contains("inner.b"), "{error}");
+    }
+
+    #[test]
+    fn refuses_trailing_bytes() {
+        let mut bytes = encode(&7u8).unwrap();
+        bytes.push(0);
+        assert!(matches!(
+            decode::<u8>(&bytes),
+            Err(DecodeError::Trailing { count: 1, .. })
+        ));
+    }
+
+    #[test]
+    fn refuses_nesting_deeper_than_the_limit() {
+        let mut bytes = vec![0x91; 10_000];
+        bytes.push(0xc0);
+        #[derive(Debug, Deserialize)]
+        struct Nested(#[allow(dead_code)] Vec<Nested>);
+        assert!(decode::<Nested>(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_length_that_lies_does_not_allocate() {
+        // A string that claims 4 GiB and has three bytes.
+        assert!(decode::<String>(&[0xdb, 0xff, 0xff, 0xff, 0xff, b'a', b'b', b'c']).is_err());
+    }
+}

@@ -9,9 +9,10 @@
 //! | 4 | `config`, `node`, `server` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `context`, `session`, `settings`, `storage`, `wire` |
+//! | 1 | `service`, `call`, `request`, `context`, `session`, `settings`, `storage`, `wire` |
 //! | 0 | `error`, `codec` |
 
+mod call;
 mod client;
 mod cluster;
 mod codec;
@@ -21,6 +22,7 @@ mod discovery;
 mod error;
 mod node;
 mod raft;
+mod request;
 mod run;
 mod server;
 mod service;
@@ -30,3 +32,9 @@ mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod wire;
+
+pub use call::{Call, Channel, CommandCall, QueryCall, ReadLevel};
+pub use client::Client;
+pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};
+pub use error::{Error, ErrorKind, Outcome};
+pub use service::{Method, Service, State};

@@ -1,0 +1,219 @@
+//! What a generated client method returns, and the seam behind which the request travels.
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{self, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec;
+use crate::error::{Error, ErrorKind, Outcome};
+
+/// How fresh the answer of a query must be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReadLevel {
+    /// Sees every write acknowledged before the query began, through any node.
+    #[default]
+    Linearizable,
+    /// Whatever the asked node has applied; may be old.
+    Local,
+}
+
+/// Whether a request changes the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Command,
+    Query(ReadLevel),
+}
+
+/// One call on its way: what a [`Transport`] carries.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) service: &'static str,
+    pub(crate) operation: Operation,
+    pub(crate) payload: Bytes,
+    /// The whole time the caller gives the call; `None` for the client's default.
+    pub(crate) deadline: Option<Duration>,
+}
+
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
+
+/// Carries requests to the cluster and brings the answers back.
+pub(crate) trait Transport: Send + Sync + 'static {
+    fn send(&self, request: Request) -> Answer;
+}
+
+/// The connection behind a typed client. Cheap to clone; all clones share it.
+#[derive(Clone)]
+pub struct Channel(Arc<dyn Transport>);
+
+impl Channel {
+    pub(crate) fn new(transport: impl Transport) -> Self {
+        Channel(Arc::new(transport))
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").finish_non_exhaustive()
+    }
+}
+
+/// Marks a [`Call`] of a command.
+#[derive(Debug)]
+pub enum CommandCall {}
+
+/// Marks a [`Call`] of a query.
+#[derive(Debug)]
+pub enum QueryCall {}
+
+/// One call of an operation: a future that also takes options before it is awaited.
+///
+/// `R` is exactly what the method returns, `Result` included. The call is sent when it is first
+/// polled.
+///
+/// # Errors
+/// The [`Error`] is the cluster's; the service's own errors are inside `R`.
+#[must_use = "a call does nothing until it is awaited"]
+pub struct Call<R, K = CommandCall> {
+    state: CallState,
+    answer: PhantomData<fn() -> (R, K)>,
+}
+
+enum CallState {
+    Ready {
+        channel: Channel,
+        request: Result<Request, Error>,
+    },
+    Sent(Answer),
+    Done,
+}
+
+impl<R, K> Call<R, K> {
+    /// The whole time this call may take, retries included.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        if let CallState::Ready {
+            request: Ok(request),
+            ..
+        } = &mut self.state
+        {
+            request.deadline = Some(deadline);
+        }
+        self
+    }
+}
+
+impl<R> Call<R, QueryCall> {
+    /// Answers from what the asked node has applied, without asking the others. May be old.
+    pub fn local(self) -> Self {
+        self.read(ReadLevel::Local)
+    }
+
+    /// Sets how fresh the answer must be.
+    pub fn read(mut self, level: ReadLevel) -> Self {
+        if let CallState::Ready {
+            request: Ok(request),
+            ..
+        } = &mut self.state
+        {
+            request.operation = Operation::Query(level);
+        }
+        self
+    }
+}
+
+impl<R: DeserializeOwned, K> Future for Call<R, K> {
+    type Output = Result<R, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
+        if let CallState::Ready { .. } = self.state {
+            let CallState::Ready { channel, request } =
+                std::mem::replace(&mut self.state, CallState::Done)
+            else {
+                unreachable!("matched above");
+            };
+            match request {
+                Ok(request) => self.state = CallState::Sent(channel.0.send(request)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        let CallState::Sent(answer) = &mut self.state else {
+            panic!("a call was polled after it had answered");
+        };
+        let answer = task::ready!(answer.as_mut().poll(context));
+        self.state = CallState::Done;
+        Poll::Ready(answer.and_then(|bytes| decode_answer(&bytes)))
+    }
+}
+
+fn decode_answer<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, Error> {
+    codec::decode(bytes).map_err(|error| {
+        Error::new(
+            ErrorKind::Rejected,
+            Outcome::Applied,
+            "the answer is not of the type this client expects; \
+             use a client of the same version as the service",
+        )
+        .with_source(error)
+    })
+}
+
+impl<R, K> fmt::Debug for Call<R, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").finish_non_exhaustive()
+    }
+}
+
+#[doc(hidden)]
+pub fn __command<R, T: Serialize>(
+    channel: &Channel,
+    service: &'static str,
+    command: &T,
+) -> Call<R, CommandCall> {
+    call(channel, service, Operation::Command, command)
+}
+
+#[doc(hidden)]
+pub fn __query<R, T: Serialize>(
+    channel: &Channel,
+    service: &'static str,
+    query: &T,
+) -> Call<R, QueryCall> {
+    call(
+        channel,
+        service,
+        Operation::Query(ReadLevel::Linearizable),
+        query,
+    )
+}
+
+fn call<R, K, T: Serialize>(
+    channel: &Channel,
+    service: &'static str,
+    operation: Operation,
+    payload: &T,
+) -> Call<R, K> {
+    let request = match codec::encode(payload) {
+        Ok(payload) => Ok(Request {
+            service,
+            operation,
+            payload: payload.into(),
+            deadline: None,
+        }),
+        Err(error) => Err(Error::rejected("the arguments cannot be encoded").with_source(error)),
+    };
+    Call {
+        state: CallState::Ready {
+            channel: channel.clone(),
+            request,
+        },
+        answer: PhantomData,
+    }
+}

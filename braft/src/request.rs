@@ -1,0 +1,143 @@
+//! A call as it reaches a node, and the way its answer goes back.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::call::ReadLevel;
+use crate::error::{Error, ErrorKind, Outcome};
+
+/// One call at the door of a node.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) service: Arc<str>,
+    pub(crate) action: Action,
+    /// MessagePack of the service's command or query; empty for session actions.
+    pub(crate) payload: Bytes,
+    pub(crate) deadline: Instant,
+    /// Whether another node passed it on; such a call is never passed on again.
+    pub(crate) forwarded: bool,
+    pub(crate) reply: ReplyTo,
+}
+
+/// What a call asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Command {
+        session: u64,
+        sequence: u64,
+        responded_to: u64,
+    },
+    Query {
+        level: ReadLevel,
+        min_index: u64,
+    },
+    /// The answer is the new session's id, as 8 little-endian bytes.
+    OpenSession,
+    CloseSession {
+        session: u64,
+    },
+}
+
+/// The answer to one [`Incoming`].
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The log index up to which the answer has seen the state; 0 if unknown.
+    pub(crate) index: u64,
+    pub(crate) result: Result<Bytes, Refusal>,
+}
+
+/// Why an attempt of a call was not answered.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) kind: ErrorKind,
+    pub(crate) outcome: Outcome,
+    pub(crate) message: String,
+    /// Where the leader is, if known and elsewhere: "host:port".
+    pub(crate) leader: Option<String>,
+    /// Nothing happened on account of this attempt, and another may succeed.
+    pub(crate) retry: bool,
+}
+
+impl Refusal {
+    /// This node cannot take the call now; nothing happened; try again, at `leader` if known.
+    pub(crate) fn not_here(message: impl Into<String>, leader: Option<String>) -> Self {
+        Refusal {
+            kind: ErrorKind::Unavailable,
+            outcome: Outcome::NotApplied,
+            message: message.into(),
+            leader,
+            retry: true,
+        }
+    }
+
+    /// The attempt was under way and what became of it is not known.
+    pub(crate) fn lost(message: impl Into<String>) -> Self {
+        Refusal {
+            kind: ErrorKind::UnknownOutcome,
+            outcome: Outcome::Unknown,
+            message: message.into(),
+            leader: None,
+            retry: false,
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal {
+            kind: error.kind(),
+            outcome: error.outcome(),
+            message: error.message().to_owned(),
+            leader: None,
+            retry: false,
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Error::new(refusal.kind, refusal.outcome, refusal.message)
+    }
+}
+
+/// Where an answer goes. Dropping it unsent tells the caller that its attempt was lost.
+#[derive(Debug)]
+pub(crate) enum ReplyTo {
+    /// To the stream it came from, which packs answers into frames.
+    Stream {
+        id: u64,
+        replies: mpsc::UnboundedSender<(u64, Reply)>,
+    },
+    /// To a waiting task of this process.
+    Task(oneshot::Sender<Reply>),
+}
+
+impl ReplyTo {
+    /// Sends the answer. A caller that is gone is no error.
+    pub(crate) fn send(self, reply: Reply) {
+        match self {
+            // Unbounded in type, bounded in fact: a stream admits a fixed number of calls.
+            ReplyTo::Stream { id, replies } => drop(replies.send((id, reply))),
+            ReplyTo::Task(sender) => drop(sender.send(reply)),
+        }
+    }
+
+    pub(crate) fn refuse(self, refusal: impl Into<Refusal>) {
+        self.send(Reply {
+            index: 0,
+            result: Err(refusal.into()),
+        });
+    }
+}
+
+/// Takes calls: the node behind the door.
+pub(crate) trait Gateway: Send + Sync + 'static {
+    /// Takes calls that came together. Every one is answered through its [`ReplyTo`], in any
+    /// order, or the reply is dropped.
+    fn submit(&self, calls: Vec<Incoming>);
+    /// The cluster this node is a member of, once it is one.
+    fn cluster_id(&self) -> Option<u128>;
+}
