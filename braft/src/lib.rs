@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `call`, `request`, `context`, `session`, `settings`, `storage`, `wire` |
+//! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `session`, `settings`, `storage`, `wire` |
 //! | 0 | `error`, `codec` |
 
 mod call;
@@ -19,6 +19,7 @@ mod codec;
 mod config;
 mod context;
 mod discovery;
+mod entry;
 mod error;
 mod node;
 mod raft;

@@ -1,1 +1,370 @@
-//! session
+//! The session table: replicated state that makes every command run at most once.
+//!
+//! A session's id is the place in the log of the item that opened it, never chosen by a client: a
+//! late duplicate of an opening then makes another session instead of reviving an evicted one.
+//! The table is bounded, expires by log time only, and is part of the snapshot, so what it decides
+//! survives failover, restart and snapshot.
+//!
+//! Source: Ongaro's dissertation, section 6.3.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::context::LogPosition;
+use crate::request::SESSION_WINDOW;
+use crate::settings::Settings;
+
+/// The largest single answer that is kept for a retry, in bytes.
+const MAX_KEPT_ANSWER_BYTES: usize = 64 << 10;
+
+/// What the table says of a command before it runs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It has not run: run it, then [`Sessions::save`] its answer.
+    Run,
+    /// It ran; this was the answer.
+    Answered(Bytes),
+    /// It ran; the answer is no longer kept.
+    AnswerDropped,
+    /// The session is not in the table: never opened, closed or expired.
+    Expired,
+    /// The sequence lies beyond the window.
+    BeyondWindow,
+}
+
+/// All sessions of a cluster.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Sessions {
+    table: BTreeMap<u64, Session>,
+    kept_bytes: u64,
+    /// No session can be due before this log time: spares a scan with each entry.
+    next_scan: Duration,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Session {
+    last_active: Duration,
+    /// The client has seen the answers of all sequences up to this one.
+    responded_to: u64,
+    /// What is known of the sequences from `responded_to + 1` on.
+    answers: VecDeque<Slot>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Slot {
+    /// Not seen yet: sequences may arrive out of order.
+    Unseen,
+    Kept(#[serde(with = "serde_bytes_compat")] Bytes),
+    Dropped,
+}
+
+/// The id of the session opened at a place in the log.
+pub(crate) fn session_id(position: LogPosition) -> u64 {
+    // An entry holds fewer than 2^16 items and an index never reaches 2^48.
+    position.index << 16 | u64::from(position.ordinal)
+}
+
+impl Sessions {
+    /// Opens a session; `None` when the table is full.
+    pub(crate) fn open(
+        &mut self,
+        position: LogPosition,
+        now: Duration,
+        settings: &Settings,
+    ) -> Option<u64> {
+        self.evict_expired(now, settings);
+        if self.table.len() as u64 >= settings.max_sessions {
+            return None;
+        }
+        let id = session_id(position);
+        self.table.insert(
+            id,
+            Session {
+                last_active: now,
+                ..Session::default()
+            },
+        );
+        Some(id)
+    }
+
+    pub(crate) fn close(&mut self, id: u64) {
+        if let Some(session) = self.table.remove(&id) {
+            self.kept_bytes -= session.kept_bytes();
+        }
+    }
+
+    /// Decides whether a command runs, and forgets what the client has seen.
+    pub(crate) fn admit(
+        &mut self,
+        id: u64,
+        sequence: u64,
+        responded_to: u64,
+        now: Duration,
+    ) -> Admission {
+        let Some(session) = self.table.get_mut(&id) else {
+            return Admission::Expired;
+        };
+        session.last_active = session.last_active.max(now);
+        self.kept_bytes -= session.forget(responded_to);
+        if sequence <= session.responded_to {
+            // A late duplicate of a call whose answer the client has already seen.
+            return Admission::AnswerDropped;
+        }
+        let offset = sequence - session.responded_to - 1;
+        if offset >= SESSION_WINDOW {
+            return Admission::BeyondWindow;
+        }
+        match session.answers.get(offset as usize) {
+            None | Some(Slot::Unseen) => Admission::Run,
+            Some(Slot::Kept(answer)) => Admission::Answered(answer.clone()),
+            Some(Slot::Dropped) => Admission::AnswerDropped,
+        }
+    }
+
+    /// Keeps the answer of a command that [`admit`](Self::admit) let run.
+    pub(crate) fn save(&mut self, id: u64, sequence: u64, answer: Option<&Bytes>, limit: u64) {
+        let Some(session) = self.table.get_mut(&id) else {
+            return;
+        };
+        let offset = (sequence - session.responded_to - 1) as usize;
+        while session.answers.len() <= offset {
+            session.answers.push_back(Slot::Unseen);
+        }
+        let fits = |answer: &&Bytes| {
+            answer.len() <= MAX_KEPT_ANSWER_BYTES && self.kept_bytes + answer.len() as u64 <= limit
+        };
+        session.answers[offset] = match answer.filter(fits) {
+            None => Slot::Dropped,
+            Some(answer) => {
+                self.kept_bytes += answer.len() as u64;
+                Slot::Kept(answer.clone())
+            }
+        };
+    }
+
+    /// Drops the sessions without a command for the expiry time. Only called from apply, with log
+    /// time, so every replica drops the same ones at the same entry.
+    pub(crate) fn evict_expired(&mut self, now: Duration, settings: &Settings) {
+        if now < self.next_scan {
+            return;
+        }
+        let expiry = Duration::from_millis(settings.session_expiry_ms);
+        let kept_bytes = &mut self.kept_bytes;
+        self.table.retain(|_, session| {
+            let keep = session.last_active + expiry > now;
+            if !keep {
+                *kept_bytes -= session.kept_bytes();
+            }
+            keep
+        });
+        // A scan costs the whole table: at most sixteen of them per expiry time.
+        let earliest = self
+            .table
+            .values()
+            .map(|session| session.last_active + expiry)
+            .min();
+        self.next_scan = earliest.unwrap_or(now).max(now + expiry / 16);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+impl Session {
+    /// Forgets answers the client has seen; returns the bytes that frees.
+    fn forget(&mut self, responded_to: u64) -> u64 {
+        let mut freed = 0;
+        while self.responded_to < responded_to {
+            match self.answers.pop_front() {
+                Some(slot) => freed += slot.bytes(),
+                None => {
+                    self.responded_to = responded_to;
+                    break;
+                }
+            }
+            self.responded_to += 1;
+        }
+        freed
+    }
+
+    fn kept_bytes(&self) -> u64 {
+        self.answers.iter().map(Slot::bytes).sum()
+    }
+}
+
+impl Slot {
+    fn bytes(&self) -> u64 {
+        match self {
+            Slot::Kept(answer) => answer.len() as u64,
+            Slot::Unseen | Slot::Dropped => 0,
+        }
+    }
+}
+
+/// `Bytes` as a MessagePack byte string.
+mod serde_bytes_compat {
+    use bytes::Bytes;
+    use serde::{Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(bytes)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Bytes;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a byte string")
+            }
+            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
+                Ok(Bytes::copy_from_slice(bytes))
+            }
+            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(bytes.into())
+            }
+        }
+        from.deserialize_byte_buf(Visitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn settings() -> Settings {
+        Settings {
+            max_sessions: 2,
+            session_expiry_ms: 10_000,
+            kept_answer_bytes: 10,
+            ..Settings::default()
+        }
+    }
+
+    fn at(index: u64) -> LogPosition {
+        LogPosition {
+            term: 1,
+            index,
+            ordinal: 0,
+        }
+    }
+
+    fn opened() -> (Sessions, u64) {
+        let mut sessions = Sessions::default();
+        let id = sessions.open(at(1), SECOND, &settings()).unwrap();
+        (sessions, id)
+    }
+
+    fn run(sessions: &mut Sessions, id: u64, sequence: u64, answer: &'static [u8]) {
+        assert_eq!(sessions.admit(id, sequence, 0, SECOND), Admission::Run);
+        let answer = Bytes::from_static(answer);
+        sessions.save(id, sequence, Some(&answer), settings().kept_answer_bytes);
+    }
+
+    #[test]
+    fn a_retry_gets_the_first_answer_and_does_not_run() {
+        let (mut sessions, id) = opened();
+        run(&mut sessions, id, 1, b"one");
+        let again = sessions.admit(id, 1, 0, SECOND);
+        assert_eq!(again, Admission::Answered(Bytes::from_static(b"one")));
+    }
+
+    #[test]
+    fn sequences_may_arrive_out_of_order_and_each_runs_once() {
+        let (mut sessions, id) = opened();
+        run(&mut sessions, id, 3, b"3");
+        run(&mut sessions, id, 1, b"1");
+        run(&mut sessions, id, 2, b"2");
+        for sequence in 1..=3 {
+            assert!(matches!(
+                sessions.admit(id, sequence, 0, SECOND),
+                Admission::Answered(_)
+            ));
+        }
+    }
+
+    #[test]
+    fn what_the_client_has_seen_is_forgotten_and_never_runs_again() {
+        let (mut sessions, id) = opened();
+        run(&mut sessions, id, 1, b"12345");
+        assert_eq!(sessions.kept_bytes, 5);
+        assert_eq!(sessions.admit(id, 2, 1, SECOND), Admission::Run);
+        assert_eq!(sessions.kept_bytes, 0);
+        assert_eq!(sessions.admit(id, 1, 0, SECOND), Admission::AnswerDropped);
+    }
+
+    #[test]
+    fn a_mark_beyond_what_was_seen_jumps() {
+        let (mut sessions, id) = opened();
+        assert_eq!(
+            sessions.admit(id, 1_000_001, 1_000_000, SECOND),
+            Admission::Run
+        );
+        assert_eq!(
+            sessions.admit(id, 1_000_000, 0, SECOND),
+            Admission::AnswerDropped
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_not_kept_still_keeps_its_sequence() {
+        let (mut sessions, id) = opened();
+        run(&mut sessions, id, 1, b"12345678");
+        run(&mut sessions, id, 2, b"over the limit");
+        assert_eq!(sessions.admit(id, 2, 0, SECOND), Admission::AnswerDropped);
+    }
+
+    #[test]
+    fn a_sequence_beyond_the_window_is_refused() {
+        let (mut sessions, id) = opened();
+        assert_eq!(
+            sessions.admit(id, SESSION_WINDOW, 0, SECOND),
+            Admission::Run
+        );
+        assert_eq!(
+            sessions.admit(id, SESSION_WINDOW + 1, 0, SECOND),
+            Admission::BeyondWindow
+        );
+    }
+
+    #[test]
+    fn a_full_table_refuses_and_only_expired_sessions_make_room() {
+        let (mut sessions, id) = opened();
+        assert!(sessions.open(at(2), SECOND, &settings()).is_some());
+        assert!(sessions.open(at(3), 2 * SECOND, &settings()).is_none());
+        sessions.admit(id, 1, 0, 9 * SECOND);
+        assert!(sessions.open(at(4), 12 * SECOND, &settings()).is_some());
+        assert_eq!(sessions.admit(id, 1, 0, 12 * SECOND), Admission::Run);
+        assert_eq!(
+            sessions.admit(session_id(at(2)), 1, 0, 12 * SECOND),
+            Admission::Expired
+        );
+    }
+
+    #[test]
+    fn an_evicted_session_never_runs_a_command_again() {
+        let (mut sessions, id) = opened();
+        run(&mut sessions, id, 1, b"one");
+        sessions.evict_expired(12 * SECOND, &settings());
+        assert_eq!(sessions.admit(id, 1, 0, 12 * SECOND), Admission::Expired);
+        assert_eq!(sessions.kept_bytes, 0);
+    }
+
+    #[test]
+    fn the_table_is_the_same_after_a_snapshot() {
+        let (mut sessions, id) = opened();
+        run(&mut sessions, id, 2, b"two");
+        let bytes = crate::codec::encode(&sessions).unwrap();
+        let mut restored: Sessions = crate::codec::decode(&bytes).unwrap();
+        assert_eq!(crate::codec::encode(&restored).unwrap(), bytes);
+        assert_eq!(restored.admit(id, 1, 0, SECOND), Admission::Run);
+        let two = Admission::Answered(Bytes::from_static(b"two"));
+        assert_eq!(restored.admit(id, 2, 0, SECOND), two);
+    }
+}

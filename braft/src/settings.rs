@@ -1,1 +1,39 @@
-//! settings
+//! Replicated settings: whatever the state machine or the membership plan obeys.
+//!
+//! They live in the log and in snapshots. A node's own configuration only seeds them when a
+//! cluster forms; read locally, they would make replicas decide differently.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What the members of a cluster agree on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Sessions kept at once; a further one is refused as busy.
+    pub max_sessions: u64,
+    /// Log time without a command after which a session may be evicted, in milliseconds.
+    pub session_expiry_ms: u64,
+    /// Answers kept for all sessions together, in bytes; beyond it an answer is not kept, and a
+    /// retry of its command learns only that it was applied.
+    pub kept_answer_bytes: u64,
+    /// Nodes that vote; further members stay learners and step in.
+    pub max_voters: u64,
+    /// Voters below which the plan removes none.
+    pub min_voters: u64,
+    /// Contactless time after which a member counts as dead, in milliseconds.
+    pub dead_after_ms: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            max_sessions: 65_536,
+            session_expiry_ms: Duration::from_secs(600).as_millis() as u64,
+            kept_answer_bytes: 64 << 20,
+            max_voters: 5,
+            min_voters: 2,
+            dead_after_ms: Duration::from_secs(120).as_millis() as u64,
+        }
+    }
+}

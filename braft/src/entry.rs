@@ -1,0 +1,283 @@
+//! What one log entry holds: a batch of commands under one time stamp and one seed.
+//!
+//! Encoded once by the leader; the same bytes go to the log, to the peers and to apply.
+//!
+//! ```text
+//! u8 version | u64 time (ns since 1970) | u64 seed | item…
+//! item = u8 kind | fields; integers little-endian, names u16 length, payloads u32 length
+//! ```
+
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+/// The version of this layout. A replica that meets another one stops: it must not guess.
+const FORMAT: u8 = 1;
+const HEADER_BYTES: usize = 17;
+
+const KIND_COMMAND: u8 = 1;
+const KIND_OPEN_SESSION: u8 = 2;
+const KIND_CLOSE_SESSION: u8 = 3;
+const KIND_SEED_SETTINGS: u8 = 4;
+
+/// One operation inside an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// A user's command, in the name of a session.
+    Command {
+        session: u64,
+        sequence: u64,
+        responded_to: u64,
+        service: Bytes,
+        payload: Bytes,
+    },
+    /// Opens a session whose id is this item's place in the log.
+    OpenSession,
+    /// Ends a session.
+    CloseSession { session: u64 },
+    /// The first settings of a cluster, as MessagePack; without effect on a cluster that has some.
+    SeedSettings { settings: Bytes },
+}
+
+/// An entry cannot be read: the replica must stop rather than skip it.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub(crate) enum ReadEntryError {
+    #[error(
+        "log entry layout {found} is newer than {FORMAT}, the newest this binary reads; \
+         start the binary that wrote it"
+    )]
+    Newer { found: u8 },
+    #[error("log entry is cut short at byte {at}")]
+    Short { at: usize },
+    #[error("log entry has an item of unknown kind {kind} at byte {at}; start a newer binary")]
+    UnknownItem { kind: u8, at: usize },
+}
+
+/// Builds an entry item by item.
+#[derive(Debug)]
+pub(crate) struct EntryWriter {
+    bytes: BytesMut,
+    items: u32,
+}
+
+impl EntryWriter {
+    pub(crate) fn new(time: Duration, seed: u64) -> Self {
+        let mut bytes = BytesMut::with_capacity(1024);
+        bytes.put_u8(FORMAT);
+        bytes.put_u64_le(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        bytes.put_u64_le(seed);
+        EntryWriter { bytes, items: 0 }
+    }
+
+    pub(crate) fn push(&mut self, item: &Item) {
+        self.items += 1;
+        let out = &mut self.bytes;
+        match item {
+            Item::Command {
+                session,
+                sequence,
+                responded_to,
+                service,
+                payload,
+            } => {
+                out.reserve(31 + service.len() + payload.len());
+                out.put_u8(KIND_COMMAND);
+                out.put_u64_le(*session);
+                out.put_u64_le(*sequence);
+                out.put_u64_le(*responded_to);
+                let name = u16::try_from(service.len()).expect("names are checked at start");
+                out.put_u16_le(name);
+                out.put_slice(service);
+                let length = u32::try_from(payload.len()).expect("sizes are checked at the door");
+                out.put_u32_le(length);
+                out.put_slice(payload);
+            }
+            Item::OpenSession => out.put_u8(KIND_OPEN_SESSION),
+            Item::CloseSession { session } => {
+                out.put_u8(KIND_CLOSE_SESSION);
+                out.put_u64_le(*session);
+            }
+            Item::SeedSettings { settings } => {
+                out.put_u8(KIND_SEED_SETTINGS);
+                out.put_u32_le(u32::try_from(settings.len()).expect("settings are small"));
+                out.put_slice(settings);
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn items(&self) -> u32 {
+        self.items
+    }
+
+    pub(crate) fn finish(self) -> Bytes {
+        self.bytes.freeze()
+    }
+}
+
+/// Reads an entry item by item, without copying payloads.
+#[derive(Debug)]
+pub(crate) struct EntryReader {
+    pub(crate) time: Duration,
+    pub(crate) seed: u64,
+    total: usize,
+    rest: Bytes,
+}
+
+impl EntryReader {
+    pub(crate) fn new(mut bytes: Bytes) -> Result<Self, ReadEntryError> {
+        let total = bytes.len();
+        if total > 0 && bytes[0] != FORMAT {
+            return Err(ReadEntryError::Newer { found: bytes[0] });
+        }
+        if total < HEADER_BYTES {
+            return Err(ReadEntryError::Short { at: total });
+        }
+        bytes.advance(1);
+        let time = Duration::from_nanos(bytes.get_u64_le());
+        let seed = bytes.get_u64_le();
+        Ok(EntryReader {
+            time,
+            seed,
+            total,
+            rest: bytes,
+        })
+    }
+
+    fn at(&self) -> usize {
+        self.total - self.rest.len()
+    }
+
+    fn need(&self, count: usize) -> Result<(), ReadEntryError> {
+        if self.rest.len() < count {
+            return Err(ReadEntryError::Short { at: self.total });
+        }
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<u64, ReadEntryError> {
+        self.need(8)?;
+        Ok(self.rest.get_u64_le())
+    }
+
+    fn slice(&mut self, length: usize) -> Result<Bytes, ReadEntryError> {
+        self.need(length)?;
+        Ok(self.rest.split_to(length))
+    }
+
+    fn payload(&mut self) -> Result<Bytes, ReadEntryError> {
+        self.need(4)?;
+        let length = self.rest.get_u32_le() as usize;
+        self.slice(length)
+    }
+
+    /// The next item; `None` after the last.
+    pub(crate) fn next_item(&mut self) -> Result<Option<Item>, ReadEntryError> {
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let at = self.at();
+        let item = match self.rest.get_u8() {
+            KIND_COMMAND => {
+                let session = self.number()?;
+                let sequence = self.number()?;
+                let responded_to = self.number()?;
+                self.need(2)?;
+                let name = self.rest.get_u16_le() as usize;
+                let service = self.slice(name)?;
+                let payload = self.payload()?;
+                Item::Command {
+                    session,
+                    sequence,
+                    responded_to,
+                    service,
+                    payload,
+                }
+            }
+            KIND_OPEN_SESSION => Item::OpenSession,
+            KIND_CLOSE_SESSION => Item::CloseSession {
+                session: self.number()?,
+            },
+            KIND_SEED_SETTINGS => Item::SeedSettings {
+                settings: self.payload()?,
+            },
+            kind => return Err(ReadEntryError::UnknownItem { kind, at }),
+        };
+        Ok(Some(item))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items() -> Vec<Item> {
+        vec![
+            Item::OpenSession,
+            Item::Command {
+                session: 7,
+                sequence: 8,
+                responded_to: 6,
+                service: Bytes::from_static(b"Counter"),
+                payload: Bytes::from_static(b"\x81"),
+            },
+            Item::CloseSession { session: 7 },
+            Item::SeedSettings {
+                settings: Bytes::from_static(b"x"),
+            },
+        ]
+    }
+
+    fn written() -> Bytes {
+        let mut writer = EntryWriter::new(Duration::from_nanos(5), 9);
+        items().iter().for_each(|item| writer.push(item));
+        assert_eq!(writer.items(), 4);
+        writer.finish()
+    }
+
+    fn read(bytes: Bytes) -> Result<Vec<Item>, ReadEntryError> {
+        let mut reader = EntryReader::new(bytes)?;
+        let mut items = Vec::new();
+        while let Some(item) = reader.next_item()? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        let reader = EntryReader::new(written()).unwrap();
+        assert_eq!((reader.time, reader.seed), (Duration::from_nanos(5), 9));
+        assert_eq!(read(written()).unwrap(), items());
+    }
+
+    #[test]
+    fn an_entry_cut_anywhere_is_refused_or_ends_between_items() {
+        let whole = written();
+        for length in 0..whole.len() {
+            if let Ok(read) = read(whole.slice(..length)) {
+                assert_eq!(read, items()[..read.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_layout_and_an_unknown_item_are_refused() {
+        let mut bytes = written().to_vec();
+        bytes[0] = 2;
+        assert_eq!(
+            read(bytes.clone().into()),
+            Err(ReadEntryError::Newer { found: 2 })
+        );
+        bytes[0] = 1;
+        bytes[HEADER_BYTES] = 99;
+        let unknown = ReadEntryError::UnknownItem {
+            kind: 99,
+            at: HEADER_BYTES,
+        };
+        assert_eq!(read(bytes.into()), Err(unknown));
+    }
+}
