@@ -1,0 +1,236 @@
+//! Carrying out log entries.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+
+use super::{Machine, Replica};
+use crate::codec;
+use crate::context::{LogPosition, RequestId};
+use crate::entry::{EntryReader, Item, ReadEntryError};
+use crate::error::{ErrorKind, Outcome};
+use crate::member::StoredMembers;
+use crate::request::Refusal;
+use crate::service::Moment;
+use crate::session::{Admission, session_id};
+
+/// The answer to each item of one entry, in order.
+pub(crate) type Answers = Vec<Result<Bytes, Refusal>>;
+
+/// This replica cannot carry out an entry that others can: it must stop, not skip it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HaltError {
+    #[error("log entry {index}: {source}")]
+    Unreadable { index: u64, source: ReadEntryError },
+    #[error("log entry {index}: {reason}; start a binary that has this service and command")]
+    UnknownCommand { index: u64, reason: String },
+    #[error("log entry {index}: the settings in it cannot be read: {reason}")]
+    UnreadableSettings { index: u64, reason: String },
+    #[error(
+        "log entry {index}: a command of service {service} panicked: {panic}; \
+         fix the command so that it returns an error instead, then start the new binary"
+    )]
+    Panicked {
+        index: u64,
+        service: String,
+        panic: String,
+    },
+}
+
+impl Machine {
+    /// Carries out the batch of one log entry.
+    pub(crate) fn apply_batch(
+        &self,
+        (term, index): (u64, u64),
+        bytes: Bytes,
+    ) -> Result<Answers, HaltError> {
+        self.write().apply_batch(term, index, bytes)
+    }
+
+    /// Takes note of an entry without commands.
+    pub(crate) fn apply_blank(&self, log_id: (u64, u64)) {
+        self.write().applied = Some(log_id);
+    }
+
+    /// Takes note of a membership entry.
+    pub(crate) fn apply_members(&self, log_id: (u64, u64), members: crate::member::Members) {
+        let mut replica = self.write();
+        replica.members = StoredMembers {
+            log_id: Some(log_id),
+            members,
+        };
+        replica.applied = Some(log_id);
+    }
+}
+
+impl Replica {
+    fn apply_batch(&mut self, term: u64, index: u64, bytes: Bytes) -> Result<Answers, HaltError> {
+        let unreadable = |source| HaltError::Unreadable { index, source };
+        let mut reader = EntryReader::new(bytes).map_err(unreadable)?;
+        self.clock = self.clock.max(reader.time);
+        self.sessions.evict_expired(self.clock, &self.settings);
+        let mut answers = Vec::new();
+        let mut position = LogPosition {
+            term,
+            index,
+            ordinal: 0,
+        };
+        while let Some(item) = reader.next_item().map_err(unreadable)? {
+            answers.push(self.apply_item(position, reader.seed, item)?);
+            position.ordinal += 1;
+        }
+        self.applied = Some((term, index));
+        Ok(answers)
+    }
+
+    fn apply_item(
+        &mut self,
+        position: LogPosition,
+        seed: u64,
+        item: Item,
+    ) -> Result<Result<Bytes, Refusal>, HaltError> {
+        match item {
+            Item::Command {
+                session,
+                sequence,
+                responded_to,
+                service,
+                payload,
+            } => {
+                let request = RequestId { session, sequence };
+                let moment = Moment {
+                    position,
+                    request: Some(request),
+                    now: self.clock,
+                    seed,
+                };
+                match self
+                    .sessions
+                    .admit(session, sequence, responded_to, self.clock)
+                {
+                    Admission::Run => self.run(moment, request, &service, &payload),
+                    Admission::Answered(answer) => Ok(Ok(answer)),
+                    other => Ok(Err(refusal(&other))),
+                }
+            }
+            Item::OpenSession => Ok(self.open_session(position)),
+            Item::CloseSession { session } => {
+                self.sessions.close(session);
+                Ok(Ok(Bytes::new()))
+            }
+            Item::SeedSettings { settings } => {
+                if !self.seeded {
+                    self.settings = codec::decode(&settings).map_err(|error| {
+                        HaltError::UnreadableSettings {
+                            index: position.index,
+                            reason: error.to_string(),
+                        }
+                    })?;
+                    self.seeded = true;
+                }
+                Ok(Ok(Bytes::new()))
+            }
+        }
+    }
+
+    fn open_session(&mut self, position: LogPosition) -> Result<Bytes, Refusal> {
+        match self.sessions.open(position, self.clock, &self.settings) {
+            Some(id) => {
+                debug_assert_eq!(id, session_id(position));
+                Ok(Bytes::copy_from_slice(&id.to_le_bytes()))
+            }
+            None => Err(Refusal {
+                kind: ErrorKind::Busy,
+                outcome: Outcome::NotApplied,
+                message: format!(
+                    "all {} sessions are in use; close clients or raise max_sessions",
+                    self.settings.max_sessions
+                ),
+                leader: None,
+                retry: false,
+            }),
+        }
+    }
+
+    fn run(
+        &mut self,
+        moment: Moment,
+        request: RequestId,
+        service: &[u8],
+        payload: &[u8],
+    ) -> Result<Result<Bytes, Refusal>, HaltError> {
+        let index = moment.position.index;
+        let name = String::from_utf8_lossy(service);
+        let Some(service) = self.services.get_mut(&*name) else {
+            let reason = format!("this binary has no service {name:?}");
+            return Err(HaltError::UnknownCommand { index, reason });
+        };
+        let answer = caught(|| service.apply(moment, payload))
+            .map_err(|panic| HaltError::Panicked {
+                index,
+                service: name.into_owned(),
+                panic,
+            })?
+            .map_err(|error| HaltError::UnknownCommand {
+                index,
+                reason: error.to_string(),
+            })?;
+        let limit = self.settings.kept_answer_bytes;
+        match answer {
+            Ok(answer) => {
+                let answer = Bytes::from(answer);
+                self.sessions
+                    .save(request.session, request.sequence, Some(&answer), limit);
+                Ok(Ok(answer))
+            }
+            Err(error) => {
+                self.sessions
+                    .save(request.session, request.sequence, None, limit);
+                Ok(Err(Refusal {
+                    kind: ErrorKind::Rejected,
+                    outcome: Outcome::Applied,
+                    message: format!("applied, but the answer cannot be encoded: {error:?}"),
+                    leader: None,
+                    retry: false,
+                }))
+            }
+        }
+    }
+}
+
+fn refusal(admission: &Admission) -> Refusal {
+    let (kind, outcome, message) = match admission {
+        Admission::Expired => (
+            ErrorKind::SessionExpired,
+            Outcome::NotApplied,
+            "the session has expired: no command arrived for its expiry time, or it was closed",
+        ),
+        Admission::BeyondWindow => (
+            ErrorKind::Busy,
+            Outcome::NotApplied,
+            "more commands of one session are under way than its window holds; wait for answers",
+        ),
+        Admission::AnswerDropped | Admission::Run | Admission::Answered(_) => (
+            ErrorKind::UnknownOutcome,
+            Outcome::Applied,
+            "the command was applied once, and its answer is no longer kept",
+        ),
+    };
+    Refusal {
+        kind,
+        outcome,
+        message: message.to_owned(),
+        leader: None,
+        retry: false,
+    }
+}
+
+/// Runs user code; a panic becomes its message.
+// The state that a panicking command leaves behind is never used again: the replica halts.
+pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without a message".to_owned())
+    })
+}

@@ -1,0 +1,179 @@
+//! The replicated state machine: sessions, settings, clock, members and the user's services,
+//! moved by log entries alone.
+//!
+//! Nothing here reads a clock, a file or local configuration.
+
+mod apply;
+mod snapshot;
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+pub(crate) use apply::{Answers, HaltError};
+pub(crate) use snapshot::{ReadSnapshotError, SectionSink, SnapshotHeader};
+
+use crate::context::LogPosition;
+use crate::error::Error;
+use crate::member::StoredMembers;
+use crate::request::Refusal;
+use crate::service::{AnyService, Method, Moment, ServiceFactory};
+use crate::session::Sessions;
+use crate::settings::Settings;
+
+/// A replica of everything the cluster agrees on.
+// A lock around the whole, not one for each service: apply takes it once for a batch, and a
+// snapshot must see all parts at one log id.
+pub(crate) struct Machine {
+    factories: Vec<ServiceFactory>,
+    replica: RwLock<Replica>,
+}
+
+/// The replica's state at one log id.
+pub(crate) struct Replica {
+    services: BTreeMap<&'static str, Box<dyn AnyService>>,
+    sessions: Sessions,
+    settings: Settings,
+    /// Whether a log entry has set the settings; until then they are the built-in ones.
+    seeded: bool,
+    /// Log time: the latest stamp applied. Never goes back.
+    clock: Duration,
+    members: StoredMembers,
+    /// Log id of the last applied entry.
+    applied: Option<(u64, u64)>,
+}
+
+/// Two registered services bear one name, or a name cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RegisterError {
+    #[error(
+        "two services are named {0:?}; rename one with #[raft_service(name = \"…\")] on its struct"
+    )]
+    Duplicate(&'static str),
+    #[error("the service name {0:?} must have 1 to 255 bytes")]
+    Length(&'static str),
+}
+
+impl Machine {
+    pub(crate) fn new(factories: Vec<ServiceFactory>) -> Result<Self, RegisterError> {
+        let replica = Replica::new(&factories)?;
+        Ok(Machine {
+            factories,
+            replica: RwLock::new(replica),
+        })
+    }
+
+    // A panic of user code is caught before it reaches the lock, so poison carries no news.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Replica> {
+        self.replica.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Replica> {
+        self.replica.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the bytes are a command of a service of this build.
+    pub(crate) fn check_command(&self, service: &str, command: &[u8]) -> Result<(), Error> {
+        self.read().service(service)?.check_command(command)
+    }
+
+    /// Answers queries from one state, under one lock.
+    pub(crate) fn query(&self, queries: &[(&str, &[u8])]) -> Vec<Result<(Bytes, u64), Refusal>> {
+        let replica = self.read();
+        queries
+            .iter()
+            .map(|(service, query)| replica.query(service, query))
+            .collect()
+    }
+}
+
+impl Replica {
+    fn new(factories: &[ServiceFactory]) -> Result<Self, RegisterError> {
+        let mut services = BTreeMap::new();
+        for factory in factories {
+            let service = factory();
+            let name = service.name();
+            if name.is_empty() || name.len() > 255 {
+                return Err(RegisterError::Length(name));
+            }
+            if services.insert(name, service).is_some() {
+                return Err(RegisterError::Duplicate(name));
+            }
+        }
+        Ok(Replica {
+            services,
+            sessions: Sessions::default(),
+            settings: Settings::default(),
+            seeded: false,
+            clock: Duration::ZERO,
+            members: StoredMembers::default(),
+            applied: None,
+        })
+    }
+
+    fn service(&self, name: &str) -> Result<&dyn AnyService, Error> {
+        match self.services.get(name) {
+            Some(service) => Ok(&**service),
+            None => Err(Error::rejected(format!(
+                "no service {name:?} on this node; it has {:?}",
+                self.services.keys().collect::<Vec<_>>()
+            ))),
+        }
+    }
+
+    fn query(&self, service: &str, query: &[u8]) -> Result<(Bytes, u64), Refusal> {
+        let (term, index) = self.applied.unwrap_or_default();
+        let moment = Moment {
+            position: LogPosition {
+                term,
+                index,
+                ordinal: 0,
+            },
+            request: None,
+            now: self.clock,
+            // A query draws numbers too; they need not agree between replicas, only be harmless.
+            seed: index,
+        };
+        let service = self.service(service)?;
+        let answer = apply::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
+            Err(Error::rejected(format!(
+                "a query of service {} panicked: {panic}; nothing was changed",
+                service.name()
+            )))
+        })?;
+        Ok((answer.into(), index))
+    }
+
+    pub(crate) fn applied(&self) -> Option<(u64, u64)> {
+        self.applied
+    }
+
+    pub(crate) fn members(&self) -> &StoredMembers {
+        &self.members
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(crate) fn seeded(&self) -> bool {
+        self.seeded
+    }
+
+    pub(crate) fn clock(&self) -> Duration {
+        self.clock
+    }
+
+    pub(crate) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Each service with its operations.
+    pub(crate) fn services(&self) -> impl Iterator<Item = (&'static str, &'static [Method])> {
+        self.services
+            .iter()
+            .map(|(name, service)| (*name, service.methods()))
+    }
+}

@@ -1,0 +1,168 @@
+//! The replica in a snapshot file, and back.
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Machine, Replica};
+use crate::codec;
+use crate::error::Error;
+use crate::member::StoredMembers;
+use crate::session::Sessions;
+use crate::settings::Settings;
+
+/// The section of the session table. Service sections bear the service's name behind a prefix, so
+/// that no service can take its place.
+const SESSIONS: &str = "sessions";
+const SERVICE_PREFIX: &str = "service/";
+
+/// What stands at the head of a snapshot file, as MessagePack.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SnapshotHeader {
+    /// The cluster it belongs to, as 32 hexadecimal digits.
+    pub(crate) cluster_id: String,
+    /// The version of braft that wrote it.
+    pub(crate) written_by: String,
+    pub(crate) applied: Option<(u64, u64)>,
+    pub(crate) members: StoredMembers,
+    pub(crate) clock: Duration,
+    pub(crate) settings: Settings,
+    pub(crate) seeded: bool,
+    pub(crate) services: Vec<String>,
+}
+
+/// A snapshot cannot be loaded; the replica is as it was.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReadSnapshotError {
+    #[error(
+        "the snapshot holds service {0:?}, which this binary does not have; \
+             start a binary that has it"
+    )]
+    UnknownService(String),
+    #[error("the snapshot has an unknown section {0:?}; start the binary that wrote it")]
+    UnknownSection(String),
+    #[error("the snapshot lacks section {0:?}")]
+    MissingSection(String),
+    #[error("section {section:?} of the snapshot: {source}")]
+    Section { section: String, source: Error },
+}
+
+/// Takes the sections of a snapshot.
+pub(crate) trait SectionSink {
+    /// Starts a section and lets `fill` write it.
+    fn section(
+        &mut self,
+        name: &str,
+        fill: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+}
+
+impl Replica {
+    /// The header of a snapshot of this state.
+    pub(crate) fn snapshot_header(&self, cluster_id: u128) -> SnapshotHeader {
+        SnapshotHeader {
+            cluster_id: format!("{cluster_id:032x}"),
+            written_by: env!("CARGO_PKG_VERSION").to_owned(),
+            applied: self.applied,
+            members: self.members.clone(),
+            clock: self.clock,
+            settings: self.settings.clone(),
+            seeded: self.seeded,
+            services: self
+                .services
+                .keys()
+                .map(|name| (*name).to_owned())
+                .collect(),
+        }
+    }
+
+    /// Writes all sections. Holds up apply meanwhile.
+    pub(crate) fn save(&self, sink: &mut dyn SectionSink) -> Result<(), Error> {
+        sink.section(SESSIONS, &mut |out| {
+            codec::encode_into(&self.sessions, out)
+                .map_err(|error| Error::fatal(format!("cannot write the sessions: {error}")))
+        })?;
+        for (name, service) in &self.services {
+            sink.section(&format!("{SERVICE_PREFIX}{name}"), &mut |out| {
+                service.save(out)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// A replica that is read in beside the one in use.
+pub(crate) struct Loading<'a> {
+    machine: &'a Machine,
+    header: SnapshotHeader,
+    replica: Replica,
+    missing: Vec<String>,
+}
+
+impl Machine {
+    /// Begins to read a snapshot; the replica in use stays as it is until
+    /// [`finish`](Loading::finish).
+    pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading<'_>, ReadSnapshotError> {
+        let replica = Replica::new(&self.factories).expect("the factories were checked at start");
+        let unknown = header
+            .services
+            .iter()
+            .find(|name| !replica.services.contains_key(name.as_str()));
+        if let Some(name) = unknown {
+            return Err(ReadSnapshotError::UnknownService(name.clone()));
+        }
+        let mut missing: Vec<_> = header
+            .services
+            .iter()
+            .map(|name| format!("{SERVICE_PREFIX}{name}"))
+            .collect();
+        missing.push(SESSIONS.to_owned());
+        Ok(Loading {
+            machine: self,
+            header,
+            replica,
+            missing,
+        })
+    }
+}
+
+impl Loading<'_> {
+    pub(crate) fn section(
+        &mut self,
+        name: &str,
+        from: &mut dyn Read,
+    ) -> Result<(), ReadSnapshotError> {
+        let failed = |source| ReadSnapshotError::Section {
+            section: name.to_owned(),
+            source,
+        };
+        if name == SESSIONS {
+            self.replica.sessions = codec::decode_from::<Sessions>(from)
+                .map_err(|error| failed(Error::fatal(error.to_string())))?;
+        } else {
+            let service = name
+                .strip_prefix(SERVICE_PREFIX)
+                .and_then(|service| self.replica.services.get_mut(service))
+                .ok_or_else(|| ReadSnapshotError::UnknownSection(name.to_owned()))?;
+            service.load(from).map_err(failed)?;
+        }
+        self.missing.retain(|missing| missing != name);
+        Ok(())
+    }
+
+    /// Puts the loaded replica in the place of the one in use.
+    pub(crate) fn finish(mut self) -> Result<(), ReadSnapshotError> {
+        if let Some(missing) = self.missing.pop() {
+            return Err(ReadSnapshotError::MissingSection(missing));
+        }
+        let header = self.header;
+        self.replica.applied = header.applied;
+        self.replica.members = header.members;
+        self.replica.clock = header.clock;
+        self.replica.settings = header.settings;
+        self.replica.seeded = header.seeded;
+        *self.machine.write() = self.replica;
+        Ok(())
+    }
+}
