@@ -28,6 +28,8 @@ use crate::settings::Settings;
 // snapshot must see all parts at one log id.
 pub(crate) struct Machine {
     factories: Vec<ServiceFactory>,
+    /// Empty instances that check commands without waiting for the replica's lock.
+    prototypes: BTreeMap<&'static str, Box<dyn AnyService>>,
     replica: RwLock<Replica>,
 }
 
@@ -59,8 +61,10 @@ pub(crate) enum RegisterError {
 impl Machine {
     pub(crate) fn new(factories: Vec<ServiceFactory>) -> Result<Self, RegisterError> {
         let replica = Replica::new(&factories)?;
+        let prototypes = Replica::new(&factories)?.services;
         Ok(Machine {
             factories,
+            prototypes,
             replica: RwLock::new(replica),
         })
     }
@@ -76,7 +80,7 @@ impl Machine {
 
     /// Whether the bytes are a command of a service of this build.
     pub(crate) fn check_command(&self, service: &str, command: &[u8]) -> Result<(), Error> {
-        self.read().service(service)?.check_command(command)
+        find(&self.prototypes, service)?.check_command(command)
     }
 
     /// Answers queries from one state, under one lock.
@@ -113,16 +117,6 @@ impl Replica {
         })
     }
 
-    fn service(&self, name: &str) -> Result<&dyn AnyService, Error> {
-        match self.services.get(name) {
-            Some(service) => Ok(&**service),
-            None => Err(Error::rejected(format!(
-                "no service {name:?} on this node; it has {:?}",
-                self.services.keys().collect::<Vec<_>>()
-            ))),
-        }
-    }
-
     fn query(&self, service: &str, query: &[u8]) -> Result<(Bytes, u64), Refusal> {
         let (term, index) = self.applied.unwrap_or_default();
         let moment = Moment {
@@ -136,7 +130,7 @@ impl Replica {
             // A query draws numbers too; they need not agree between replicas, only be harmless.
             seed: index,
         };
-        let service = self.service(service)?;
+        let service = find(&self.services, service)?;
         let answer = apply::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
             Err(Error::rejected(format!(
                 "a query of service {} panicked: {panic}; nothing was changed",
@@ -175,5 +169,18 @@ impl Replica {
         self.services
             .iter()
             .map(|(name, service)| (*name, service.methods()))
+    }
+}
+
+fn find<'a>(
+    services: &'a BTreeMap<&'static str, Box<dyn AnyService>>,
+    name: &str,
+) -> Result<&'a dyn AnyService, Error> {
+    match services.get(name) {
+        Some(service) => Ok(&**service),
+        None => Err(Error::rejected(format!(
+            "no service {name:?} on this node; it has {:?}",
+            services.keys().collect::<Vec<_>>()
+        ))),
     }
 }

@@ -1,0 +1,258 @@
+//! openraft's view of the write-ahead log.
+
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, Range, RangeBounds};
+
+use futures_util::Stream;
+use futures_util::stream;
+use openraft::alias::{LeaderIdOf, LogIdOf, VoteOf};
+use openraft::errors::LeaderChanged;
+use openraft::storage::{
+    IOFlushed, LeaderBoundedStreamError, LeaderBoundedStreamResult, LogState, RaftLogReader,
+    RaftLogStorage,
+};
+use openraft::vote::RaftVote;
+use tokio::sync::oneshot;
+
+use super::encoding;
+use super::types::{Entry, LeaderId, TypeConfig, Vote, log_id, plain};
+use crate::storage::wal::{self, LogEntry, Wal};
+
+/// The most bytes of entries read at once: what one append message to a peer carries.
+const MAX_READ_BYTES: u64 = 1 << 20;
+
+/// A handle on the log; clones share it.
+#[derive(Clone)]
+pub(crate) struct LogStore {
+    wal: Wal,
+}
+
+impl LogStore {
+    pub(crate) fn new(wal: Wal) -> Self {
+        LogStore { wal }
+    }
+
+    fn vote(&self) -> Option<Vote> {
+        self.wal.read_vote().and_then(|vote| {
+            let leader_id = LeaderId {
+                term: vote.term,
+                voted_for: vote.voted_for?,
+            };
+            Some(Vote::from_leader_id(leader_id, vote.committed))
+        })
+    }
+
+    fn read(&self, range: Range<u64>, max_bytes: u64) -> io::Result<Vec<Entry>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = self.wal.read(range, max_bytes)?;
+        entries.into_iter().map(decode).collect()
+    }
+
+    fn bounds(&self, range: &impl RangeBounds<u64>) -> Range<u64> {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end + 1,
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        let state = self.wal.state();
+        let first = state.last_purged.map_or(0, |id| id.index + 1);
+        let next = state.last.map_or(first, |id| id.index + 1);
+        start.max(first)..end.min(next)
+    }
+}
+
+fn decode(entry: LogEntry) -> io::Result<Entry> {
+    encoding::decode(
+        entry.id.term,
+        entry.id.index,
+        u32::from(entry.kind),
+        entry.payload,
+    )
+    .map_err(io::Error::other)
+}
+
+fn encode(entry: &Entry) -> LogEntry {
+    let (term, index, kind, payload) = encoding::encode(entry);
+    LogEntry {
+        id: wal::LogId { term, index },
+        kind,
+        payload,
+    }
+}
+
+fn to_wal(id: &LogIdOf<TypeConfig>) -> wal::LogId {
+    let (term, index) = plain(id);
+    wal::LogId { term, index }
+}
+
+fn from_wal(id: wal::LogId) -> LogIdOf<TypeConfig> {
+    log_id(id.term, id.index)
+}
+
+/// Waits for a completion of the log's writer thread.
+async fn completed(start: impl FnOnce(wal::Done) -> io::Result<()>) -> io::Result<()> {
+    let (sender, receiver) = oneshot::channel();
+    start(Box::new(move |result| drop(sender.send(result))))?;
+    receiver
+        .await
+        .unwrap_or_else(|_| Err(io::Error::other("the log writer has stopped")))
+}
+
+impl RaftLogReader<TypeConfig> for LogStore {
+    async fn try_get_log_entries<RB: RangeBounds<u64> + Clone + Debug + Send>(
+        &mut self,
+        range: RB,
+    ) -> io::Result<Vec<Entry>> {
+        self.read(self.bounds(&range), u64::MAX)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        self.read(self.bounds(&(start..end)), MAX_READ_BYTES)
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.vote())
+    }
+
+    async fn leader_bounded_stream<RB>(
+        &mut self,
+        leader: LeaderIdOf<TypeConfig>,
+        range: RB,
+    ) -> impl Stream<Item = LeaderBoundedStreamResult<TypeConfig>> + Send
+    where
+        RB: RangeBounds<u64> + Clone + Debug + Send,
+    {
+        let state = Some((self.clone(), self.bounds(&range)));
+        let chunks = stream::unfold(state, move |state| async move {
+            let (store, range) = state?;
+            let chunk = store.read_as_leader(leader, range.clone());
+            let next = match &chunk {
+                Ok(entries) if entries.is_empty() => return None,
+                Ok(entries) => Some((store, range.start + entries.len() as u64..range.end)),
+                Err(_) => None,
+            };
+            Some((chunk, next))
+        });
+        flatten(chunks)
+    }
+
+    async fn entries_stream<RB>(
+        &mut self,
+        range: RB,
+    ) -> impl Stream<Item = io::Result<Entry>> + Send
+    where
+        RB: RangeBounds<u64> + Clone + Debug + Send,
+    {
+        let state = Some((self.clone(), self.bounds(&range)));
+        let chunks = stream::unfold(state, |state| async move {
+            let (store, range) = state?;
+            let chunk = store.read(range.clone(), MAX_READ_BYTES);
+            let next = match &chunk {
+                Ok(entries) if entries.is_empty() => return None,
+                Ok(entries) => Some((store, range.start + entries.len() as u64..range.end)),
+                Err(_) => None,
+            };
+            Some((chunk, next))
+        });
+        flatten(chunks)
+    }
+}
+
+impl LogStore {
+    /// Entries that are surely those of `leader`: its vote stood before and after the read.
+    fn read_as_leader(
+        &self,
+        leader: LeaderId,
+        range: Range<u64>,
+    ) -> Result<Vec<Entry>, LeaderBoundedStreamError<TypeConfig>> {
+        let check = |vote: Option<VoteOf<TypeConfig>>| match vote {
+            Some(vote) if vote.committed && vote.leader_id == leader => Ok(()),
+            other => Err(LeaderChanged::new(leader, other)),
+        };
+        check(self.vote())?;
+        let entries = self.read(range, MAX_READ_BYTES)?;
+        check(self.vote())?;
+        Ok(entries)
+    }
+}
+
+/// Chunks of entries as a stream of entries; the first error ends it.
+fn flatten<T: Send, E: Send>(
+    chunks: impl Stream<Item = Result<Vec<T>, E>> + Send,
+) -> impl Stream<Item = Result<T, E>> + Send {
+    use futures_util::StreamExt;
+    Box::pin(chunks.flat_map(|chunk| {
+        stream::iter(match chunk {
+            Ok(entries) => entries.into_iter().map(Ok).collect::<Vec<_>>(),
+            Err(error) => vec![Err(error)],
+        })
+    }))
+}
+
+impl RaftLogStorage<TypeConfig> for LogStore {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<TypeConfig>> {
+        let state = self.wal.state();
+        let last_purged_log_id = state.last_purged.map(from_wal);
+        Ok(LogState {
+            last_purged_log_id,
+            last_log_id: state.last.map(from_wal).or(last_purged_log_id),
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self::LogReader {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        let vote = wal::Vote {
+            term: vote.leader_id.term,
+            voted_for: Some(vote.leader_id.voted_for),
+            committed: vote.committed,
+        };
+        completed(|done| {
+            self.wal.save_vote(vote, done);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
+        self.wal.save_committed(committed.as_ref().map(to_wal));
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogIdOf<TypeConfig>>> {
+        Ok(self.wal.committed().map(from_wal))
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let entries = entries.into_iter().map(|entry| encode(&entry)).collect();
+        self.wal.append(
+            entries,
+            Box::new(move |result| callback.io_completed(result)),
+        )
+    }
+
+    async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {
+        completed(|done| self.wal.truncate_after(last.map(|id| id.index), done)).await
+    }
+
+    async fn purge(&mut self, upto: LogIdOf<TypeConfig>) -> io::Result<()> {
+        // Not awaited: nothing depends on the space, and an error stops the log anyway.
+        self.wal.purge(to_wal(&upto), Box::new(|_| ()))
+    }
+}

@@ -1,0 +1,224 @@
+//! Sending raft messages to one peer.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt};
+use openraft::alias::{SnapshotOf, VoteOf};
+use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
+use openraft::raft::{
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
+    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+};
+use tonic::Status;
+use tonic::transport::Channel;
+
+use super::super::types::TypeConfig;
+use super::peers::{Lane, Peers};
+use super::{MAX_RAFT_MESSAGE_BYTES, convert, snapshot};
+use crate::member::NodeInfo;
+use crate::storage::snapshot::SnapshotFile;
+use crate::wire::v1 as pb;
+use crate::wire::v1::raft_client::RaftClient;
+
+type RpcError = RPCError<TypeConfig>;
+
+/// Makes clients of peers.
+#[derive(Clone, Debug)]
+pub(crate) struct Network {
+    pub(crate) peers: Arc<Peers>,
+}
+
+/// Speaks to one peer on one lane.
+#[derive(Debug)]
+pub(crate) struct PeerClient {
+    peers: Arc<Peers>,
+    target: u64,
+    committed_address: String,
+    lane: Lane,
+}
+
+impl Network {
+    fn client(&self, target: u64, node: &NodeInfo, lane: Lane) -> PeerClient {
+        let committed_address = node.address.clone();
+        PeerClient {
+            peers: self.peers.clone(),
+            target,
+            committed_address,
+            lane,
+        }
+    }
+}
+
+impl RaftNetworkFactory<TypeConfig> for Network {
+    type Network = PeerClient;
+
+    async fn new_client(&mut self, target: u64, node: &NodeInfo) -> PeerClient {
+        self.client(target, node, Lane::Append)
+    }
+
+    async fn new_heartbeat_client(&mut self, target: u64, node: &NodeInfo) -> PeerClient {
+        self.client(target, node, Lane::Heartbeat)
+    }
+
+    async fn new_snapshot_client(&mut self, target: u64, node: &NodeInfo) -> PeerClient {
+        self.client(target, node, Lane::Snapshot)
+    }
+}
+
+// Unreachable, not a network error, for whatever failed: openraft then backs off instead of
+// retrying hot.
+fn unreachable(error: impl ToString) -> Unreachable<TypeConfig> {
+    Unreachable::from_string(error.to_string())
+}
+
+fn unreadable(error: convert::ReadMessageError) -> RpcError {
+    RPCError::Network(NetworkError::from_string(error))
+}
+
+impl PeerClient {
+    pub(super) async fn connect(&self) -> Result<RaftClient<Channel>, Unreachable<TypeConfig>> {
+        let channel = self
+            .peers
+            .dial(self.target, &self.committed_address, self.lane)
+            .await
+            .map_err(unreachable)?;
+        Ok(RaftClient::new(channel)
+            .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES))
+    }
+
+    pub(super) fn envelope(&self) -> pb::Envelope {
+        self.peers.envelope(self.target)
+    }
+
+    pub(super) fn failed(&self, status: &Status) -> Unreachable<TypeConfig> {
+        self.peers.hang_up(self.target, self.lane);
+        unreachable(format!("{}: {}", status.code(), status.message()))
+    }
+
+    /// One request and its answer within the time limit.
+    async fn unary<T>(
+        &self,
+        option: &RPCOption,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, RpcError> {
+        match tokio::time::timeout(option.hard_ttl(), call).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(RPCError::Unreachable(self.failed(&status))),
+            Err(_) => {
+                self.peers.hang_up(self.target, self.lane);
+                let text = format!("no answer within {} ms", option.hard_ttl().as_millis());
+                Err(RPCError::Unreachable(unreachable(text)))
+            }
+        }
+    }
+}
+
+impl RaftNetworkV2<TypeConfig> for PeerClient {
+    type SnapshotData = SnapshotFile;
+
+    async fn append_entries(
+        &mut self,
+        request: AppendEntriesRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
+        let mut client = self.connect().await?;
+        let request = convert::append_to(request, Some(self.envelope()));
+        let response = self.unary(&option, client.heartbeat(request)).await?;
+        Ok(convert::appended_from(response).map_err(unreadable)?.into())
+    }
+
+    fn stream_append<'s, S>(
+        &'s mut self,
+        input: S,
+        option: RPCOption,
+    ) -> BoxFuture<
+        's,
+        Result<BoxStream<'s, Result<StreamAppendResult<TypeConfig>, RpcError>>, RpcError>,
+    >
+    where
+        S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin + 'static,
+    {
+        if self.lane == Lane::Heartbeat {
+            return openraft::network::stream_append_sequential(self, input, option);
+        }
+        Box::pin(async move {
+            let mut client = self.connect().await?;
+            let envelope = self.envelope();
+            let first = AtomicBool::new(true);
+            let requests = input.map(move |request| {
+                let first = first.swap(false, Ordering::Relaxed);
+                convert::append_to(request, first.then(|| envelope.clone()))
+            });
+            let responses = match client.append(requests).await {
+                Ok(responses) => responses.into_inner(),
+                Err(status) => return Err(RPCError::Unreachable(self.failed(&status))),
+            };
+            let this = &*self;
+            let results = responses.map(move |response| match response {
+                Ok(response) => convert::appended_from(response).map_err(unreadable),
+                Err(status) => Err(RPCError::Unreachable(this.failed(&status))),
+            });
+            Ok(results.boxed())
+        })
+    }
+
+    async fn vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        let mut client = self.connect().await?;
+        let request = convert::vote_request_to(request, self.envelope());
+        let response = self.unary(&option, client.vote(request)).await?;
+        convert::vote_response_from(response).map_err(unreadable)
+    }
+
+    async fn pre_vote(
+        &mut self,
+        request: VoteRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<VoteResponse<TypeConfig>, RpcError> {
+        let mut client = self.connect().await?;
+        let request = convert::vote_request_to(request, self.envelope());
+        let response = self.unary(&option, client.pre_vote(request)).await?;
+        convert::vote_response_from(response).map_err(unreadable)
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteOf<TypeConfig>,
+        snapshot: SnapshotOf<TypeConfig, SnapshotFile>,
+        cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
+        _option: RPCOption,
+    ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        tokio::select! {
+            closed = cancel => Err(StreamingError::Closed(closed)),
+            sent = snapshot::send(self, vote, snapshot.snapshot) => sent,
+        }
+    }
+
+    async fn transfer_leader(
+        &mut self,
+        request: TransferLeaderRequest<TypeConfig>,
+        option: RPCOption,
+    ) -> Result<TransferLeaderResponse<TypeConfig>, RpcError> {
+        let mut client = self.connect().await?;
+        let message = convert::transfer_to(&request, self.envelope());
+        let response = self.unary(&option, client.transfer_leader(message)).await?;
+        if response.accepted {
+            return Ok(Ok(()));
+        }
+        let actual = convert::vote_from(response.vote).map_err(unreadable)?;
+        let expected = *request.from_leader();
+        Ok(Err(openraft::raft::TransferLeaderError::VoteChanged {
+            expected,
+            actual,
+        }))
+    }
+}

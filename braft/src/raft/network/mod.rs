@@ -1,0 +1,14 @@
+//! The raft network: dialing peers, and raft messages over gRPC in both directions.
+
+mod client;
+mod convert;
+mod peers;
+mod service;
+mod snapshot;
+
+pub(crate) use client::Network;
+pub(crate) use peers::{DialError, Identity, Peers, Timers};
+pub(crate) use service::RaftService;
+
+/// The largest raft message, in bytes: an append carries about 1 MiB, or one larger entry.
+pub(crate) const MAX_RAFT_MESSAGE_BYTES: usize = 16 << 20;

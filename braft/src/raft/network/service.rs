@@ -1,0 +1,221 @@
+//! Receiving raft messages.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt, stream};
+use openraft::raft::StreamAppendResult;
+use tokio::sync::Mutex;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::super::Raft;
+use super::super::state_machine::StateMachine;
+use super::super::types::TypeConfig;
+use super::peers::Peers;
+use super::{MAX_RAFT_MESSAGE_BYTES, convert};
+use crate::storage::snapshot::{SnapshotFile, SnapshotReceiver};
+use crate::wire::v1 as pb;
+use crate::wire::v1::raft_server::{Raft as RaftRpc, RaftServer};
+
+/// The gRPC service of the raft protocol.
+pub(crate) struct RaftService {
+    raft: Raft,
+    machine: StateMachine,
+    peers: Arc<Peers>,
+    /// One snapshot at a time: a second sender waits, and finds the file there.
+    receiving: Mutex<()>,
+}
+
+impl RaftService {
+    pub(crate) fn server(
+        raft: Raft,
+        machine: StateMachine,
+        peers: Arc<Peers>,
+    ) -> RaftServer<RaftService> {
+        RaftServer::new(RaftService {
+            raft,
+            machine,
+            peers,
+            receiving: Mutex::new(()),
+        })
+        .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+    }
+
+    fn receiver(&self, offer: &pb::SnapshotOffer) -> Result<SnapshotReceiver, Status> {
+        self.machine
+            .snapshots()
+            .receive(&offer.file_id, offer.total_bytes)
+            .map_err(internal)
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> Status {
+    Status::internal(error.to_string())
+}
+
+fn unreadable(error: convert::ReadMessageError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+#[tonic::async_trait]
+impl RaftRpc for RaftService {
+    type AppendStream = BoxStream<'static, Result<pb::AppendResponse, Status>>;
+
+    async fn append(
+        &self,
+        request: Request<Streaming<pb::AppendRequest>>,
+    ) -> Result<Response<Self::AppendStream>, Status> {
+        let mut incoming = request.into_inner();
+        let raft = self.raft.clone();
+        let peers = self.peers.clone();
+        // The answer's headers go out before the first message is read: a sender waits for them.
+        let answers = stream::once(async move {
+            let first = match incoming.message().await? {
+                Some(first) => first,
+                None => return Ok(stream::empty().boxed()),
+            };
+            peers.admit(first.envelope.as_ref())?;
+            let requests = stream::once(async { Ok(first) }).chain(incoming);
+            Ok::<_, Status>(answer_appends(raft, requests).boxed())
+        });
+        let answers = answers.flat_map(|answers| match answers {
+            Ok(answers) => answers,
+            Err(status) => stream::once(async { Err(status) }).boxed(),
+        });
+        Ok(Response::new(answers.boxed()))
+    }
+
+    async fn heartbeat(
+        &self,
+        request: Request<pb::AppendRequest>,
+    ) -> Result<Response<pb::AppendResponse>, Status> {
+        let request = request.into_inner();
+        self.peers.admit(request.envelope.as_ref())?;
+        let request = convert::append_from(request).map_err(unreadable)?;
+        let prev = request.prev_log_id;
+        let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+        let response = self.raft.append_entries(request).await.map_err(internal)?;
+        let result: StreamAppendResult<TypeConfig> = response.into_stream_result(prev, last);
+        Ok(Response::new(convert::appended_to(result)))
+    }
+
+    async fn vote(
+        &self,
+        request: Request<pb::VoteRequest>,
+    ) -> Result<Response<pb::VoteResponse>, Status> {
+        let request = request.into_inner();
+        self.peers.admit(request.envelope.as_ref())?;
+        let request = convert::vote_request_from(request).map_err(unreadable)?;
+        let response = self.raft.vote(request).await.map_err(internal)?;
+        Ok(Response::new(convert::vote_response_to(response)))
+    }
+
+    async fn pre_vote(
+        &self,
+        request: Request<pb::VoteRequest>,
+    ) -> Result<Response<pb::VoteResponse>, Status> {
+        let request = request.into_inner();
+        self.peers.admit(request.envelope.as_ref())?;
+        let request = convert::vote_request_from(request).map_err(unreadable)?;
+        let response = self.raft.pre_vote(request).await.map_err(internal)?;
+        Ok(Response::new(convert::vote_response_to(response)))
+    }
+
+    async fn transfer_leader(
+        &self,
+        request: Request<pb::TransferLeaderRequest>,
+    ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
+        let request = request.into_inner();
+        self.peers.admit(request.envelope.as_ref())?;
+        let request = convert::transfer_from(request).map_err(unreadable)?;
+        let from = *request.from_leader();
+        let response = self
+            .raft
+            .handle_transfer_leader(request)
+            .await
+            .map_err(internal)?;
+        let accepted = response.is_ok();
+        Ok(Response::new(pb::TransferLeaderResponse {
+            accepted,
+            vote: Some(convert::vote_to(&from)),
+        }))
+    }
+
+    async fn offer_snapshot(
+        &self,
+        request: Request<pb::SnapshotOffer>,
+    ) -> Result<Response<pb::SnapshotOfferResponse>, Status> {
+        let offer = request.into_inner();
+        self.peers.admit(offer.envelope.as_ref())?;
+        let _one_at_a_time = self.receiving.lock().await;
+        let offset = self.receiver(&offer)?.offset();
+        Ok(Response::new(pb::SnapshotOfferResponse {
+            offset,
+            higher_vote: None,
+        }))
+    }
+
+    async fn send_snapshot(
+        &self,
+        request: Request<Streaming<pb::SnapshotChunk>>,
+    ) -> Result<Response<pb::SnapshotResponse>, Status> {
+        let mut chunks = request.into_inner();
+        let Some(mut chunk) = chunks.message().await? else {
+            return Err(Status::invalid_argument("a snapshot without chunks"));
+        };
+        let Some(offer) = chunk.offer.take() else {
+            return Err(Status::invalid_argument("field offer is missing"));
+        };
+        self.peers.admit(offer.envelope.as_ref())?;
+        let vote = convert::vote_from(offer.vote).map_err(unreadable)?;
+        let _one_at_a_time = self.receiving.lock().await;
+        let mut receiver = self.receiver(&offer)?;
+        loop {
+            receiver
+                .write(chunk.offset, &chunk.data)
+                .map_err(internal)?;
+            match chunks.message().await? {
+                Some(next) => chunk = next,
+                None => break,
+            }
+        }
+        let file: SnapshotFile = receiver.finish().map_err(internal)?;
+        let snapshot = super::super::state_machine::describe(file).map_err(internal)?;
+        let response = self
+            .raft
+            .install_full_snapshot(vote, snapshot)
+            .await
+            .map_err(internal)?;
+        Ok(Response::new(pb::SnapshotResponse {
+            vote: Some(convert::vote_to(&response.vote)),
+        }))
+    }
+}
+
+/// Feeds appends to raft and turns its results into answers. A message that cannot be read ends
+/// the stream with an error after the answers to those before it.
+fn answer_appends(
+    raft: Raft,
+    requests: impl Stream<Item = Result<pb::AppendRequest, Status>> + Send + 'static,
+) -> impl Stream<Item = Result<pb::AppendResponse, Status>> + Send + 'static {
+    let (failed, failure) = tokio::sync::oneshot::channel();
+    let mut failed = Some(failed);
+    let readable = requests.scan((), move |(), request| {
+        let request = request.and_then(|request| convert::append_from(request).map_err(unreadable));
+        std::future::ready(match request {
+            Ok(request) => Some(request),
+            Err(status) => {
+                if let Some(failed) = failed.take() {
+                    drop(failed.send(status));
+                }
+                None
+            }
+        })
+    });
+    let answers = raft.stream_append(readable).map(|result| match result {
+        Ok(result) => Ok(convert::appended_to(result)),
+        Err(fatal) => Err(internal(fatal)),
+    });
+    answers.chain(stream::once(failure).filter_map(|failure| async { failure.ok().map(Err) }))
+}

@@ -1,0 +1,93 @@
+//! A snapshot file on its way to a peer: offered, then sent from where the peer left off.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use openraft::alias::VoteOf;
+use openraft::errors::{NetworkError, StreamingError};
+use openraft::raft::SnapshotResponse;
+use openraft::type_config::TypeConfigExt;
+
+use super::super::types::TypeConfig;
+use super::client::PeerClient;
+use super::convert;
+use crate::storage::snapshot::SnapshotFile;
+use crate::wire::v1 as pb;
+
+/// Bytes of the file in one message.
+const CHUNK_BYTES: u64 = 1 << 20;
+/// The longest a peer may take to answer an offer.
+const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest a peer may take to receive and install a whole file.
+const SEND_TIMEOUT: Duration = Duration::from_secs(3600);
+
+pub(super) async fn send(
+    client: &PeerClient,
+    vote: VoteOf<TypeConfig>,
+    file: SnapshotFile,
+) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+    let mut rpc = client.connect().await?;
+    let offer = pb::SnapshotOffer {
+        envelope: Some(client.envelope()),
+        vote: Some(convert::vote_to(&vote)),
+        file_id: file.id().to_owned(),
+        total_bytes: file.bytes(),
+    };
+    let offered = TypeConfig::timeout(OFFER_TIMEOUT, rpc.offer_snapshot(offer.clone()))
+        .await
+        .map_err(|_| failed("no answer to the offer of a snapshot"))?
+        .map_err(|status| client.failed(&status))?
+        .into_inner();
+    if let Some(higher) = offered.higher_vote {
+        let vote = convert::vote_from(Some(higher)).map_err(failed)?;
+        return Ok(SnapshotResponse::new(vote));
+    }
+    let sent = TypeConfig::timeout(
+        SEND_TIMEOUT,
+        rpc.send_snapshot(chunks(file, offer, offered.offset)),
+    )
+    .await
+    .map_err(|_| failed("the snapshot was not installed in time"))?
+    .map_err(|status| client.failed(&status))?
+    .into_inner();
+    Ok(SnapshotResponse::new(
+        convert::vote_from(sent.vote).map_err(failed)?,
+    ))
+}
+
+fn failed(error: impl ToString) -> StreamingError<TypeConfig> {
+    StreamingError::Network(NetworkError::from_string(error))
+}
+
+/// The file from `offset` on. A read error ends the stream early, which the peer notices.
+fn chunks(
+    file: SnapshotFile,
+    offer: pb::SnapshotOffer,
+    offset: u64,
+) -> impl futures_util::Stream<Item = pb::SnapshotChunk> + Send + 'static {
+    stream::unfold(
+        (file, Some(offer), offset),
+        |(file, offer, offset)| async move {
+            // The first chunk carries the offer, even if the peer has the whole file already.
+            if offset >= file.bytes() && offer.is_none() {
+                return None;
+            }
+            let length = CHUNK_BYTES.min(file.bytes().saturating_sub(offset));
+            match file.read_at(offset, length) {
+                Ok(data) => {
+                    let next = offset + data.len() as u64;
+                    let chunk = pb::SnapshotChunk {
+                        offer,
+                        offset,
+                        data,
+                    };
+                    Some((chunk, (file, None, next)))
+                }
+                Err(error) => {
+                    tracing::error!(%error, file = %file.path().display(), "cannot read a snapshot");
+                    None
+                }
+            }
+        },
+    )
+}

@@ -1,0 +1,261 @@
+//! openraft's view of the replicated state machine and its snapshot files.
+
+use std::io;
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use openraft::EntryPayload;
+use openraft::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use tokio::sync::watch;
+
+use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
+use crate::codec;
+use crate::error::Error;
+use crate::machine::{Answers, HaltError, Machine, SectionSink, SnapshotHeader};
+use crate::storage::snapshot::{SnapshotFile, SnapshotId, SnapshotStore, SnapshotWriter};
+use crate::storage::wal;
+
+/// Entries applied without giving other tasks of this thread a turn.
+const MAX_APPLY_CHUNK: usize = 64;
+
+/// Applies entries, builds and installs snapshots; clones share the machine.
+#[derive(Clone)]
+pub(crate) struct StateMachine {
+    shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) machine: Machine,
+    pub(crate) snapshots: SnapshotStore,
+    cluster_id: u128,
+    /// Index of the last applied entry, for readers that wait for it.
+    applied: watch::Sender<u64>,
+    /// Why this replica stopped applying, once it has.
+    halted: watch::Sender<Option<String>>,
+    /// Whether the runtime has other threads to carry on while this one is busy.
+    may_block: bool,
+}
+
+impl StateMachine {
+    pub(crate) fn new(machine: Machine, snapshots: SnapshotStore, cluster_id: u128) -> Self {
+        let flavor = tokio::runtime::Handle::current().runtime_flavor();
+        StateMachine {
+            shared: Arc::new(Shared {
+                machine,
+                snapshots,
+                cluster_id,
+                applied: watch::Sender::new(0),
+                halted: watch::Sender::new(None),
+                may_block: flavor == tokio::runtime::RuntimeFlavor::MultiThread,
+            }),
+        }
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        &self.shared.machine
+    }
+
+    pub(crate) fn snapshots(&self) -> &SnapshotStore {
+        &self.shared.snapshots
+    }
+
+    /// The index of the last applied entry, as it moves.
+    pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.shared.applied.subscribe()
+    }
+
+    pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
+        self.shared.halted.subscribe()
+    }
+
+    /// Runs something that may take long without holding up the heartbeats of this node.
+    fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {
+        if self.shared.may_block {
+            tokio::task::block_in_place(work)
+        } else {
+            work()
+        }
+    }
+
+    fn apply_entry(&self, entry: &Entry) -> Result<Answers, HaltError> {
+        let id = plain(&entry.log_id);
+        let machine = &self.shared.machine;
+        match &entry.payload {
+            EntryPayload::Blank => machine.apply_blank(id),
+            EntryPayload::Membership(membership) => {
+                machine.apply_members(id, members_of(membership));
+            }
+            EntryPayload::Normal(batch) => return machine.apply_batch(id, batch.0.clone()),
+        }
+        Ok(Answers::new())
+    }
+
+    fn apply_chunk(&self, chunk: Vec<io::Result<EntryResponder<TypeConfig>>>) -> io::Result<()> {
+        for next in chunk {
+            let (entry, responder) = next?;
+            let answers = self
+                .apply_entry(&entry)
+                .map_err(|error| self.halt(&error))?;
+            self.shared.applied.send_replace(entry.log_id.index);
+            if let Some(responder) = responder {
+                responder.send(answers);
+            }
+        }
+        Ok(())
+    }
+
+    fn halt(&self, error: &HaltError) -> io::Error {
+        let reason = error.to_string();
+        self.shared.halted.send_replace(Some(reason.clone()));
+        io::Error::other(reason)
+    }
+
+    /// Loads a snapshot file into the machine.
+    pub(crate) fn load(&self, file: &SnapshotFile) -> io::Result<()> {
+        let header: SnapshotHeader = read_header(file)?;
+        if header.cluster_id != format!("{:032x}", self.shared.cluster_id) {
+            return Err(io::Error::other(format!(
+                "snapshot {} belongs to cluster {}, this node to {:032x}; nothing was installed",
+                file.path().display(),
+                header.cluster_id,
+                self.shared.cluster_id
+            )));
+        }
+        let applied = header.applied;
+        let mut loading = self.shared.machine.load(header).map_err(io::Error::other)?;
+        let mut sections = file.sections().map_err(io::Error::other)?;
+        while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
+            loading
+                .section(&name, &mut from)
+                .map_err(io::Error::other)?;
+        }
+        loading.finish().map_err(io::Error::other)?;
+        self.shared
+            .applied
+            .send_replace(applied.map_or(0, |(_, index)| index));
+        Ok(())
+    }
+}
+
+fn read_header(file: &SnapshotFile) -> io::Result<SnapshotHeader> {
+    codec::decode(file.meta()).map_err(|error| {
+        io::Error::other(format!(
+            "the header of snapshot {} cannot be read: {error}",
+            file.path().display()
+        ))
+    })
+}
+
+/// What openraft knows of a snapshot, from the file's header.
+pub(super) fn describe(file: SnapshotFile) -> io::Result<SnapshotOf<TypeConfig, SnapshotFile>> {
+    let header = read_header(&file)?;
+    let last_membership = stored_membership_of(&header.members)
+        .ok_or_else(|| io::Error::other("the members in the snapshot contradict each other"))?;
+    let last_log_id = header.applied.map(|(term, index)| log_id(term, index));
+    let meta = SnapshotMetaOf::<TypeConfig> {
+        last_log_id,
+        last_membership,
+    };
+    Ok(Snapshot {
+        meta,
+        snapshot: file,
+    })
+}
+
+impl RaftStateMachine<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotFile;
+    type SnapshotBuilder = Self;
+
+    async fn applied_state(
+        &mut self,
+    ) -> io::Result<(Option<LogIdOf<TypeConfig>>, StoredMembershipOf<TypeConfig>)> {
+        let replica = self.shared.machine.read();
+        let membership = stored_membership_of(replica.members())
+            .ok_or_else(|| io::Error::other("the stored members contradict each other"))?;
+        Ok((
+            replica.applied().map(|(term, index)| log_id(term, index)),
+            membership,
+        ))
+    }
+
+    async fn apply<S>(&mut self, entries: S) -> io::Result<()>
+    where
+        S: Stream<Item = io::Result<EntryResponder<TypeConfig>>> + Unpin + Send,
+    {
+        let mut chunks = entries.ready_chunks(MAX_APPLY_CHUNK);
+        while let Some(chunk) = chunks.next().await {
+            self.blocking(|| self.apply_chunk(chunk))?;
+        }
+        Ok(())
+    }
+
+    async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
+        self.clone()
+    }
+
+    async fn install_snapshot(
+        &mut self,
+        _meta: &SnapshotMetaOf<TypeConfig>,
+        snapshot: SnapshotFile,
+    ) -> io::Result<()> {
+        self.blocking(|| self.load(&snapshot))
+    }
+
+    async fn get_current_snapshot(
+        &mut self,
+    ) -> io::Result<Option<SnapshotOf<TypeConfig, SnapshotFile>>> {
+        self.shared.snapshots.current().map(describe).transpose()
+    }
+}
+
+impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
+    type SnapshotData = SnapshotFile;
+
+    async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, SnapshotFile>> {
+        let file = self.blocking(|| self.write_snapshot())?;
+        describe(file)
+    }
+}
+
+impl StateMachine {
+    /// Writes the state as it stands to a new snapshot file.
+    fn write_snapshot(&self) -> io::Result<SnapshotFile> {
+        let replica = self.shared.machine.read();
+        let header = replica.snapshot_header(self.shared.cluster_id);
+        let (term, index) = header.applied.unwrap_or_default();
+        let meta = codec::encode(&header).map_err(io::Error::other)?;
+        let id = SnapshotId {
+            last: wal::LogId { term, index },
+        };
+        let mut writer = self
+            .shared
+            .snapshots
+            .create(id, &meta)
+            .map_err(io::Error::other)?;
+        replica
+            .save(&mut Sink(&mut writer))
+            .map_err(io::Error::other)?;
+        // The state is in the file: syncing it needs no lock.
+        drop(replica);
+        writer.finish().map_err(io::Error::other)
+    }
+}
+
+struct Sink<'a>(&'a mut SnapshotWriter);
+
+impl SectionSink for Sink<'_> {
+    fn section(
+        &mut self,
+        name: &str,
+        fill: &mut dyn FnMut(&mut dyn io::Write) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let failed = |error: io::Error| {
+            Error::fatal("cannot write the snapshot; free disk space or check the disk")
+                .with_source(error)
+        };
+        let mut section = self.0.section(name).map_err(failed)?;
+        fill(&mut section)?;
+        section.finish().map_err(failed)
+    }
+}
