@@ -70,7 +70,10 @@ impl PeerAddress {
 
     /// The same host at another port.
     pub fn with_port(&self, port: u16) -> Self {
-        Self { host: self.host.clone(), port }
+        Self {
+            host: self.host.clone(),
+            port,
+        }
     }
 
     /// Looks the host up; the answer is for this contact only.
@@ -80,9 +83,9 @@ impl PeerAddress {
     pub async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let found: Vec<SocketAddr> = match &self.host {
             Host::Ip(ip) => vec![SocketAddr::new(*ip, self.port)],
-            Host::Name(name) => {
-                tokio::net::lookup_host((name.as_str(), self.port)).await?.collect()
-            }
+            Host::Name(name) => tokio::net::lookup_host((name.as_str(), self.port))
+                .await?
+                .collect(),
         };
         if found.is_empty() {
             let message = format!("host name of {self} has no address");
@@ -100,7 +103,10 @@ impl PeerAddress {
     /// See [`InvalidPeerAddress`].
     pub fn parse_with_default_port(text: &str, port: u16) -> Result<Self, InvalidPeerAddress> {
         let (host, given) = split(text)?;
-        Ok(Self { host, port: given.unwrap_or(port) })
+        Ok(Self {
+            host,
+            port: given.unwrap_or(port),
+        })
     }
 }
 
@@ -150,7 +156,9 @@ impl FromStr for Host {
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         // A text of digits and dots is an IPv4 address with a slip in it; as a name it would send
         // the user to the resolver's error instead of the mistake.
-        let like_ipv4 = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let like_ipv4 = name
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
         if like_ipv4 || name.len() > MAX_HOST_NAME || !name.split('.').all(is_label) {
             return Err(InvalidPeerAddress::Host(text.to_owned()));
         }
@@ -197,7 +205,10 @@ impl fmt::Display for PeerAddress {
 
 impl From<SocketAddr> for PeerAddress {
     fn from(address: SocketAddr) -> Self {
-        Self { host: Host::Ip(address.ip()), port: address.port() }
+        Self {
+            host: Host::Ip(address.ip()),
+            port: address.port(),
+        }
     }
 }
 
@@ -233,7 +244,13 @@ mod tests {
 
     #[test]
     fn reads_back_what_it_writes() {
-        for text in ["host:1", "a.b-c.d_e:65535", "10.0.0.1:15000", "[::1]:15000", "[fe80::2]:7"] {
+        for text in [
+            "host:1",
+            "a.b-c.d_e:65535",
+            "10.0.0.1:15000",
+            "[::1]:15000",
+            "[fe80::2]:7",
+        ] {
             let address: PeerAddress = text.parse().expect("a well-formed address");
             assert_eq!(address.to_string(), text);
         }
@@ -263,11 +280,31 @@ mod tests {
     #[test]
     fn slips_are_refused() {
         for text in [
-            "", ":1", "host", "host:", "host:0", "host:65536", "host:+1", "host:x", "[::1]",
-            "[::1:15000", "[host]:1", "[::1]x:1", "::g:1", "10.0.0.300:1", "1.2.3:4", "a b:1",
-            "a..b:1", "-a:1", "http://a:1", "a/b:1",
+            "",
+            ":1",
+            "host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:+1",
+            "host:x",
+            "[::1]",
+            "[::1:15000",
+            "[host]:1",
+            "[::1]x:1",
+            "::g:1",
+            "10.0.0.300:1",
+            "1.2.3:4",
+            "a b:1",
+            "a..b:1",
+            "-a:1",
+            "http://a:1",
+            "a/b:1",
         ] {
-            assert!(text.parse::<PeerAddress>().is_err(), "{text:?} was accepted");
+            assert!(
+                text.parse::<PeerAddress>().is_err(),
+                "{text:?} was accepted"
+            );
         }
         let long = format!("{}:1", "a.".repeat(127) + "a");
         assert!(long.parse::<PeerAddress>().is_err());

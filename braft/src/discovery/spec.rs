@@ -5,8 +5,12 @@ use std::sync::Arc;
 use super::{Discovery, InvalidStaticList, PeerAddress, StaticList};
 
 /// Ways of discovery that have a name but are not part of this build, with their spellings.
-const NOT_BUILT: [(&str, &str); 4] =
-    [("mdns", "mDNS"), ("k8s", "Kubernetes"), ("kubernetes", "Kubernetes"), ("dns", "DNS")];
+const NOT_BUILT: [(&str, &str); 4] = [
+    ("mdns", "mDNS"),
+    ("k8s", "Kubernetes"),
+    ("kubernetes", "Kubernetes"),
+    ("dns", "DNS"),
+];
 
 /// A way of discovery as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +50,10 @@ impl DiscoverySpec {
         }
         let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
         if let Some((_, way)) = NOT_BUILT.iter().find(|(name, _)| *name == scheme) {
-            return Err(InvalidDiscovery::NotBuilt { way, text: text.to_owned() });
+            return Err(InvalidDiscovery::NotBuilt {
+                way,
+                text: text.to_owned(),
+            });
         }
         Ok(Self::Static(StaticList::parse(text, own)?))
     }
@@ -75,7 +82,13 @@ mod tests {
 
     #[test]
     fn ways_left_out_of_this_build_say_so() {
-        for text in ["mdns", "mdns:_x._tcp", "k8s", "k8s:namespace=a,portname=b", "dns:a.b"] {
+        for text in [
+            "mdns",
+            "mdns:_x._tcp",
+            "k8s",
+            "k8s:namespace=a,portname=b",
+            "dns:a.b",
+        ] {
             let error = parse(text).expect_err("not in this build").to_string();
             assert!(error.contains("not available in this build"), "{error}");
         }

@@ -47,7 +47,9 @@ pub enum InvalidItem {
 impl StaticList {
     /// Makes a list of addresses known to the program.
     pub fn new(peers: impl IntoIterator<Item = PeerAddress>) -> Self {
-        Self { peers: peers.into_iter().collect() }
+        Self {
+            peers: peers.into_iter().collect(),
+        }
     }
 
     /// Reads `host1,host2:port,:port`; `own` is this node's raft address.
@@ -59,7 +61,9 @@ impl StaticList {
     /// All mistakes of the list at once.
     pub fn parse(text: &str, own: &PeerAddress) -> Result<Self, InvalidStaticList> {
         if text.trim().is_empty() {
-            return Err(InvalidStaticList { mistakes: vec![InvalidItem::EmptyList] });
+            return Err(InvalidStaticList {
+                mistakes: vec![InvalidItem::EmptyList],
+            });
         }
         let mut peers = BTreeSet::new();
         let mut mistakes = Vec::new();
@@ -71,7 +75,11 @@ impl StaticList {
                 Err(mistake) => mistakes.push(mistake),
             }
         }
-        if mistakes.is_empty() { Ok(Self { peers }) } else { Err(InvalidStaticList { mistakes }) }
+        if mistakes.is_empty() {
+            Ok(Self { peers })
+        } else {
+            Err(InvalidStaticList { mistakes })
+        }
     }
 
     /// The peers of the list.
@@ -89,7 +97,11 @@ fn parse_item(item: &str, position: usize, own: &PeerAddress) -> Result<PeerAddr
         Some(port) if !port.contains(':') => parse_port(port).map(|port| own.with_port(port)),
         _ => PeerAddress::parse_with_default_port(item, own.port()),
     };
-    parsed.map_err(|cause| InvalidItem::Address { position, item: item.to_owned(), cause })
+    parsed.map_err(|cause| InvalidItem::Address {
+        position,
+        item: item.to_owned(),
+        cause,
+    })
 }
 
 impl Discovery for StaticList {
@@ -98,7 +110,10 @@ impl Discovery for StaticList {
     }
 
     fn peers(&self) -> BoxStream<'static, PeerSet> {
-        let set = PeerSet { peers: self.peers.clone(), expect: Some(self.peers.len()) };
+        let set = PeerSet {
+            peers: self.peers.clone(),
+            expect: Some(self.peers.len()),
+        };
         // Pending after the one set, so that its end is not taken for a lost source.
         stream::once(async { set }).chain(stream::pending()).boxed()
     }
