@@ -1,0 +1,64 @@
+//! The trait behind which every way of finding peers stands.
+
+use std::collections::BTreeSet;
+
+use futures_core::stream::BoxStream;
+
+use super::PeerAddress;
+
+/// What a [`Discovery`] sees at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PeerSet {
+    /// Raft addresses at which a node may answer; this node's own may be among them.
+    pub peers: BTreeSet<PeerAddress>,
+    /// How many pristine nodes must agree before they form a cluster, if the source can tell.
+    ///
+    /// `BRAFT_EXPECT` overrides it. A source that sees only the nodes that happen to be up must
+    /// say `None`: the first node to look would otherwise form a cluster on its own.
+    pub expect: Option<usize>,
+}
+
+/// A source of addresses at which peers may be found.
+///
+/// Implement it to find nodes by means of your own, for example a service registry:
+///
+/// ```ignore
+/// struct Registry { updates: tokio::sync::watch::Receiver<PeerSet> }
+///
+/// impl Discovery for Registry {
+///     fn name(&self) -> &str {
+///         "registry"
+///     }
+///     fn peers(&self) -> BoxStream<'static, PeerSet> {
+///         WatchStream::new(self.updates.clone()).boxed()
+///     }
+/// }
+/// ```
+///
+/// # Correctness
+/// What a source yields is a *hint for whom to contact*, never a fact about the cluster. The
+/// runtime stays safe whatever it says; a source is merely useful if it keeps these duties:
+///
+/// - **Each item is the whole set** as seen at that moment and replaces the one before it. It is
+///   not a list of changes.
+/// - **Absence means nothing.** A node that is missing from a set is not removed, not even if it
+///   is missing for ever. Yielding an empty set on an error is allowed, yielding nothing is
+///   better.
+/// - **Addresses are raft addresses**: the host and port on which the peer's raft server listens.
+///   Strangers, stale addresses and this node's own address do no harm.
+/// - **Eventually complete.** While every node keeps being seen by at least one other one, and
+///   the sets connect all nodes, the nodes find each other; each tells the others whom it knows.
+/// - **`expect` never shrinks by itself.** It is the number of nodes the user asked for, not the
+///   number that can be seen now.
+/// - **The stream does not block and does not end** while more could be seen; one that ends keeps
+///   its last set valid. A source that fails retries inside, with a bounded back-off, and reports
+///   through `tracing`.
+/// - **`peers` may be called several times**; each stream starts with the present set as soon as
+///   it is known.
+pub trait Discovery: Send + Sync + 'static {
+    /// Short name for status and log, such as `static` or `mdns`.
+    fn name(&self) -> &str;
+
+    /// Yields the set seen now, then a new one at each change.
+    fn peers(&self) -> BoxStream<'static, PeerSet>;
+}
