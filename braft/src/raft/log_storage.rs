@@ -6,7 +6,7 @@ use std::ops::{Bound, Range, RangeBounds};
 
 use futures_util::Stream;
 use futures_util::stream;
-use openraft::alias::{LeaderIdOf, LogIdOf, VoteOf};
+use openraft::type_config::alias::{LeaderIdOf, LogIdOf, VoteOf};
 use openraft::errors::LeaderChanged;
 use openraft::storage::{
     IOFlushed, LeaderBoundedStreamError, LeaderBoundedStreamResult, LogState, RaftLogReader,

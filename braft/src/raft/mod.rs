@@ -1,14 +1,31 @@
 //! The only place that names openraft.
-#![allow(dead_code)]
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `types.rs` | the raft type configuration and plain counterparts |
+//! | `encoding.rs` | log entries as bytes |
+//! | `log_storage.rs`, `state_machine.rs` | openraft's view of our log and our state machine |
+//! | `network/` | dialing peers, raft messages over gRPC |
+//! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
+//! | `clock.rs`, `responder.rs` | log time; answers without a channel |
+//! | `slot.rs` | where raft appears once the node is in a cluster |
+//! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
 
 mod clock;
 mod encoding;
+mod handle;
 mod log_storage;
 pub(crate) mod network;
 mod proposer;
 mod reader;
 mod responder;
+mod slot;
 mod state_machine;
 mod types;
+
+pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};
+pub(crate) use proposer::Proposal;
+pub(crate) use reader::Read;
+pub(crate) use slot::RaftSlot;
 
 pub(crate) type Raft = openraft::Raft<types::TypeConfig, state_machine::StateMachine>;

@@ -73,9 +73,10 @@ impl Proposer {
     pub(crate) fn start(raft: Raft, machine: StateMachine) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
+        let last_stamp = machine.machine().read().clock();
         let task = Task {
             raft,
-            clock: LogClock::new(machine.machine().read().clock(), Instant::now()),
+            clock: LogClock::new(last_stamp, Instant::now()),
             machine,
             load: load.clone(),
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),

@@ -1,1 +1,7 @@
-//! server
+//! What a node serves: gRPC for peers and clients, HTTP for people.
+
+pub(crate) mod calls;
+mod cluster;
+pub(crate) mod http;
+
+pub(crate) use cluster::ClusterService;

@@ -1,6 +1,6 @@
 //! Raft messages on the wire and in openraft's types.
 
-use openraft::alias::LogIdOf;
+use openraft::type_config::alias::LogIdOf;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest,
     VoteRequest, VoteResponse,

@@ -8,46 +8,55 @@ use openraft::raft::StreamAppendResult;
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
-use super::super::Raft;
-use super::super::state_machine::StateMachine;
 use super::super::types::TypeConfig;
+use super::super::{Raft, RaftNode, RaftSlot};
 use super::peers::Peers;
 use super::{MAX_RAFT_MESSAGE_BYTES, convert};
 use crate::storage::snapshot::{SnapshotFile, SnapshotReceiver};
+use crate::wire::convert::cluster_id_from;
 use crate::wire::v1 as pb;
 use crate::wire::v1::raft_server::{Raft as RaftRpc, RaftServer};
 
 /// The gRPC service of the raft protocol.
 pub(crate) struct RaftService {
-    raft: Raft,
-    machine: StateMachine,
+    slot: Arc<RaftSlot>,
     peers: Arc<Peers>,
     /// One snapshot at a time: a second sender waits, and finds the file there.
     receiving: Mutex<()>,
 }
 
 impl RaftService {
-    pub(crate) fn server(
-        raft: Raft,
-        machine: StateMachine,
-        peers: Arc<Peers>,
-    ) -> RaftServer<RaftService> {
-        RaftServer::new(RaftService {
-            raft,
-            machine,
-            peers,
-            receiving: Mutex::new(()),
-        })
-        .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+    pub(crate) fn server(slot: Arc<RaftSlot>, peers: Arc<Peers>) -> RaftServer<RaftService> {
+        RaftServer::new(RaftService { slot, peers, receiving: Mutex::new(()) })
+            .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES)
     }
 
-    fn receiver(&self, offer: &pb::SnapshotOffer) -> Result<SnapshotReceiver, Status> {
-        self.machine
-            .snapshots()
-            .receive(&offer.file_id, offer.total_bytes)
-            .map_err(internal)
+    /// The raft that a message is for, if the sender may speak to it.
+    fn raft(&self, envelope: Option<&pb::Envelope>) -> Result<&RaftNode, Status> {
+        admitted(&self.slot, &self.peers, envelope)
     }
+}
+
+fn admitted<'a>(
+    slot: &'a RaftSlot,
+    peers: &Peers,
+    envelope: Option<&pb::Envelope>,
+) -> Result<&'a RaftNode, Status> {
+    if let Some(envelope) = envelope
+        && peers.cluster_id().is_none()
+        && envelope.to == peers.me().node_id
+        && let Ok(cluster_id) = cluster_id_from(&envelope.cluster_id)
+    {
+        slot.contacted(cluster_id);
+        return Err(Status::unavailable("this node is about to start; try again"));
+    }
+    peers.admit(envelope)?;
+    slot.get().ok_or_else(|| Status::unavailable("this node is about to start; try again"))
+}
+
+fn receiver(node: &RaftNode, offer: &pb::SnapshotOffer) -> Result<SnapshotReceiver, Status> {
+    node.state_machine().snapshots().receive(&offer.file_id, offer.total_bytes).map_err(internal)
 }
 
 fn internal(error: impl std::fmt::Display) -> Status {
@@ -67,7 +76,7 @@ impl RaftRpc for RaftService {
         request: Request<Streaming<pb::AppendRequest>>,
     ) -> Result<Response<Self::AppendStream>, Status> {
         let mut incoming = request.into_inner();
-        let raft = self.raft.clone();
+        let slot = self.slot.clone();
         let peers = self.peers.clone();
         // The answer's headers go out before the first message is read: a sender waits for them.
         let answers = stream::once(async move {
@@ -75,7 +84,7 @@ impl RaftRpc for RaftService {
                 Some(first) => first,
                 None => return Ok(stream::empty().boxed()),
             };
-            peers.admit(first.envelope.as_ref())?;
+            let raft = admitted(&slot, &peers, first.envelope.as_ref())?.raft().clone();
             let requests = stream::once(async { Ok(first) }).chain(incoming);
             Ok::<_, Status>(answer_appends(raft, requests).boxed())
         });
@@ -91,11 +100,11 @@ impl RaftRpc for RaftService {
         request: Request<pb::AppendRequest>,
     ) -> Result<Response<pb::AppendResponse>, Status> {
         let request = request.into_inner();
-        self.peers.admit(request.envelope.as_ref())?;
+        let node = self.raft(request.envelope.as_ref())?;
         let request = convert::append_from(request).map_err(unreadable)?;
         let prev = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
-        let response = self.raft.append_entries(request).await.map_err(internal)?;
+        let response = node.raft().append_entries(request).await.map_err(internal)?;
         let result: StreamAppendResult<TypeConfig> = response.into_stream_result(prev, last);
         Ok(Response::new(convert::appended_to(result)))
     }
@@ -105,9 +114,9 @@ impl RaftRpc for RaftService {
         request: Request<pb::VoteRequest>,
     ) -> Result<Response<pb::VoteResponse>, Status> {
         let request = request.into_inner();
-        self.peers.admit(request.envelope.as_ref())?;
+        let node = self.raft(request.envelope.as_ref())?;
         let request = convert::vote_request_from(request).map_err(unreadable)?;
-        let response = self.raft.vote(request).await.map_err(internal)?;
+        let response = node.raft().vote(request).await.map_err(internal)?;
         Ok(Response::new(convert::vote_response_to(response)))
     }
 
@@ -116,9 +125,9 @@ impl RaftRpc for RaftService {
         request: Request<pb::VoteRequest>,
     ) -> Result<Response<pb::VoteResponse>, Status> {
         let request = request.into_inner();
-        self.peers.admit(request.envelope.as_ref())?;
+        let node = self.raft(request.envelope.as_ref())?;
         let request = convert::vote_request_from(request).map_err(unreadable)?;
-        let response = self.raft.pre_vote(request).await.map_err(internal)?;
+        let response = node.raft().pre_vote(request).await.map_err(internal)?;
         Ok(Response::new(convert::vote_response_to(response)))
     }
 
@@ -127,7 +136,7 @@ impl RaftRpc for RaftService {
         request: Request<pb::TransferLeaderRequest>,
     ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
         let request = request.into_inner();
-        self.peers.admit(request.envelope.as_ref())?;
+        let node = self.raft(request.envelope.as_ref())?;
         let request = convert::transfer_from(request).map_err(unreadable)?;
         let from = *request.from_leader();
         let response = self
@@ -147,9 +156,9 @@ impl RaftRpc for RaftService {
         request: Request<pb::SnapshotOffer>,
     ) -> Result<Response<pb::SnapshotOfferResponse>, Status> {
         let offer = request.into_inner();
-        self.peers.admit(offer.envelope.as_ref())?;
+        let node = self.raft(offer.envelope.as_ref())?;
         let _one_at_a_time = self.receiving.lock().await;
-        let offset = self.receiver(&offer)?.offset();
+        let offset = receiver(node, &offer)?.offset();
         Ok(Response::new(pb::SnapshotOfferResponse {
             offset,
             higher_vote: None,
@@ -167,10 +176,10 @@ impl RaftRpc for RaftService {
         let Some(offer) = chunk.offer.take() else {
             return Err(Status::invalid_argument("field offer is missing"));
         };
-        self.peers.admit(offer.envelope.as_ref())?;
+        let node = self.raft(offer.envelope.as_ref())?;
         let vote = convert::vote_from(offer.vote).map_err(unreadable)?;
         let _one_at_a_time = self.receiving.lock().await;
-        let mut receiver = self.receiver(&offer)?;
+        let mut receiver = receiver(node, &offer)?;
         loop {
             receiver
                 .write(chunk.offset, &chunk.data)
@@ -213,7 +222,8 @@ fn answer_appends(
             }
         })
     });
-    let answers = raft.stream_append(readable).map(|result| match result {
+    let results = raft.stream_append(readable).boxed();
+    let answers = results.map(|result| match result {
         Ok(result) => Ok(convert::appended_to(result)),
         Err(fatal) => Err(internal(fatal)),
     });

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream;
-use openraft::alias::VoteOf;
+use openraft::type_config::alias::VoteOf;
 use openraft::errors::{NetworkError, StreamingError};
 use openraft::raft::SnapshotResponse;
 use openraft::type_config::TypeConfigExt;

@@ -1,0 +1,181 @@
+//! One node's parts and how they meet: disk, peers, raft, calls.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::cluster::driver::{Formed, Host};
+use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
+use crate::codec;
+use crate::discovery::PeerAddress;
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::member::NodeInfo;
+use crate::raft::network::Peers;
+use crate::raft::{RaftNode, RaftOptions, RaftSlot};
+use crate::storage::node_dir::NodeDir;
+use crate::storage::snapshot::SnapshotStore;
+use crate::storage::wal::Wal;
+use crate::wire::v1 as pb;
+use crate::wire::v1::cluster_client::ClusterClient;
+use crate::wire::v1::join_response::Result as Joined;
+
+/// The longest a request to join may take; it is made again.
+const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Redirections followed while asking to join.
+const MAX_JOIN_HOPS: usize = 3;
+
+/// Why a node is no longer running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// It was asked to.
+    Shutdown,
+    /// It had to: the text says why, and what to do.
+    Fatal(String),
+}
+
+/// What raft is made of once a cluster is known. Taken when raft starts.
+pub(super) struct Parts {
+    pub(super) machine: Machine,
+    pub(super) wal: Wal,
+    pub(super) snapshots: SnapshotStore,
+}
+
+pub(crate) struct Core {
+    pub(super) info: NodeInfo,
+    pub(super) peers: Arc<Peers>,
+    pub(super) slot: Arc<RaftSlot>,
+    pub(super) dir: NodeDir,
+    pub(super) options: RaftOptions,
+    pub(super) parts: Mutex<Option<Parts>>,
+    pub(super) formed: Arc<OnceLock<Formed>>,
+    pub(super) links: crate::client::Links,
+    pub(super) stopped: watch::Sender<Option<Stopped>>,
+    pub(super) about: super::status::About,
+}
+
+impl Core {
+    pub(crate) fn cluster_name(&self) -> &str {
+        &self.peers.me().cluster_name
+    }
+
+    pub(crate) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
+    /// Raft, once this node is in a cluster.
+    pub(crate) fn raft(&self) -> Option<&RaftNode> {
+        self.slot.get()
+    }
+
+    pub(crate) async fn formation_message(&self, message: Message) -> Option<Message> {
+        self.formed.get()?.message(message).await
+    }
+
+    /// Stops the node for a reason; the first reason stays.
+    pub(crate) fn stop(&self, why: Stopped) {
+        self.stopped.send_if_modified(|stopped| {
+            let first = stopped.is_none();
+            if first {
+                *stopped = Some(why);
+            }
+            first
+        });
+    }
+
+    /// Starts raft from what is on disk, in the cluster that is known by now.
+    pub(super) async fn start_raft(&self) -> Result<&RaftNode, Error> {
+        if let Some(raft) = self.slot.get() {
+            return Ok(raft);
+        }
+        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Parts { machine, wal, snapshots } =
+            parts.ok_or_else(|| Error::fatal("raft was started and failed before"))?;
+        let peers = self.peers.clone();
+        let raft = RaftNode::start(self.options, wal, machine, snapshots, peers).await?;
+        self.slot.fill(raft);
+        Ok(self.slot.get().expect("the slot has just been filled"))
+    }
+}
+
+impl Host for Core {
+    fn persist(&self, record: &PromiseRecord) -> Result<(), Error> {
+        let bytes = codec::encode(record)
+            .map_err(|error| Error::fatal(format!("the promise cannot be encoded: {error}")))?;
+        self.dir.save_promise(&bytes).map_err(|error| {
+            Error::fatal("the promise cannot be written to the data directory").with_source(error)
+        })
+    }
+
+    async fn begin(&self, cluster_id: u128, members: Option<MemberSet>) -> Result<(), Error> {
+        self.dir.set_cluster_id(cluster_id).map_err(|error| {
+            Error::fatal("the cluster id cannot be written to the data directory")
+                .with_source(error)
+        })?;
+        self.peers.set_cluster_id(cluster_id);
+        let raft = self.start_raft().await?;
+        let Some(members) = members else {
+            return Ok(());
+        };
+        if raft.view().last_log_index.is_some() {
+            return Ok(());
+        }
+        raft.initialize(initial_members(&members)).await
+    }
+
+    async fn join(&self, _cluster_id: u128, peer: PeerAddress) {
+        let mut address = peer.to_string();
+        for _ in 0..MAX_JOIN_HOPS {
+            let asked = tokio::time::timeout(JOIN_TIMEOUT, self.ask_to_join(&address)).await;
+            match asked {
+                Ok(Ok(Some(Joined::Joined(_)))) => {
+                    return tracing::info!(%address, "the cluster takes this node in");
+                }
+                Ok(Ok(Some(Joined::Leader(leader)))) => address = leader,
+                Ok(Ok(Some(Joined::Refused(why)))) => {
+                    return tracing::error!(%address, "not taken into the cluster: {why}");
+                }
+                Ok(Ok(Some(Joined::Later(why)))) => {
+                    return tracing::debug!(%address, "not taken in yet: {why}");
+                }
+                Ok(Ok(None)) => return tracing::warn!(%address, "an empty answer to joining"),
+                Ok(Err(reason)) => return tracing::debug!(%address, "cannot ask to join: {reason}"),
+                Err(_) => return tracing::debug!(%address, "no answer to joining in time"),
+            }
+        }
+    }
+}
+
+impl Core {
+    async fn ask_to_join(&self, address: &str) -> Result<Option<Joined>, String> {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| error.to_string())?;
+        let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
+        let me = self.peers.me();
+        let request = pb::JoinRequest {
+            cluster_id: bytes::Bytes::new(),
+            cluster_name: me.cluster_name.clone(),
+            node_id: me.node_id,
+            incarnation: me.incarnation,
+            address: me.address.clone(),
+            name: self.info.name.clone(),
+            http_address: self.info.http_address.clone(),
+        };
+        let answer = ClusterClient::new(channel).join(request).await;
+        answer.map(|answer| answer.into_inner().result).map_err(|status| status.message().to_owned())
+    }
+}
+
+/// The first membership. Made of the proposal alone: it has to be the same, byte for byte, on
+/// each node that may write it.
+fn initial_members(members: &MemberSet) -> BTreeMap<u64, NodeInfo> {
+    let info = |address: &PeerAddress| NodeInfo {
+        name: address.to_string(),
+        address: address.to_string(),
+        http_address: String::new(),
+    };
+    members.iter().map(|(id, address)| (*id, info(address))).collect()
+}

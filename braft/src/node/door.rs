@@ -1,0 +1,116 @@
+//! Where calls enter a node: to the leader's log, to its readers, or on to the leader.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::core::Core;
+use crate::call::ReadLevel;
+use crate::entry::Item;
+use crate::error::Error;
+use crate::raft::{Proposal, RaftNode, Read};
+use crate::request::{Action, Gateway, Incoming, Refusal};
+
+impl Gateway for Core {
+    fn submit(&self, calls: Vec<Incoming>) {
+        let Some(raft) = self.raft() else {
+            for call in calls {
+                let text = "this node is in no cluster yet";
+                call.reply.refuse(Refusal::not_here(text, None));
+            }
+            return;
+        };
+        let leads = raft.is_leader();
+        let mut local = Vec::new();
+        let mut elsewhere = Vec::new();
+        for call in calls {
+            match call.action {
+                Action::Query { level: ReadLevel::Local, min_index } => {
+                    local.push(read(call, min_index));
+                }
+                _ if !leads => elsewhere.push(call),
+                Action::Query { min_index, .. } => raft.read(read(call, min_index)),
+                _ => propose(raft, call),
+            }
+        }
+        if !local.is_empty() {
+            raft.read_local(local);
+        }
+        if !elsewhere.is_empty() {
+            self.pass_on(raft, elsewhere);
+        }
+    }
+
+    fn cluster_id(&self) -> Option<u128> {
+        self.peers().cluster_id()
+    }
+}
+
+fn read(call: Incoming, min_index: u64) -> Read {
+    Read {
+        service: call.service,
+        payload: call.payload,
+        min_index,
+        deadline: call.deadline,
+        reply: call.reply,
+    }
+}
+
+/// Puts a command into the leader's log, if it can be carried out.
+fn propose(raft: &RaftNode, call: Incoming) {
+    if raft.wal().disk_low() {
+        let text = "the disk of the leader is almost full; free space on it";
+        return call.reply.refuse(Error::busy(text));
+    }
+    let item = match call.action {
+        Action::OpenSession => Item::OpenSession,
+        Action::CloseSession { session } => Item::CloseSession { session },
+        Action::Command { session, sequence, responded_to } => {
+            // What cannot be decoded must not reach the log: it would stop every replica.
+            if let Err(error) = raft.machine().check_command(&call.service, &call.payload) {
+                return call.reply.refuse(error);
+            }
+            let service = Bytes::copy_from_slice(call.service.as_bytes());
+            Item::Command { session, sequence, responded_to, service, payload: call.payload }
+        }
+        Action::Query { .. } => unreachable!("queries were taken out by the caller"),
+    };
+    raft.propose(Proposal { item, deadline: call.deadline, reply: call.reply });
+}
+
+impl Core {
+    /// Passes calls on to the leader, once: two nodes that disagree must not send them in circles.
+    fn pass_on(&self, raft: &RaftNode, calls: Vec<Incoming>) {
+        let view = raft.view();
+        let leader = view.leader_info().filter(|(id, _)| *id != self.peers().me().node_id);
+        let address = leader.map(|(id, info)| {
+            self.peers().address_of(id).unwrap_or_else(|| info.address.clone())
+        });
+        let (again, mut first): (Vec<_>, Vec<_>) =
+            calls.into_iter().partition(|call| call.forwarded);
+        for call in again {
+            let text = "this node is not the leader";
+            call.reply.refuse(Refusal::not_here(text, address.clone()));
+        }
+        if first.is_empty() {
+            return;
+        }
+        match address {
+            Some(address) => {
+                first.iter_mut().for_each(|call| call.forwarded = true);
+                self.links.forward(&address, first);
+            }
+            None => {
+                for call in first {
+                    let text = "the cluster has no leader at this moment";
+                    call.reply.refuse(Refusal::not_here(text, None));
+                }
+            }
+        }
+    }
+}
+
+/// The node as the place where its own clients' calls enter.
+pub(super) fn gateway(core: &Arc<Core>) -> Arc<dyn Gateway> {
+    core.clone()
+}

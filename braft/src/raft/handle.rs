@@ -1,0 +1,318 @@
+//! One node's raft, seen from the floors above: plain types in, plain types out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::Precondition;
+use openraft::{ChangeMembers, ServerState, SnapshotPolicy};
+use tokio::sync::watch;
+
+use super::Raft;
+use super::log_storage::LogStore;
+use super::network::{Network, Peers, Timers};
+use super::proposer::{Proposal, Proposer};
+use super::reader::{Read, Reader, answer};
+use super::state_machine::StateMachine;
+use super::types::{TypeConfig, log_id, members_of, plain};
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::member::{NodeInfo, StoredMembers};
+use crate::storage::snapshot::SnapshotStore;
+use crate::storage::wal::Wal;
+
+/// Entries in one append message; its bytes are capped where entries are read.
+const MAX_ENTRIES_PER_APPEND: u64 = 1024;
+/// Log entries removed at once: many small purges would cost more than the space is worth.
+const PURGE_BATCH: u64 = 512;
+/// Commits waiting to be applied. openraft's core blocks when this is full, heartbeats included;
+/// the leader stops taking commands long before.
+const APPLY_QUEUE: u64 = 65_536;
+/// Waits between attempts to reach a peer that is down.
+const BACKOFF: &str = "20ms,50ms,100ms,200ms";
+/// openraft's own limit on sending one snapshot; progress is watched elsewhere.
+const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 3_600_000;
+
+/// How raft runs on this node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RaftOptions {
+    pub(crate) timers: Timers,
+    /// Log entries after which a snapshot is built.
+    pub(crate) snapshot_every: u64,
+    /// Log entries kept behind a snapshot for followers that lag.
+    pub(crate) keep_log_entries: u64,
+}
+
+/// What a node is in its cluster at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Leader,
+    Follower,
+    Candidate,
+    Learner,
+    Stopped,
+}
+
+/// What raft says of itself, at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct RaftView {
+    pub(crate) role: Role,
+    pub(crate) term: u64,
+    pub(crate) leader: Option<u64>,
+    pub(crate) last_log_index: Option<u64>,
+    pub(crate) committed: Option<(u64, u64)>,
+    pub(crate) applied: Option<(u64, u64)>,
+    pub(crate) snapshot: Option<(u64, u64)>,
+    pub(crate) purged: Option<(u64, u64)>,
+    pub(crate) members: StoredMembers,
+    /// On the leader: the index up to which each member's log is known to match.
+    pub(crate) matched: Option<BTreeMap<u64, Option<u64>>>,
+    /// Why raft stopped, once it has.
+    pub(crate) stopped: Option<String>,
+}
+
+impl RaftView {
+    pub(crate) fn leader_info(&self) -> Option<(u64, &NodeInfo)> {
+        let leader = self.leader?;
+        self.members.members.nodes.get(&leader).map(|node| (leader, node))
+    }
+}
+
+/// A change of the membership, one at a time.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// Takes a node in, or changes what is committed about it.
+    SetNode { id: u64, info: NodeInfo },
+    /// Makes exactly these members vote; the others listen.
+    Voters(BTreeSet<u64>),
+    /// Removes learners.
+    Remove(BTreeSet<u64>),
+}
+
+/// The handle on one node's raft. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct RaftNode {
+    raft: Raft,
+    machine: StateMachine,
+    peers: Arc<Peers>,
+    proposer: Proposer,
+    reader: Reader,
+    /// The log, for its figures and for the last word at shutdown.
+    wal: Wal,
+}
+
+impl RaftNode {
+    /// Restores the state from snapshot and log, and takes part in the cluster.
+    pub(crate) async fn start(
+        options: RaftOptions,
+        wal: Wal,
+        machine: Machine,
+        snapshots: SnapshotStore,
+        peers: Arc<Peers>,
+    ) -> Result<Self, Error> {
+        let node_id = peers.me().node_id;
+        let cluster_id = peers.cluster_id().expect("a cluster is known before raft starts");
+        let machine = StateMachine::new(machine, snapshots, cluster_id);
+        let config = config(&options, cluster_id);
+        let config = config.validate().map_err(|error| {
+            Error::rejected(format!("the raft timers contradict each other: {error}"))
+        })?;
+        let network = Network { peers: peers.clone() };
+        let log = LogStore::new(wal.clone());
+        let raft = Raft::new(node_id, Arc::new(config), network, log, machine.clone())
+            .await
+            .map_err(|error| Error::fatal(format!("raft cannot start: {error}")))?;
+        let proposer = Proposer::start(raft.clone(), machine.clone());
+        let reader = Reader::start(raft.clone(), machine.clone());
+        Ok(RaftNode { raft, machine, peers, proposer, reader, wal })
+    }
+
+    pub(super) fn raft(&self) -> &Raft {
+        &self.raft
+    }
+
+    pub(super) fn state_machine(&self) -> &StateMachine {
+        &self.machine
+    }
+
+    pub(crate) fn peers(&self) -> &Arc<Peers> {
+        &self.peers
+    }
+
+    pub(crate) fn machine(&self) -> &Machine {
+        self.machine.machine()
+    }
+
+    pub(crate) fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
+    /// Writes the first membership of a new cluster. Harmless where it was already written.
+    pub(crate) async fn initialize(&self, members: BTreeMap<u64, NodeInfo>) -> Result<(), Error> {
+        use openraft::errors::{InitializeError, RaftError};
+        match self.raft.initialize(members).await {
+            Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
+            Err(error) => Err(Error::fatal(format!("the cluster cannot be initialized: {error}"))),
+        }
+    }
+
+    pub(crate) fn propose(&self, proposal: Proposal) {
+        self.proposer.propose(proposal);
+    }
+
+    /// Answers a query linearizably; on the leader only.
+    pub(crate) fn read(&self, read: Read) {
+        self.reader.read(read);
+    }
+
+    /// Answers queries from what is applied here.
+    pub(crate) fn read_local(&self, reads: Vec<Read>) {
+        let machine = self.machine.clone();
+        tokio::spawn(async move { answer(&machine, 0, reads).await });
+    }
+
+    /// Carries out one membership change, if the membership is still the one the change was
+    /// decided on.
+    pub(crate) async fn change(
+        &self,
+        change: Change,
+        decided_on: Option<(u64, u64)>,
+    ) -> Result<(), Error> {
+        let members = match change {
+            Change::SetNode { id, info } => ChangeMembers::Batch(vec![
+                ChangeMembers::AddNodes([(id, info.clone())].into()),
+                ChangeMembers::SetNodes([(id, info)].into()),
+            ]),
+            Change::Voters(ids) => ChangeMembers::ReplaceAllVoters(ids),
+            Change::Remove(ids) => ChangeMembers::RemoveNodes(ids),
+        };
+        let last_membership_log_id = decided_on.map(|(term, index)| log_id(term, index));
+        let only_if = Precondition::<TypeConfig>::LastMembershipLogId { last_membership_log_id };
+        // Former voters stay as learners: removing them is a decision of its own.
+        let changed = self.raft.change_membership_if(members, true, [only_if]).await;
+        changed.map(drop).map_err(|error| {
+            Error::unavailable(format!("the membership was not changed: {error}"))
+        })
+    }
+
+    /// Asks a voter to take over the leadership.
+    pub(crate) async fn transfer_leader(&self, to: u64) -> Result<(), Error> {
+        let asked = self.raft.trigger().transfer_leader(to).await;
+        asked.map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))
+    }
+
+    pub(crate) async fn snapshot(&self) -> Result<(), Error> {
+        let asked = self.raft.trigger().snapshot().await;
+        asked.map_err(|error| Error::fatal(format!("no snapshot can be built: {error}")))
+    }
+
+    /// Confirms leadership with a quorum, and says up to which index the log is committed.
+    pub(crate) async fn confirm_leadership(&self) -> Result<u64, Error> {
+        let read = self.raft.get_read_log_id(openraft::ReadPolicy::ReadIndex).await;
+        match read {
+            Ok((read, _)) => Ok(read.index()),
+            Err(error) => Err(Error::unavailable(format!("leadership not confirmed: {error}"))),
+        }
+    }
+
+    /// The index of the last applied entry, as it moves.
+    pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
+        self.machine.watch_applied()
+    }
+
+    /// Why this node stopped applying, once it has.
+    pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
+        self.machine.watch_halted()
+    }
+
+    pub(crate) fn is_leader(&self) -> bool {
+        self.raft.is_leader()
+    }
+
+    pub(crate) fn view(&self) -> RaftView {
+        view(&self.raft.metrics().borrow_watched())
+    }
+
+    /// Waits until the view fulfils a condition, and returns that view. `None` if raft stopped
+    /// and its view moves no more.
+    pub(crate) async fn wait_for(&self, holds: impl Fn(&RaftView) -> bool) -> Option<RaftView> {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let view = view(&metrics.borrow_watched());
+            if holds(&view) {
+                return Some(view);
+            }
+            metrics.changed().await.ok()?;
+        }
+    }
+
+    /// Stops raft, then closes the log: what was acknowledged is on disk.
+    pub(crate) async fn shutdown(&self) {
+        if let Err(error) = self.raft.shutdown().await {
+            tracing::debug!(%error, "raft had already stopped");
+        }
+        let wal = self.wal.clone();
+        let closed = tokio::task::spawn_blocking(move || wal.close()).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "the log was not closed cleanly; it will be checked at start");
+        }
+    }
+}
+
+fn config(options: &RaftOptions, cluster_id: u128) -> openraft::Config {
+    let timers = options.timers;
+    openraft::Config {
+        cluster_name: format!("{cluster_id:032x}"),
+        heartbeat_interval: u64::from(timers.heartbeat_ms),
+        election_timeout_min: u64::from(timers.election_min_ms),
+        election_timeout_max: u64::from(timers.election_max_ms),
+        install_snapshot_timeout: INSTALL_SNAPSHOT_TIMEOUT_MS,
+        max_payload_entries: MAX_ENTRIES_PER_APPEND,
+        // A follower that lags further than the log reaches back gets the snapshot instead.
+        replication_lag_threshold: options.snapshot_every.saturating_mul(2)
+            + options.keep_log_entries,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_every),
+        max_in_snapshot_log_to_keep: options.keep_log_entries,
+        purge_batch_size: PURGE_BATCH,
+        state_machine_channel_size: Some(APPLY_QUEUE),
+        enable_pre_vote: Some(true),
+        // A restored leader would serve before it knows what was committed.
+        enable_leader_restore: Some(false),
+        backoff: BACKOFF.to_owned(),
+        ..openraft::Config::default()
+    }
+}
+
+fn view(metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
+    let membership = &metrics.membership_config;
+    RaftView {
+        role: match metrics.state {
+            ServerState::Leader => Role::Leader,
+            ServerState::Follower => Role::Follower,
+            ServerState::Candidate => Role::Candidate,
+            ServerState::Learner => Role::Learner,
+            ServerState::Shutdown => Role::Stopped,
+        },
+        term: metrics.current_term,
+        leader: metrics.current_leader,
+        last_log_index: metrics.last_log_index,
+        committed: metrics.local_committed.as_ref().map(plain),
+        applied: metrics.last_applied.as_ref().map(plain),
+        snapshot: metrics.snapshot.as_ref().map(plain),
+        purged: metrics.purged.as_ref().map(plain),
+        members: StoredMembers {
+            log_id: membership.log_id().as_ref().map(plain),
+            members: members_of(membership.membership()),
+        },
+        matched: metrics.replication.as_ref().map(|all| {
+            all.iter().map(|(id, matched)| (*id, matched.as_ref().map(|id| id.index))).collect()
+        }),
+        stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
+    }
+}
+
+/// How long a leader may be out of touch before its followers elect another one, at most.
+pub(crate) fn failover_time(timers: Timers) -> Duration {
+    Duration::from_millis(2 * u64::from(timers.election_max_ms))
+}
