@@ -12,3 +12,5 @@
 #[allow(dead_code)] // called by the node once it is wired up
 pub(crate) mod formation;
 pub(crate) mod identity;
+#[allow(dead_code)] // called by the leader's monitor once it is wired up
+pub(crate) mod membership;

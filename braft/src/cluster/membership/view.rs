@@ -1,0 +1,172 @@
+//! What the leader knows when it plans.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::discovery::PeerAddress;
+
+/// A learner is caught up when it lags by no more than so many entries. Small enough that it is
+/// made up within one round of appends, large enough to be reached under full load.
+pub(crate) const MAX_LAG: u64 = 250;
+
+/// A member that has missed every contact for so long counts as failed, and may be superseded.
+pub(crate) const FAILED_AFTER: Duration = Duration::from_secs(10);
+
+/// Most members, learners included: each costs the leader a replication stream.
+pub(crate) const MAX_MEMBERS: usize = 64;
+
+/// Everything [`plan`](super::plan) looks at.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    /// This node, which leads.
+    pub(crate) leader: u64,
+    /// Members by id; the voters of both halves while the configuration is joint.
+    pub(crate) members: BTreeMap<u64, Member>,
+    /// A membership entry is not committed yet.
+    pub(crate) change_in_flight: bool,
+    /// The configuration is joint: the voters it leads to. `None` if it is uniform.
+    pub(crate) joint_target: Option<BTreeSet<u64>>,
+    /// Nodes that ask to be taken in, by id.
+    pub(crate) candidates: BTreeMap<u64, Candidate>,
+    /// Nodes removed earlier, as far as that is still kept.
+    pub(crate) removed: BTreeMap<u64, Removal>,
+    /// The replicated settings this plan obeys.
+    pub(crate) limits: Limits,
+}
+
+/// The replicated settings a plan obeys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Removing stops here.
+    pub(crate) min_voters: usize,
+    /// Promoting stops here.
+    pub(crate) max_voters: usize,
+    /// A member that has missed every contact for so long is dead.
+    pub(crate) dead_after: Duration,
+    /// How long a learner must have kept up before it votes.
+    pub(crate) stable_for: Duration,
+}
+
+/// Whether a member votes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Counts for quorums.
+    Voter,
+    /// Receives the log only.
+    Learner,
+}
+
+/// One member as the leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// Whether it votes.
+    pub(crate) role: Role,
+    /// Its committed address.
+    pub(crate) address: PeerAddress,
+    /// The name its user gave it explicitly; a name made up from the host does not count.
+    pub(crate) name: Option<String>,
+    /// For how long it has missed every contact, counted in the present term only, while this
+    /// leader held its lease and its own loop was on time. Zero when the last contact succeeded.
+    pub(crate) silent: Duration,
+    /// Entries it is behind the leader.
+    pub(crate) lag: u64,
+    /// For how long it has been in contact and within [`MAX_LAG`] without a break.
+    pub(crate) stable: Duration,
+    /// Discovery shows this id at some address.
+    pub(crate) discovered: bool,
+}
+
+/// A node that asks to be taken in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    /// Where it is reached.
+    pub(crate) address: PeerAddress,
+}
+
+/// Why a node is no longer a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// It was silent too long; it may come back.
+    Dead,
+    /// Another node took its place; it may come back.
+    Superseded,
+    /// It left or an operator removed it; it stays out.
+    Operator,
+}
+
+impl Limits {
+    /// The defaults a cluster is formed with.
+    pub(crate) const DEFAULT: Self = Self {
+        min_voters: 2,
+        max_voters: 5,
+        dead_after: Duration::from_secs(120),
+        stable_for: Duration::from_secs(2),
+    };
+}
+
+impl View {
+    /// Ids of the voters.
+    pub(crate) fn voters(&self) -> BTreeSet<u64> {
+        let voters = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.role == Role::Voter);
+        voters.map(|(node_id, _)| *node_id).collect()
+    }
+
+    /// Voters that have missed every contact for [`FAILED_AFTER`] or longer.
+    pub(crate) fn failed_voters(&self) -> usize {
+        let voters = self
+            .members
+            .values()
+            .filter(|member| member.role == Role::Voter);
+        voters
+            .filter(|member| member.silent >= FAILED_AFTER)
+            .count()
+    }
+
+    /// Whether a member is silent for as long as the settings allow.
+    pub(super) fn is_dead(&self, node_id: u64, member: &Member) -> bool {
+        node_id != self.leader && member.silent >= self.limits.dead_after
+    }
+
+    /// The learner that has taken a member's place: it answers at the same address or bears the
+    /// same given name, and the member itself is silent and seen nowhere.
+    pub(super) fn successor(&self, node_id: u64, member: &Member) -> Option<u64> {
+        if node_id == self.leader || member.silent < FAILED_AFTER || member.discovered {
+            return None;
+        }
+        let takes_place = |other: &Member| {
+            other.role == Role::Learner
+                && other.silent.is_zero()
+                && (other.address == member.address
+                    || (other.name.is_some() && other.name == member.name))
+        };
+        let mut others = self
+            .members
+            .iter()
+            .filter(|(other_id, _)| **other_id != node_id);
+        others
+            .find(|(_, other)| takes_place(other))
+            .map(|(other_id, _)| *other_id)
+    }
+
+    /// Why a learner cannot vote yet, if so.
+    pub(super) fn unready(&self, learner: &Member) -> Option<String> {
+        if !learner.silent.is_zero() {
+            Some("it is not in contact".to_owned())
+        } else if learner.lag > MAX_LAG {
+            Some(format!(
+                "it is {} entries behind, more than {MAX_LAG}",
+                learner.lag
+            ))
+        } else if learner.stable < self.limits.stable_for {
+            let (stable, needed) = (learner.stable, self.limits.stable_for);
+            Some(format!("it has kept up for {stable:?} of {needed:?}"))
+        } else {
+            None
+        }
+    }
+}
