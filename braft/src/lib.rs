@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `member`, `session`, `settings`, `storage`, `wire` |
+//! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `storage`, `wire` |
 //! | 0 | `error`, `codec` |
 
 mod call;
@@ -23,6 +23,7 @@ mod entry;
 mod error;
 mod machine;
 mod member;
+mod net;
 mod node;
 mod raft;
 mod request;

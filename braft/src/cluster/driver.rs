@@ -14,6 +14,7 @@ use super::formation::{Action, Event, Formation, MemberSet, Message, PromiseReco
 use crate::codec;
 use crate::discovery::{Discovery, PeerAddress, PeerSet};
 use crate::error::Error;
+use crate::net::Dialer;
 use crate::wire::v1 as pb;
 use crate::wire::v1::cluster_client::ClusterClient;
 
@@ -80,6 +81,7 @@ pub(crate) fn start<H: Host>(
     timing: Timing,
     discovery: &dyn Discovery,
     host: Arc<H>,
+    dialer: Dialer,
 ) -> (Formed, impl Future<Output = Error> + Send + use<H>) {
     let (asks, waiting) = mpsc::channel(MAX_WAITING);
     let (reporter, report) = watch::channel(String::new());
@@ -87,6 +89,7 @@ pub(crate) fn start<H: Host>(
         formation,
         tick: timing.tick,
         host,
+        dialer,
         asks: asks.clone(),
         reporter,
         connections: HashMap::new(),
@@ -102,6 +105,7 @@ struct Driver<H> {
     formation: Formation,
     tick: Duration,
     host: Arc<H>,
+    dialer: Dialer,
     asks: mpsc::Sender<Ask>,
     reporter: watch::Sender<String>,
     connections: HashMap<PeerAddress, Channel>,
@@ -202,9 +206,9 @@ impl<H: Host> Driver<H> {
             self.connections.clear();
         }
         let endpoint = Endpoint::from_shared(format!("http://{to}")).ok()?;
+        let endpoint = endpoint.tcp_nodelay(true).connect_timeout(MESSAGE_TIMEOUT);
         // Lazy: a peer that is down is tried again with each message.
-        let channel =
-            endpoint.tcp_nodelay(true).connect_timeout(MESSAGE_TIMEOUT).connect_lazy();
+        let channel = self.dialer.connect_lazy(&endpoint);
         self.connections.insert(to.clone(), channel.clone());
         Some(channel)
     }

@@ -153,7 +153,8 @@ impl Core {
     async fn ask_to_join(&self, address: &str) -> Result<Option<Joined>, String> {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| error.to_string())?;
-        let channel = endpoint.connect().await.map_err(|error| error.to_string())?;
+        let dialer = self.peers.dialer();
+        let channel = dialer.connect(&endpoint).await.map_err(|error| error.to_string())?;
         let me = self.peers.me();
         let request = pb::JoinRequest {
             cluster_id: bytes::Bytes::new(),

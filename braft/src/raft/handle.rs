@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
@@ -68,6 +68,9 @@ pub(crate) struct RaftView {
     pub(crate) members: StoredMembers,
     /// On the leader: the index up to which each member's log is known to match.
     pub(crate) matched: Option<BTreeMap<u64, Option<u64>>>,
+    /// On the leader: when each member last answered, and when a quorum last did.
+    pub(crate) contact: BTreeMap<u64, Option<Instant>>,
+    pub(crate) quorum_contact: Option<Instant>,
     /// Why raft stopped, once it has.
     pub(crate) stopped: Option<String>,
 }
@@ -308,8 +311,14 @@ fn view(metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
         matched: metrics.replication.as_ref().map(|all| {
             all.iter().map(|(id, matched)| (*id, matched.as_ref().map(|id| id.index))).collect()
         }),
+        contact: metrics.heartbeat.iter().flatten().map(|(id, at)| (*id, at.map(std_time))).collect(),
+        quorum_contact: metrics.last_quorum_acked.map(std_time),
         stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
     }
+}
+
+fn std_time(at: openraft::type_config::alias::SerdeInstantOf<TypeConfig>) -> Instant {
+    (*at).into_std()
 }
 
 /// How long a leader may be out of touch before its followers elect another one, at most.

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 mod cluster;
+pub(crate) mod grpc;
 pub(crate) mod http;
 
 pub(crate) use cluster::ClusterService;

@@ -17,4 +17,4 @@ mod plan;
 mod view;
 
 pub(crate) use plan::{Change, Decision, Plan, Refusal, plan};
-pub(crate) use view::{Candidate, Limits, Member, Removal, Role, View};
+pub(crate) use view::{Candidate, Limits, MAX_LAG, Member, Removal, Role, View};

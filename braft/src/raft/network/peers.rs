@@ -12,6 +12,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::member::display_id;
+use crate::net::Dialer;
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
 
@@ -52,6 +53,7 @@ pub(crate) struct Timers {
 #[derive(Debug)]
 pub(crate) struct Peers {
     me: Identity,
+    dialer: Dialer,
     cluster_id: OnceLock<u128>,
     known: Mutex<BTreeMap<u64, Known>>,
     channels: Mutex<HashMap<(u64, Lane), Channel>>,
@@ -101,17 +103,22 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Peers {
-    pub(crate) fn new(me: Identity, cluster_id: Option<u128>) -> Self {
+    pub(crate) fn new(me: Identity, dialer: Dialer, cluster_id: Option<u128>) -> Self {
         let id = OnceLock::new();
         if let Some(cluster_id) = cluster_id {
             id.set(cluster_id).expect("the lock is new");
         }
         Peers {
             me,
+            dialer,
             cluster_id: id,
             known: Mutex::default(),
             channels: Mutex::default(),
         }
+    }
+
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.dialer
     }
 
     pub(crate) fn me(&self) -> &Identity {

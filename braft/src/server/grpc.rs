@@ -1,0 +1,54 @@
+//! The gRPC server of a node: one port for peers, clients and one's own services.
+
+use std::future::Future;
+
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use crate::error::Error;
+
+/// Streams of one connection at once; a further one waits.
+const MAX_STREAMS_PER_CONNECTION: u32 = 4096;
+/// Flow-control windows: room for a few large frames under way.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 32 << 20;
+/// The largest block of headers, in bytes.
+const MAX_HEADER_BYTES: u32 = 32 << 10;
+/// Dead connections are found out after this long.
+const KEEP_ALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
+const KEEP_ALIVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Serves until `stop` is ready. Connections that are then open are closed by their owners or
+/// with the process.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), Error> {
+    // `tcp_nodelay` on the server builder is not honoured with a listener of one's own; without it
+    // each call costs 40 ms.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, stop)
+        .await
+        .map_err(|error| Error::fatal("the gRPC server stopped").with_source(error))
+}
+
+/// The schemas of this node's services, for tools that ask for them.
+pub(crate) fn reflection(routes: Routes) -> Result<Routes, Error> {
+    let service = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(crate::wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()
+        .map_err(|error| Error::fatal("the gRPC schemas cannot be served").with_source(error))?;
+    Ok(routes.add_service(service))
+}
