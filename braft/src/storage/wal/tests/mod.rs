@@ -1,0 +1,3 @@
+//! What the log promises, each promise a test.
+
+mod basic;
