@@ -1,0 +1,167 @@
+//! A running node.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `start.rs` | from a configuration to a running node |
+//! | `core.rs` | its parts and how they meet |
+//! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
+//! | `status.rs` | what it says of itself |
+
+mod core;
+mod door;
+mod start;
+mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::core::Core;
+pub use self::core::Stopped;
+pub use self::start::start;
+use crate::call::Channel;
+use crate::raft::Role;
+use crate::service::Service;
+use crate::status::Status;
+
+/// How often a handover looks whether it is done.
+const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A handle on a running node. Cheap to clone; the node stops when the last one is dropped.
+#[derive(Clone)]
+pub struct Node {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    core: Arc<Core>,
+    channel: Channel,
+    tasks: TaskTracker,
+    /// Ends the servers and the background tasks.
+    stop: CancellationToken,
+    http_address: Option<std::net::SocketAddr>,
+    router: axum::Router,
+    stopped: watch::Receiver<Option<Stopped>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let me = self.inner.core.peers().me();
+        f.debug_struct("Node").field("address", &me.address).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// A client of one of this cluster's services whose calls enter here.
+    pub fn client<S: Service>(&self) -> S::Client {
+        self.inner.channel.clone().into()
+    }
+
+    /// What this node knows of itself and its cluster.
+    pub fn status(&self) -> Status {
+        self.inner.core.status()
+    }
+
+    /// The HTTP routes of this node, to nest into a server of one's own.
+    pub fn router(&self) -> axum::Router {
+        self.inner.router.clone()
+    }
+
+    /// Where this node serves HTTP, if it does.
+    pub fn http_address(&self) -> Option<std::net::SocketAddr> {
+        self.inner.http_address
+    }
+
+    /// Where peers and clients reach this node: "host:port".
+    pub fn address(&self) -> &str {
+        &self.inner.core.peers().me().address
+    }
+
+    /// Waits until this node is in a cluster that has a leader and knows its state up to now.
+    ///
+    /// Returns at once, without success, when the node stops.
+    pub async fn ready(&self) {
+        let mut stopped = self.inner.stopped.clone();
+        let ready = async {
+            while self.inner.core.ready().is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = ready => {}
+            _ = stopped.wait_for(Option::is_some) => {}
+        }
+    }
+
+    /// Waits until this node has stopped, and says why.
+    pub async fn stopped(&self) -> Stopped {
+        let mut stopped = self.inner.stopped.clone();
+        match stopped.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or(Stopped::Shutdown),
+            Err(_) => Stopped::Shutdown,
+        }
+    }
+
+    /// Hands leadership over, stops serving, and closes the log. Takes at most `deadline`, then
+    /// stops the hard way: what was acknowledged is on disk in any case.
+    pub async fn shutdown(&self, deadline: Duration) {
+        let orderly = async {
+            self.hand_over().await;
+            self.halt().await;
+        };
+        if tokio::time::timeout(deadline, orderly).await.is_err() {
+            tracing::warn!("the node did not stop in order within {deadline:?}");
+        }
+        self.inner.core.stop(Stopped::Shutdown);
+    }
+
+    /// Stops at once, without handing over: what a crash looks like to the others.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn kill(&self) {
+        self.halt().await;
+        self.inner.core.stop(Stopped::Shutdown);
+    }
+
+    async fn halt(&self) {
+        self.inner.stop.cancel();
+        if let Some(raft) = self.inner.core.raft() {
+            raft.shutdown().await;
+        }
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    /// Asks the voter that is furthest to take over, and waits until it leads.
+    async fn hand_over(&self) {
+        let Some(raft) = self.inner.core.raft() else {
+            return;
+        };
+        let view = raft.view();
+        if view.role != Role::Leader {
+            return;
+        }
+        let me = self.inner.core.peers().me().node_id;
+        let matched = view.matched.unwrap_or_default();
+        let others = view.members.members.voters().into_iter().filter(|id| *id != me);
+        let Some(heir) = others.max_by_key(|id| matched.get(id).copied().flatten()) else {
+            return;
+        };
+        if let Err(error) = raft.transfer_leader(heir).await {
+            return tracing::warn!(%error, "leadership was not handed over; the others will elect");
+        }
+        let handed = raft.wait_for(|view| view.leader.is_some_and(|leader| leader != me));
+        match tokio::time::timeout(HANDOVER_TIMEOUT, handed).await {
+            Ok(_) => tracing::info!("leadership handed over"),
+            Err(_) => tracing::warn!("the handover failed; the others will elect a leader"),
+        }
+    }
+}
