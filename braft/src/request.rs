@@ -9,6 +9,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::call::ReadLevel;
 use crate::error::{Error, ErrorKind, Outcome};
 
+/// Commands of one session that may be under way at once. The session table remembers this many
+/// answers beyond the client's mark; a client waits rather than send further ones.
+pub(crate) const SESSION_WINDOW: u64 = 1024;
+
 /// One call at the door of a node.
 #[derive(Debug)]
 pub(crate) struct Incoming {
