@@ -1,0 +1,3 @@
+//! Every accepted form, called through a client.
+
+mod counter;
