@@ -30,6 +30,7 @@ pub(super) fn expand(service: &Service, item: &ItemImpl) -> TokenStream {
             non_snake_case,
             deprecated,
             dead_code,
+            private_interfaces,
             unreachable_pub,
             clippy::all,
             clippy::pedantic
