@@ -1,1 +1,84 @@
-//! The attribute macros of braft.
+//! The attribute macros of braft; use them through the `braft` crate.
+//!
+//! # Map of the crate
+//! An attribute's input goes through the modules in this order:
+//!
+//! | module | does |
+//! |---|---|
+//! | `ast` | parses the item and says what it is: a state or its operations |
+//! | `attr` | reads the attributes' options |
+//! | `valid` | turns methods into operations, reporting every mistake the tokens show |
+//! | `lint` | finds what makes replicas differ |
+//! | `expand` | writes the code for valid input |
+//! | `fallback` | writes the code for refused input, so that no second error follows |
+//! | `test` | `#[braft::test]` |
+
+mod ast;
+mod attr;
+mod expand;
+mod fallback;
+mod lint;
+mod problems;
+mod test;
+mod types;
+mod valid;
+
+use proc_macro::TokenStream;
+
+/// Makes a struct a replicated service: put it on the struct and on its `impl` block.
+///
+/// # On the struct
+/// The struct is the state. It needs `Default`, `Serialize` and `Deserialize`; nothing is derived
+/// for you. The attribute adds the typed client, `CounterClient` for `Counter`, with the struct's
+/// visibility.
+///
+/// * `name = "…"`: the name that routes calls and names the state in snapshots; by default the
+///   struct's. It must stay the same for the life of a cluster.
+/// * `crate = path`: where braft is, if it is not `::braft`.
+///
+/// Each field's type and its type arguments are checked, through aliases too: `HashMap`,
+/// `HashSet`, `Mutex`, `RwLock`, atomics and cells are refused, and so is what does not survive a
+/// snapshot: `Option<Option<_>>`, `Option<()>`, `#[serde(skip)]`. What a type of your own contains
+/// is not looked into.
+///
+/// # On the `impl` block
+/// Methods with `&mut self` are commands, which go through the log; methods with `&self` are
+/// queries. Any visibility will do, and the client's method has the same. `#[local]` keeps a method
+/// out; functions without `self`, constants and types are left alone. The `impl` block names the
+/// state by a path through which `…Client` can be named as well: import both.
+///
+/// * Arguments are data that serde can write and read back. `&str`, `&[T]` and `&T` travel owned.
+///   **An argument's name is part of the format of the log**, as are the method's name and the
+///   types: rename a method with `#[command(name = "old name")]` or `#[query(name = "old name")]`.
+/// * The answer is exactly what the method returns, `Result` included. Borrowed answers, such as
+///   `Option<&str>`, reach the caller owned. An `Err` does not undo what the method did: validate
+///   first, then change the state.
+/// * An optional first argument `&mut Context<E>` (in queries `&Context<E>`) gives time, randomness
+///   and the position in the log. It is recognised by the name `Context`; an alias is not. All
+///   contexts of a service have the same `E`.
+/// * `crate = path`, as on the struct.
+///
+/// # Determinism
+/// Every replica runs every command, so a command may depend on the state, its arguments and its
+/// context only. The tokens of each method with `&mut self` are searched for what certainly breaks
+/// this (clocks, random numbers, files, sockets, threads, tasks, the environment), by these paths:
+/// `SystemTime::now`, `Instant::now`, `Utc::now`, `Local::now`, `OffsetDateTime::now_utc`,
+/// `Uuid::new_v4`, `Uuid::now_v7`, `rand::random`, `rand::rng`, `thread_rng`, `std::env`,
+/// `std::fs`, `std::thread`, `std::net::{TcpStream, TcpListener, UdpSocket}`,
+/// `tokio::{spawn, fs, net}`, `tokio::time::{sleep, Instant}` and `.await`.
+/// What hides behind another name, such as a function that calls one of these, escapes.
+/// `#[command(nondeterministic = "reason")]`, or `#[local(nondeterministic = "reason")]`, is the
+/// way out where the result does not reach the state or the answer.
+#[proc_macro_attribute]
+pub fn raft_service(options: TokenStream, item: TokenStream) -> TokenStream {
+    expand::raft_service(options.into(), item.into()).into()
+}
+
+/// Runs an `async fn` as a test on a cluster of its own.
+///
+/// The function takes the cluster, `cluster: Cluster<S>`, and returns a `TestResult`. It starts
+/// with `nodes = 3` unless the attribute says otherwise (1 to 9).
+#[proc_macro_attribute]
+pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
+    test::expand(options.into(), item.into()).into()
+}

@@ -9,8 +9,8 @@
 //! | 4 | `config`, `node`, `server` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `storage`, `wire` |
-//! | 0 | `error`, `codec` |
+//! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
+//! | 0 | `error`, `codec`, `probe` |
 
 mod call;
 mod client;
@@ -25,6 +25,8 @@ mod machine;
 mod member;
 mod net;
 mod node;
+mod private;
+mod probe;
 mod raft;
 mod request;
 mod run;
@@ -37,6 +39,13 @@ mod storage;
 pub mod testing;
 mod wire;
 
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::private::*;
+}
+
+#[cfg(feature = "macros")]
+pub use braft_macros::{raft_service, test};
 pub use call::{Call, Channel, CommandCall, QueryCall, ReadLevel};
 pub use client::Client;
 pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};

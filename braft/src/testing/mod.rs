@@ -1,1 +1,5 @@
 //! testing
+
+mod loopback;
+
+pub use loopback::loopback;

@@ -1,0 +1,186 @@
+//! The options of `#[raft_service]`, `#[command]`, `#[query]` and `#[local]`.
+
+use proc_macro2::TokenStream;
+use syn::parse::Parser;
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, parse_quote};
+
+use crate::problems::Problems;
+
+/// `#[raft_service(…)]`.
+pub(crate) struct Options {
+    /// Routes calls; by default the struct's name.
+    pub(crate) name: Option<LitStr>,
+    /// Where braft is.
+    pub(crate) braft: Path,
+}
+
+impl Options {
+    /// Options of the attribute on a struct.
+    pub(crate) fn of_state(tokens: TokenStream, problems: &mut Problems) -> Options {
+        let mut options = Options::default();
+        for meta in metas(tokens, problems) {
+            if meta.path().is_ident("name") {
+                options.name = problems.take(string(&meta)).filter(|name| {
+                    let usable = is_name(&name.value());
+                    if !usable {
+                        problems.on(name, NOT_A_NAME);
+                    }
+                    usable
+                });
+            } else {
+                options.shared(&meta, "`name = \"…\"`, `crate = path`", problems);
+            }
+        }
+        options
+    }
+
+    /// Options of the attribute on an `impl` block.
+    pub(crate) fn of_service(tokens: TokenStream, problems: &mut Problems) -> Options {
+        let mut options = Options::default();
+        for meta in metas(tokens, problems) {
+            if meta.path().is_ident("name") {
+                problems.on(
+                    &meta,
+                    "the name belongs to the state: \
+                     write `#[raft_service(name = \"…\")]` on the struct",
+                );
+            } else {
+                options.shared(&meta, "`crate = path`", problems);
+            }
+        }
+        options
+    }
+
+    fn shared(&mut self, meta: &Meta, valid: &str, problems: &mut Problems) {
+        if !meta.path().is_ident("crate") {
+            problems.on(meta, unknown(meta, valid));
+            return;
+        }
+        match meta {
+            Meta::NameValue(pair) => match &pair.value {
+                Expr::Path(path) if path.qself.is_none() => self.braft = path.path.clone(),
+                value => problems.on(value, "expected the path of the braft crate"),
+            },
+            _ => problems.on(meta, "expected `crate = path`"),
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            name: None,
+            braft: parse_quote!(::braft),
+        }
+    }
+}
+
+/// What the attributes on a method say.
+#[derive(Default)]
+pub(crate) struct MethodOptions {
+    pub(crate) local: Option<Attribute>,
+    pub(crate) command: Option<Attribute>,
+    pub(crate) query: Option<Attribute>,
+    /// The name on the wire, if it differs from the method's.
+    pub(crate) name: Option<LitStr>,
+    /// Whether a reason stands for what the determinism lint would report.
+    pub(crate) may_be_nondeterministic: bool,
+}
+
+/// Whether an attribute is ours to read and remove.
+fn is_ours(attribute: &Attribute) -> bool {
+    ["local", "command", "query"]
+        .iter()
+        .any(|name| attribute.path().is_ident(name))
+}
+
+impl MethodOptions {
+    /// Reads a method's attributes and removes those that are ours.
+    pub(crate) fn extract(attributes: &mut Vec<Attribute>, problems: &mut Problems) -> Self {
+        let mut options = MethodOptions::default();
+        for attribute in attributes.extract_if(.., |attribute| is_ours(attribute)) {
+            options.read(attribute, problems);
+        }
+        options
+    }
+
+    fn read(&mut self, attribute: Attribute, problems: &mut Problems) {
+        let (slot, valid) = if attribute.path().is_ident("local") {
+            (&mut self.local, "`nondeterministic = \"reason\"`")
+        } else if attribute.path().is_ident("query") {
+            (&mut self.query, "`name = \"…\"`")
+        } else {
+            (
+                &mut self.command,
+                "`name = \"…\"`, `nondeterministic = \"reason\"`",
+            )
+        };
+        let list = match &attribute.meta {
+            Meta::Path(_) => TokenStream::new(),
+            Meta::List(list) => list.tokens.clone(),
+            Meta::NameValue(_) => {
+                problems.on(
+                    &attribute,
+                    format!("expected options in parentheses: {valid}"),
+                );
+                TokenStream::new()
+            }
+        };
+        *slot = Some(attribute);
+        for meta in metas(list, problems) {
+            let option = meta.path().get_ident().map(ToString::to_string);
+            match option.as_deref() {
+                Some("name") if valid.contains("`name") => self.read_name(&meta, problems),
+                Some("nondeterministic") if valid.contains("`nondeterministic") => {
+                    self.read_reason(&meta, problems);
+                }
+                _ => problems.on(&meta, unknown(&meta, valid)),
+            }
+        }
+    }
+
+    fn read_name(&mut self, meta: &Meta, problems: &mut Problems) {
+        self.name = problems.take(string(meta));
+        if let Some(name) = self.name.take_if(|name| !is_name(&name.value())) {
+            problems.on(name, NOT_A_NAME);
+        }
+    }
+
+    fn read_reason(&mut self, meta: &Meta, problems: &mut Problems) {
+        self.may_be_nondeterministic = true;
+        if let Some(reason) = problems.take(string(meta))
+            && reason.value().trim().is_empty()
+        {
+            problems.on(reason, "say why it does no harm here");
+        }
+    }
+}
+
+const NOT_A_NAME: &str = "a name is one or more letters, digits, `_`, `-` or `.`";
+
+fn is_name(name: &str) -> bool {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    !name.is_empty() && name.chars().all(allowed)
+}
+
+fn metas(tokens: TokenStream, problems: &mut Problems) -> Punctuated<Meta, Token![,]> {
+    let parsed = Punctuated::parse_terminated.parse2(tokens);
+    problems.take(parsed).unwrap_or_default()
+}
+
+fn string(meta: &Meta) -> syn::Result<LitStr> {
+    let pair = meta.require_name_value()?;
+    match &pair.value {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => Ok(text.clone()),
+        value => Err(syn::Error::new_spanned(value, "expected a string")),
+    }
+}
+
+fn unknown(meta: &Meta, valid: &str) -> String {
+    let name = crate::types::path_text(meta.path());
+    format!("unknown option `{name}`; valid here: {valid}")
+}

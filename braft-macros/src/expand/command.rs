@@ -1,0 +1,54 @@
+//! The enums that travel: one variant per operation.
+
+use proc_macro2::{Span, TokenStream};
+use quote::quote;
+use syn::Ident;
+use syn::ext::IdentExt;
+
+use super::serde_path;
+use crate::valid::{Argument, Kind, Operation, Service};
+
+/// The enum of a kind. Types of the user's are in scope around it, so its name is one that nobody
+/// else takes.
+pub(super) fn ident(kind: Kind) -> Ident {
+    let name = match kind {
+        Kind::Command => "__Command",
+        Kind::Query => "__Query",
+    };
+    Ident::new(name, Span::call_site())
+}
+
+pub(super) fn expand(service: &Service, kind: Kind) -> TokenStream {
+    let braft = &service.braft;
+    let ident = ident(kind);
+    let serde_crate = serde_path(braft);
+    let variants = service.operations(kind).map(variant);
+    quote! {
+        #[doc(hidden)]
+        #[derive(#braft::__private::serde::Serialize, #braft::__private::serde::Deserialize)]
+        #[serde(crate = #serde_crate)]
+        pub enum #ident {
+            #(#variants,)*
+        }
+    }
+}
+
+fn variant(operation: &Operation) -> TokenStream {
+    let Operation {
+        ident,
+        cfgs,
+        wire_name,
+        arguments,
+        ..
+    } = operation;
+    let rename =
+        (ident.unraw() != wire_name.value()).then(|| quote!(#[serde(rename = #wire_name)]));
+    let fields = arguments
+        .iter()
+        .map(|Argument { ident, owned, .. }| quote!(#ident: #owned));
+    quote! {
+        #(#cfgs)*
+        #rename
+        #ident { #(#fields),* }
+    }
+}

@@ -1,0 +1,93 @@
+//! Writes the code.
+
+mod client;
+mod command;
+mod service;
+mod state;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{ItemImpl, ItemStruct, Path, Type};
+
+pub(crate) use self::client::signature as client_signature;
+pub(crate) use self::service::event;
+pub(crate) use self::state::{client as state_client, implementation as state_implementation};
+
+use crate::ast::Input;
+use crate::attr::Options;
+use crate::problems::Problems;
+use crate::{fallback, types, valid};
+
+/// `#[raft_service]`.
+pub(crate) fn raft_service(options: TokenStream, item: TokenStream) -> TokenStream {
+    match Input::parse(item.clone()) {
+        Ok(Input::State(item)) => on_struct(options, item),
+        Ok(Input::Service(item)) => on_impl(options, item),
+        Ok(Input::Enum(item)) => fallback::not_a_struct(
+            options,
+            syn::Error::new_spanned(item.enum_token, ENUM),
+            &item,
+            &item.vis,
+            &item.ident,
+        ),
+        Ok(Input::Union(item)) => fallback::not_a_struct(
+            options,
+            syn::Error::new_spanned(item.union_token, UNION),
+            &item,
+            &item.vis,
+            &item.ident,
+        ),
+        Err(error) => {
+            let error = error.into_compile_error();
+            quote!(#error #item)
+        }
+    }
+}
+
+const ENUM: &str = "the state of a service is a struct, so that fields can be added later; \
+                    put the enum into a field of a struct";
+const UNION: &str = "the state of a service is a struct: a union cannot be saved in a snapshot";
+
+fn on_struct(options: TokenStream, item: ItemStruct) -> TokenStream {
+    let mut problems = Problems::default();
+    let options = Options::of_state(options, &mut problems);
+    valid::check_state(&item, &mut problems);
+    match problems.into_error() {
+        None => state::expand(&options, &item),
+        Some(error) => fallback::state(&options, error, &item),
+    }
+}
+
+fn on_impl(options: TokenStream, mut item: ItemImpl) -> TokenStream {
+    let mut problems = Problems::default();
+    let options = Options::of_service(options, &mut problems);
+    let service = valid::service(options, &mut item, &mut problems);
+    match (service, problems.into_error()) {
+        (Some(service), None) => service::expand(&service, &item),
+        (service, error) => fallback::service(service.as_ref(), error, &item),
+    }
+}
+
+/// One check at compile time for each part of a type that can be wrong, on the user's token.
+fn type_checks(check: &str, ty: &Type, braft: &Path) -> TokenStream {
+    let check = syn::Ident::new(check, proc_macro2::Span::call_site());
+    let checks = types::checked_nodes(ty).into_iter().map(|node| {
+        quote_spanned! {node.span()=>
+            const _: () = #braft::__private::accept(#braft::__private::Probe::<#node>::#check);
+        }
+    });
+    checks.collect()
+}
+
+/// A path as a string literal, for `#[serde(crate = "…")]`.
+fn serde_path(braft: &Path) -> String {
+    format!("{}::__private::serde", types::path_text(braft))
+}
+
+/// Wraps generated items so that their names are seen by nobody else.
+fn hidden(items: impl ToTokens) -> TokenStream {
+    quote! {
+        const _: () = { #items };
+    }
+}

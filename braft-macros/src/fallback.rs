@@ -1,0 +1,132 @@
+//! Code for refused input: the errors, the user's item, and stubs in place of what is missing, so
+//! that code which uses the service gives no second error.
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote};
+use syn::{Error, Generics, Ident, ItemImpl, ItemStruct, Visibility};
+
+use crate::attr::Options;
+use crate::expand;
+use crate::problems::Problems;
+use crate::valid::{Operation, Service};
+
+/// A struct that was refused.
+pub(crate) fn state(options: &Options, error: Error, item: &ItemStruct) -> TokenStream {
+    let error = error.into_compile_error();
+    let client = expand::state_client(&options.braft, &item.vis, &item.ident);
+    let implementation = if item.generics.params.is_empty() {
+        expand::state_implementation(options, &item.ident)
+    } else {
+        generic_state(options, &item.ident, &item.generics)
+    };
+    quote!(#error #item #client #implementation)
+}
+
+/// `State` for a generic struct, wherever it has what a state needs.
+fn generic_state(options: &Options, state: &Ident, generics: &Generics) -> TokenStream {
+    let braft = &options.braft;
+    let client = crate::valid::client_ident(state);
+    let mut generics = generics.clone();
+    generics
+        .make_where_clause()
+        .predicates
+        .push(syn::parse_quote!(Self: #braft::__private::Saved));
+    let (parameters, arguments, where_clause) = generics.split_for_impl();
+    quote! {
+        impl #parameters #braft::State for #state #arguments #where_clause {
+            const NAME: &'static str = "";
+            type Client = #client;
+        }
+    }
+}
+
+/// An enum or a union.
+pub(crate) fn not_a_struct(
+    options: TokenStream,
+    error: Error,
+    item: &impl ToTokens,
+    visibility: &Visibility,
+    ident: &Ident,
+) -> TokenStream {
+    let mut problems = Problems::default();
+    problems.add(error);
+    let options = Options::of_state(options, &mut problems);
+    let error = problems.into_error().map(Error::into_compile_error);
+    let client = expand::state_client(&options.braft, visibility, ident);
+    let implementation = expand::state_implementation(&options, ident);
+    quote!(#error #item #client #implementation)
+}
+
+/// An `impl` block that was refused; without a service if it cannot be one at all.
+pub(crate) fn service(
+    service: Option<&Service>,
+    error: Option<Error>,
+    item: &ItemImpl,
+) -> TokenStream {
+    let error = error.map(Error::into_compile_error);
+    let stubs = service.map(|service| stubs(service, &item.generics, &item.self_ty));
+    quote!(#error #item #stubs)
+}
+
+fn stubs(service: &Service, generics: &Generics, self_ty: &syn::Type) -> TokenStream {
+    let Service { braft, client, .. } = service;
+    let event = expand::event(service);
+    let mut bounded = generics.clone();
+    if !generics.params.is_empty() {
+        bounded
+            .make_where_clause()
+            .predicates
+            .push(syn::parse_quote!(Self: #braft::State));
+    }
+    let (parameters, _, where_clause) = bounded.split_for_impl();
+    let methods = service
+        .operations
+        .iter()
+        .map(|operation| method(service, operation, generics));
+    let result = quote!(::core::result::Result<::std::vec::Vec<u8>, #braft::Error>);
+    quote! {
+        const _: () = {
+            impl #parameters #braft::Service for #self_ty #where_clause {
+                type Event = #event;
+                type Command = #braft::__private::Refused;
+                type Query = #braft::__private::Refused;
+                const METHODS: &'static [#braft::Method] = &[];
+
+                fn apply(
+                    &mut self,
+                    _: &mut #braft::Context<Self::Event>,
+                    command: Self::Command,
+                ) -> #result {
+                    match command {}
+                }
+
+                fn query(&self, _: &#braft::Context<Self::Event>, query: Self::Query) -> #result {
+                    match query {}
+                }
+            }
+
+            impl #client {
+                #(#methods)*
+            }
+        };
+    }
+}
+
+/// A client method that compiles for callers. What is generic becomes so here too.
+fn method(service: &Service, operation: &Operation, outer: &Generics) -> TokenStream {
+    let mut generics = outer.clone();
+    generics
+        .params
+        .extend(operation.generics.params.iter().cloned());
+    if let Some(clause) = &operation.generics.where_clause {
+        let predicates = clause.predicates.iter().cloned();
+        generics.make_where_clause().predicates.extend(predicates);
+    }
+    let signature = expand::client_signature(service, operation, &generics);
+    quote! {
+        #[allow(unused_variables)]
+        #signature {
+            ::core::unreachable!()
+        }
+    }
+}

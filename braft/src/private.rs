@@ -1,0 +1,65 @@
+//! What generated code names. Not a part of the public interface: it changes without notice, and
+//! the versions of braft and braft-macros are pinned to each other.
+
+use ::serde::de::DeserializeOwned;
+use ::serde::{Deserialize, Serialize};
+
+pub use serde;
+
+pub use crate::call::{__command as command, __query as query};
+pub use crate::probe::{Probe, Unobjectionable, accept};
+
+use crate::codec;
+use crate::context::Context;
+use crate::error::{Error, ErrorKind, Outcome};
+
+/// The form in which something borrowed travels.
+pub type Owned<T> = <T as ToOwned>::Owned;
+
+/// Reads the event type off a context, however it is written.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not `braft::Context`",
+    label = "not a context",
+    note = "a first argument `&mut Context` or `&Context` is taken for braft's; import \
+            `braft::Context`, or give your own type another name"
+)]
+pub trait EventOf {
+    /// The event type.
+    type Event;
+}
+
+impl<E> EventOf for Context<E> {
+    type Event = E;
+}
+
+/// What a state needs besides the macro.
+pub trait Saved: Default + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<T: Default + Serialize + DeserializeOwned + Send + Sync + 'static> Saved for T {}
+
+/// The commands and queries of a service that was refused: there are none.
+#[derive(Serialize, Deserialize)]
+pub enum Refused {}
+
+/// Encodes the answer of a command that was carried out.
+///
+/// # Errors
+/// If it has no MessagePack form; the command counts as applied.
+pub fn command_answer<T: Serialize>(answer: &T) -> Result<Vec<u8>, Error> {
+    encode(answer, Outcome::Applied)
+}
+
+/// Encodes the answer of a query.
+///
+/// # Errors
+/// If it has no MessagePack form.
+pub fn query_answer<T: Serialize>(answer: &T) -> Result<Vec<u8>, Error> {
+    encode(answer, Outcome::NotApplied)
+}
+
+fn encode<T: Serialize>(answer: &T, outcome: Outcome) -> Result<Vec<u8>, Error> {
+    codec::encode(answer).map_err(|error| {
+        let message = "the answer cannot be encoded; return data that serde can write";
+        Error::new(ErrorKind::Rejected, outcome, message).with_source(error)
+    })
+}

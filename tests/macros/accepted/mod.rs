@@ -1,0 +1,8 @@
+//! Every accepted form, called through a client.
+
+mod arguments;
+mod context;
+mod counter;
+mod methods;
+mod names;
+mod visibility;
