@@ -82,6 +82,8 @@ mod view;
 #[cfg(test)]
 mod harness;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod simulation;
 
 pub(crate) use event::{Action, Event, Timing};

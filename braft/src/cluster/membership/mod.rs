@@ -16,5 +16,10 @@
 mod plan;
 mod view;
 
+#[cfg(test)]
+mod properties;
+
 pub(crate) use plan::{Change, Decision, Plan, Refusal, plan};
-pub(crate) use view::{Candidate, Limits, Member, Removal, Role, View};
+pub(crate) use view::{
+    Candidate, FAILED_AFTER, Limits, MAX_LAG, MAX_MEMBERS, Member, Removal, Role, View,
+};
