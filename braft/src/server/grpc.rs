@@ -46,7 +46,7 @@ pub(crate) async fn serve(
 /// The schemas of this node's services, for tools that ask for them.
 pub(crate) fn reflection(routes: Routes) -> Result<Routes, Error> {
     let service = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .map_err(|error| Error::fatal("the gRPC schemas cannot be served").with_source(error))?;

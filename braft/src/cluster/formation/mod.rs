@@ -79,6 +79,13 @@ mod siphash;
 mod status;
 mod view;
 
+#[cfg(test)]
+mod harness;
+#[cfg(test)]
+mod schedules;
+#[cfg(test)]
+mod simulation;
+
 pub(crate) use event::{Action, Event, Timing};
 pub(crate) use machine::{Formation, Identity, Start};
 pub(crate) use message::{Body, Hello, MAX_GOSSIP, Message, Refusal};

@@ -16,5 +16,10 @@
 mod plan;
 mod view;
 
+#[cfg(test)]
+mod properties;
+
 pub(crate) use plan::{Change, Decision, Plan, Refusal, plan};
+#[cfg(test)]
+pub(crate) use view::{FAILED_AFTER, MAX_MEMBERS};
 pub(crate) use view::{Candidate, Limits, MAX_LAG, Member, Removal, Role, View};
