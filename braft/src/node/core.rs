@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::cluster::driver::{Formed, Host};
 use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
@@ -48,12 +48,15 @@ pub(crate) struct Core {
     pub(super) info: NodeInfo,
     pub(super) peers: Arc<Peers>,
     pub(super) slot: Arc<RaftSlot>,
+    pub(super) started: Notify,
     pub(super) dir: NodeDir,
     pub(super) options: RaftOptions,
     pub(super) parts: Mutex<Option<Parts>>,
     pub(super) formed: Arc<OnceLock<Formed>>,
     pub(super) links: crate::client::Links,
     pub(super) stopped: watch::Sender<Option<Stopped>>,
+    /// Whether free disk space is below the reserve.
+    pub(super) disk_low: watch::Sender<bool>,
     pub(super) about: super::status::About,
 }
 
@@ -86,6 +89,36 @@ impl Core {
         });
     }
 
+    /// Raft, as soon as this node is in a cluster.
+    pub(super) async fn raft_started(&self) -> &RaftNode {
+        loop {
+            let started = self.started.notified();
+            if let Some(raft) = self.slot.get() {
+                return raft;
+            }
+            started.await;
+        }
+    }
+
+    /// Whether this node knows a leader and the state up to now; if not, why.
+    pub(crate) fn ready(&self) -> Result<(), String> {
+        let raft = self.raft().ok_or_else(|| {
+            self.formed.get().map(Formed::report).unwrap_or_else(|| "starting".to_owned())
+        })?;
+        let view = raft.view();
+        if view.leader.is_none() {
+            return Err("no leader is known".to_owned());
+        }
+        let me = self.peers.me().node_id;
+        if !view.members.members.nodes.contains_key(&me) {
+            return Err("this node is not a member yet".to_owned());
+        }
+        if view.applied < view.committed {
+            return Err("this node is catching up".to_owned());
+        }
+        Ok(())
+    }
+
     /// Starts raft from what is on disk, in the cluster that is known by now.
     pub(super) async fn start_raft(&self) -> Result<&RaftNode, Error> {
         if let Some(raft) = self.slot.get() {
@@ -97,6 +130,7 @@ impl Core {
         let peers = self.peers.clone();
         let raft = RaftNode::start(self.options, wal, machine, snapshots, peers).await?;
         self.slot.fill(raft);
+        self.started.notify_waiters();
         Ok(self.slot.get().expect("the slot has just been filled"))
     }
 }

@@ -21,6 +21,7 @@ impl Gateway for Core {
             return;
         };
         let leads = raft.is_leader();
+        let full = *self.disk_low.borrow();
         let mut local = Vec::new();
         let mut elsewhere = Vec::new();
         for call in calls {
@@ -30,6 +31,7 @@ impl Gateway for Core {
                 }
                 _ if !leads => elsewhere.push(call),
                 Action::Query { min_index, .. } => raft.read(read(call, min_index)),
+                _ if full => refuse_full(call),
                 _ => propose(raft, call),
             }
         }
@@ -56,12 +58,12 @@ fn read(call: Incoming, min_index: u64) -> Read {
     }
 }
 
+fn refuse_full(call: Incoming) {
+    call.reply.refuse(Error::busy("the disk of the leader is almost full; free space on it"));
+}
+
 /// Puts a command into the leader's log, if it can be carried out.
 fn propose(raft: &RaftNode, call: Incoming) {
-    if raft.wal().disk_low() {
-        let text = "the disk of the leader is almost full; free space on it";
-        return call.reply.refuse(Error::busy(text));
-    }
     let item = match call.action {
         Action::OpenSession => Item::OpenSession,
         Action::CloseSession { session } => Item::CloseSession { session },

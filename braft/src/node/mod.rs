@@ -12,7 +12,7 @@ mod door;
 mod start;
 mod status;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -27,7 +27,7 @@ use crate::raft::Role;
 use crate::service::Service;
 use crate::status::Status;
 
-/// How often a handover looks whether it is done.
+/// The longest a handover of leadership may take; after that the others elect.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A handle on a running node. Cheap to clone; the node stops when the last one is dropped.
@@ -43,7 +43,8 @@ struct Inner {
     /// Ends the servers and the background tasks.
     stop: CancellationToken,
     http_address: Option<std::net::SocketAddr>,
-    router: axum::Router,
+    /// Set at the end of the start: own routes are made with the node in hand.
+    router: OnceLock<axum::Router>,
     stopped: watch::Receiver<Option<Stopped>>,
 }
 
@@ -73,7 +74,7 @@ impl Node {
 
     /// The HTTP routes of this node, to nest into a server of one's own.
     pub fn router(&self) -> axum::Router {
-        self.inner.router.clone()
+        self.inner.router.get().cloned().unwrap_or_default()
     }
 
     /// Where this node serves HTTP, if it does.
@@ -84,6 +85,11 @@ impl Node {
     /// Where peers and clients reach this node: "host:port".
     pub fn address(&self) -> &str {
         &self.inner.core.peers().me().address
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.inner.core
     }
 
     /// Waits until this node is in a cluster that has a leader and knows its state up to now.

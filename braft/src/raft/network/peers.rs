@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
 
@@ -57,6 +58,8 @@ pub(crate) struct Peers {
     cluster_id: OnceLock<u128>,
     known: Mutex<BTreeMap<u64, Known>>,
     channels: Mutex<HashMap<(u64, Lane), Channel>>,
+    /// Set when another process turns out to run with this node's id.
+    doubled: watch::Sender<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +117,13 @@ impl Peers {
             cluster_id: id,
             known: Mutex::default(),
             channels: Mutex::default(),
+            doubled: watch::Sender::new(None),
         }
+    }
+
+    /// Why this node must stop: another process runs with its id.
+    pub(crate) fn watch_doubled(&self) -> watch::Receiver<Option<String>> {
+        self.doubled.subscribe()
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -314,12 +323,15 @@ impl Peers {
                     })?;
                 let mut client = pb::cluster_client::ClusterClient::new(channel.clone());
                 let answer = client.handshake(self.request()).await.map_err(|status| {
-                    DialError::Refused {
-                        address: address.to_owned(),
-                        reason: status.message().to_owned(),
-                    }
-                })?;
-                Ok((channel, answer.into_inner()))
+                if status.code() == tonic::Code::AlreadyExists {
+                    self.doubled.send_replace(Some(status.message().to_owned()));
+                }
+                DialError::Refused {
+                    address: address.to_owned(),
+                    reason: status.message().to_owned(),
+                }
+            })?;
+            Ok((channel, answer.into_inner()))
             };
         match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
             Ok(result) => result,

@@ -1,0 +1,301 @@
+//! From a configuration to a running node.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::core::{Core, Parts, Stopped};
+use super::status::About;
+use super::{Inner, Node, door};
+use crate::call::Channel;
+use crate::client::{Caller, Links};
+use crate::cluster::driver::{self, Formed, Host};
+use crate::cluster::formation::{Formation, Identity as FormationIdentity, PromiseRecord, Start, Timing};
+use crate::cluster::monitor;
+use crate::codec;
+use crate::config::{Config, Resolved};
+use crate::error::Error;
+use crate::machine::Machine;
+use crate::member::{NodeInfo, display_id};
+use crate::raft::network::{Identity, Peers, RaftService};
+use crate::raft::{RaftOptions, RaftSlot};
+use crate::server::calls::CallService;
+use crate::server::{ClusterService, grpc, http};
+use crate::storage::fs::{DiskFs, Fs};
+use crate::storage::node_dir::NodeDir;
+use crate::storage::snapshot::SnapshotStore;
+use crate::storage::wal::{Wal, WalOptions};
+
+/// How often the free space of the disk is looked at.
+const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Starts a node and returns once it serves; it then forms or joins its cluster by itself.
+///
+/// Installs no signal handler and no log subscriber. Must be called within a tokio runtime.
+///
+/// # Errors
+/// If the configuration contradicts itself, a port is taken, or the data directory cannot be used;
+/// the message names the thing and the remedy.
+pub async fn start(config: Config) -> Result<Node, Error> {
+    let mut resolved = config.resolve()?;
+    let (listener, http_listener) = resolved.listen()?;
+    let disk = open_disk(&resolved).await?;
+    let cluster_id = disk.dir.cluster_id();
+    let machine = Machine::new(std::mem::take(&mut resolved.factories))
+        .map_err(|error| Error::rejected(error.to_string()))?;
+    let about = About::new(&resolved, http_listener.as_ref());
+    let core = Arc::new(assemble(&resolved, disk, machine, about, cluster_id)?);
+    let mut node_tasks = Tasks::default();
+
+    let expect = resolved.expect.and_then(|expect| u32::try_from(expect).ok());
+    let record = read_promise(&core.dir)?;
+    let timing = Timing::default();
+    let start = begin(&core, cluster_id).await?;
+    let identity = FormationIdentity {
+        node_id: core.peers.me().node_id,
+        cluster_name: core.cluster_name().to_owned(),
+        address: core.peers.me().address.parse().map_err(|error| {
+            Error::rejected(format!("the node's own address is not usable: {error}"))
+        })?,
+        expect,
+    };
+    let formation = Formation::new(identity, record, start, timing);
+    let dialer = core.peers.dialer().clone();
+    let (formed, driving) =
+        driver::start(formation, timing, &*resolved.discovery, core.clone(), dialer);
+    assert!(core.formed.set(formed).is_ok(), "a node forms once");
+    let failed = core.clone();
+    node_tasks.spawn(async move {
+        let error = driving.await;
+        failed.stop(Stopped::Fatal(format!("{error:?}")));
+    });
+    spawn_watchers(&core, &resolved, &mut node_tasks);
+
+    let gateway = door::gateway(&core);
+    let mut routes = tonic::service::Routes::default();
+    std::mem::swap(&mut routes, &mut resolved.grpc_routes);
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    routes = routes
+        .add_service(ClusterService::server(core.clone()))
+        .add_service(RaftService::server(core.slot.clone(), core.peers.clone()))
+        .add_service(CallService::server(gateway.clone()))
+        .add_service(health_service);
+    if resolved.reflection {
+        routes = grpc::reflection(routes)?;
+    }
+    let stop = node_tasks.stop.clone();
+    let served = core.clone();
+    node_tasks.spawn(async move {
+        if let Err(error) = grpc::serve(listener, routes, stop.cancelled_owned()).await {
+            served.stop(Stopped::Fatal(format!("{error:?}")));
+        }
+    });
+
+    let node = Node {
+        inner: Arc::new(Inner {
+            stopped: core.stopped.subscribe(),
+            channel: Channel::new(Caller::local(gateway)),
+            http_address: http_listener.as_ref().and_then(|http| http.local_addr().ok()),
+            router: OnceLock::new(),
+            tasks: node_tasks.tracker.clone(),
+            stop: node_tasks.stop.clone(),
+            core,
+        }),
+    };
+    let router = http::router(node.inner.core.clone()).merge(resolved.own_routes(&node));
+    drop(node.inner.router.set(router.clone()));
+    if let Some(listener) = http_listener {
+        let stop = node_tasks.stop.clone();
+        let core = node.inner.core.clone();
+        node_tasks.spawn(async move {
+            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+            if let Err(error) = served.await {
+                core.stop(Stopped::Fatal(format!("the HTTP server stopped: {error}")));
+            }
+        });
+    }
+    Ok(node)
+}
+
+/// The background tasks of a node: ended together.
+#[derive(Default)]
+struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Tasks {
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+}
+
+/// What a node keeps on disk, opened.
+struct Disk {
+    dir: NodeDir,
+    wal: Wal,
+    snapshots: SnapshotStore,
+}
+
+/// Opens the data directory. Checking a long log takes a while, so it does not happen on a thread
+/// of the runtime.
+async fn open_disk(resolved: &Resolved) -> Result<Disk, Error> {
+    let path = resolved.data_dir.clone();
+    let options = WalOptions {
+        segment_bytes: resolved.segment_bytes,
+        reserve_bytes: resolved.disk_reserve_bytes,
+        ..WalOptions::default()
+    };
+    let opening = tokio::task::spawn_blocking(move || open_disk_at(&path, options));
+    opening.await.map_err(|error| Error::fatal(format!("the data was not opened: {error}")))?
+}
+
+fn open_disk_at(path: &Path, options: WalOptions) -> Result<Disk, Error> {
+    let fs: Arc<dyn Fs> = Arc::new(DiskFs);
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::fatal(error.to_string());
+    let dir = NodeDir::open(fs.clone(), path).map_err(|error| failed(error.into()))?;
+    let snapshots = SnapshotStore::open(fs.clone(), &dir.snapshot_dir())
+        .map_err(|error| failed(error.into()))?;
+    let wal = Wal::open(fs, &dir.log_dir(), options).map_err(|error| failed(error.into()))?;
+    Ok(Disk { dir, wal, snapshots })
+}
+
+fn assemble(
+    resolved: &Resolved,
+    disk: Disk,
+    machine: Machine,
+    about: About,
+    cluster_id: Option<u128>,
+) -> Result<Core, Error> {
+    let incarnation = getrandom::u64().map_err(|error| {
+        Error::fatal("the operating system gives no random numbers").with_source(error)
+    })?;
+    let me = Identity {
+        cluster_name: resolved.cluster_name.clone(),
+        node_id: disk.dir.node_id(),
+        incarnation,
+        address: resolved.address.clone(),
+        timers: resolved.timers,
+    };
+    tracing::info!(
+        node = display_id(me.node_id),
+        address = me.address,
+        cluster = me.cluster_name,
+        data = %resolved.data_dir.display(),
+        "starting"
+    );
+    let peers = Arc::new(Peers::new(me, resolved.dialer.clone(), cluster_id));
+    let formed: Arc<OnceLock<Formed>> = Arc::default();
+    let told = formed.clone();
+    let slot = Arc::new(RaftSlot::new(move |cluster_id| {
+        if let Some(formed) = told.get() {
+            formed.contacted(cluster_id);
+        }
+    }));
+    Ok(Core {
+        info: NodeInfo {
+            name: resolved.name.clone(),
+            address: resolved.address.clone(),
+            http_address: about.http_address.clone(),
+        },
+        slot,
+        started: Notify::new(),
+        options: RaftOptions {
+            timers: resolved.timers,
+            snapshot_every: resolved.snapshot_every,
+            keep_log_entries: resolved.keep_log_entries,
+        },
+        links: Links::new(resolved.dialer.clone()),
+        dir: disk.dir,
+        parts: Mutex::new(Some(Parts { machine, wal: disk.wal, snapshots: disk.snapshots })),
+        formed,
+        stopped: watch::Sender::new(None),
+        disk_low: watch::Sender::new(false),
+        about,
+        peers,
+    })
+}
+
+fn read_promise(dir: &NodeDir) -> Result<PromiseRecord, Error> {
+    let failed = |text: String| {
+        Error::fatal(format!(
+            "the promise in the data directory cannot be read: {text}; restore it from a backup, \
+             or give the node an empty directory if the cluster has formed without it"
+        ))
+    };
+    match dir.load_promise().map_err(|error| failed(error.to_string()))? {
+        None => Ok(PromiseRecord::default()),
+        Some(bytes) => codec::decode(&bytes).map_err(|error| failed(error.to_string())),
+    }
+}
+
+/// Starts raft at once where the data directory names a cluster.
+async fn begin(core: &Arc<Core>, cluster_id: Option<u128>) -> Result<Start, Error> {
+    let Some(cluster_id) = cluster_id else {
+        return Ok(Start::Pristine);
+    };
+    core.begin(cluster_id, None).await?;
+    let raft = core.raft().expect("raft has just been started");
+    let initialized = raft.view().last_log_index.is_some();
+    Ok(Start::Member { cluster_id, initialized })
+}
+
+/// Tasks that begin when raft does.
+fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
+    let (timers, seed) = (resolved.timers, Arc::new(resolved.settings.clone()));
+    let watched = core.clone();
+    let tracker = tasks.tracker.clone();
+    let stop = tasks.stop.clone();
+    tasks.spawn(async move {
+        let raft = watched.raft_started().await;
+        let (outlook, monitoring) = monitor::start(raft.clone(), timers);
+        drop(watched.about.outlook.set(outlook));
+        let until_stop = |task: futures_util::future::BoxFuture<'static, ()>| {
+            let stop = stop.clone();
+            tracker.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = task => {}
+                }
+            });
+        };
+        until_stop(Box::pin(monitoring));
+        until_stop(Box::pin(monitor::seed_settings(raft.clone(), seed)));
+        let disk = watched.clone();
+        let wal = raft.wal().clone();
+        until_stop(Box::pin(async move {
+            let mut ticks = tokio::time::interval(DISK_CHECK_INTERVAL);
+            loop {
+                ticks.tick().await;
+                let low = wal.disk_low().unwrap_or_else(|error| {
+                    tracing::warn!(%error, "the free space of the disk is not known");
+                    false
+                });
+                if disk.disk_low.send_replace(low) != low {
+                    tracing::warn!(low, "free disk space crossed the reserve");
+                }
+            }
+        }));
+        let mut halted = raft.watch_halted();
+        let mut doubled = watched.peers.watch_doubled();
+        let ended = tokio::select! {
+            view = raft.wait_for(|view| view.stopped.is_some()) => {
+                view.and_then(|view| view.stopped).unwrap_or_else(|| "raft stopped".to_owned())
+            }
+            Ok(why) = halted.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
+            Ok(why) = doubled.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
+        };
+        watched.stop(Stopped::Fatal(ended));
+    });
+}
