@@ -65,7 +65,7 @@ pub(crate) trait FsFile: Send + Sync {
     fn try_lock(&self) -> io::Result<bool>;
 }
 
-impl dyn FsFile {
+impl dyn FsFile + '_ {
     /// Fills `buf` from `offset` on as far as the file goes, and says how far that was.
     pub(crate) fn read_up_to(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;

@@ -12,5 +12,9 @@
 
 #[allow(dead_code)] // the raft floor calls it
 pub(crate) mod fs;
+#[allow(dead_code)] // the node calls it
+pub(crate) mod node_dir;
+#[allow(dead_code)] // the raft floor calls it
+pub(crate) mod snapshot;
 #[allow(dead_code)] // the raft floor calls it
 pub(crate) mod wal;
