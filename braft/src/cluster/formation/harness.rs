@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use super::{Action, Event, Formation, Identity, MemberSet, Message, PromiseRecord, Start, Timing};
+use super::{
+    Action, Event, Formation, Hello, Identity, MemberSet, Message, PromiseRecord, Start, Timing,
+};
 use crate::discovery::PeerAddress;
 
 /// What is on its way.
@@ -106,6 +108,22 @@ impl World {
 
     pub(super) fn node_id(&self, index: usize) -> u64 {
         self.nodes[index].identity.node_id
+    }
+
+    /// What a node says about itself that matters for safety; the rest as empty as can be.
+    pub(super) fn hello(&self, index: usize) -> Hello {
+        let node = &self.nodes[index];
+        Hello {
+            node_id: node.identity.node_id,
+            cluster_name: "test".to_owned(),
+            address: address(index),
+            cluster_id: node.cluster.map(|(cluster_id, _)| cluster_id),
+            expect: node.identity.expect,
+            promised: false,
+            floor: 0,
+            choice: BTreeSet::new(),
+            knows: BTreeSet::new(),
+        }
     }
 
     /// Starts a process with what is on the disk.

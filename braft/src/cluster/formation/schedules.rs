@@ -7,18 +7,12 @@ use super::{
     harness::{Packet, World, address},
 };
 
-/// What node `from` (an index) says about itself, as far as the test does not care.
+/// What node `from` (an index) says about itself: that it would choose these ids.
 fn hello(world: &World, from: usize, choice: &[u64]) -> Hello {
     Hello {
-        node_id: world.node_id(from),
-        cluster_name: "test".to_owned(),
-        address: address(from),
-        cluster_id: None,
-        expect: Some(3),
-        promised: false,
-        floor: 0,
         choice: choice.iter().copied().collect(),
-        knows: BTreeSet::new(),
+        cluster_id: None,
+        ..world.hello(from)
     }
 }
 

@@ -4,7 +4,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use proptest::prelude::*;
 
-use super::harness::{World, address};
+use super::{
+    Body, Message,
+    harness::{Packet, World, address},
+};
+
+/// Most messages held back in one step.
+const MAX_HELD: usize = 64;
 
 /// One thing that happens; indexes are taken modulo what there is.
 #[derive(Clone, Debug)]
@@ -36,6 +42,22 @@ enum Step {
         node: usize,
         seen: u8,
     },
+    /// A node ends and starts again at once.
+    Restart {
+        node: usize,
+    },
+    /// A few rounds in which only these nodes hear each other; the rest stays on its way.
+    Part {
+        among: u8,
+        hold: bool,
+    },
+    /// These nodes hear of each other, and that all of them agree, whether or not it is so: whom
+    /// a node believes to be there must not matter for safety. `afresh`: they no longer count on
+    /// anybody else.
+    Rumour {
+        among: u8,
+        afresh: bool,
+    },
 }
 
 /// Mostly everything is carried out; now and then a crash cuts a list of actions short.
@@ -56,6 +78,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => index().prop_map(|node| Step::Start { node }),
         1 => index().prop_map(|node| Step::Wipe { node }),
         1 => (index(), any::<u8>()).prop_map(|(node, seen)| Step::Discover { node, seen }),
+        3 => index().prop_map(|node| Step::Restart { node }),
+        4 => (any::<u8>(), any::<bool>()).prop_map(|(among, hold)| Step::Part { among, hold }),
+        8 => (any::<u8>(), any::<bool>()).prop_map(|(among, afresh)| Step::Rumour { among, afresh }),
     ]
 }
 
@@ -105,7 +130,67 @@ fn run(world: &mut World, step: &Step, wipes: bool) {
                 .collect();
             world.discover(node % nodes, seen);
         }
+        Step::Restart { node } => {
+            world.crash(node % nodes);
+            world.start(node % nodes);
+        }
+        Step::Part { among, hold } => part(world, among, hold),
+        Step::Rumour { among, afresh } => rumour(world, among, afresh),
     }
+}
+
+fn chosen(world: &World, among: u8) -> Vec<usize> {
+    (0..world.nodes.len())
+        .filter(|index| among >> index & 1 == 1)
+        .collect()
+}
+
+/// Rounds among a few nodes; with `hold`, only probes arrive, so that promises pile up.
+fn part(world: &mut World, among: u8, hold: bool) {
+    let inside = chosen(world, among);
+    let addresses: BTreeSet<_> = inside.iter().map(|index| address(*index)).collect();
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        world.now += Duration::from_millis(100);
+        inside.iter().for_each(|index| world.tick(*index));
+        world.deliver_where(|packet| {
+            let Packet::Message { from, to, message } = packet else {
+                return false;
+            };
+            let near = addresses.contains(from) && addresses.contains(to);
+            let probing = matches!(message.body, Body::Probe | Body::Here);
+            let passes = near && (probing || !hold);
+            if !passes && !probing && held.len() < MAX_HELD {
+                held.push(packet.clone());
+            }
+            passes
+        });
+    }
+    world.network.append(&mut held);
+}
+
+fn rumour(world: &mut World, among: u8, afresh: bool) {
+    let inside = chosen(world, among);
+    if afresh {
+        inside.iter().for_each(|index| world.tick(*index));
+        world.now += Duration::from_secs(2);
+    }
+    let mut ids: Vec<u64> = inside.iter().map(|index| world.node_id(*index)).collect();
+    ids.sort_unstable();
+    for to in &inside {
+        for from in inside.iter().filter(|from| *from != to) {
+            let mut sender = world.hello(*from);
+            ids.truncate(sender.expect.unwrap_or(0) as usize);
+            sender.choice = ids.iter().copied().collect();
+            let message = Message {
+                sender,
+                body: Body::Here,
+            };
+            let (from, to) = (address(*from), address(*to));
+            world.deliver(Packet::Message { from, to, message }, usize::MAX);
+        }
+    }
+    inside.iter().for_each(|index| world.tick(*index));
 }
 
 /// The network becomes reliable, and discovery complete.
@@ -125,8 +210,8 @@ proptest! {
     /// The harness checks each initialization; disks may be lost at any moment.
     #[test]
     fn overlapping_sets_never_become_two_clusters(
-        count in 1_usize..7,
-        expect in 1_u32..5,
+        count in 4_usize..7,
+        expect in 2_u32..5,
         steps in prop::collection::vec(step(), 0..400),
     ) {
         let mut world = World::new(count, Some(expect));
