@@ -23,7 +23,6 @@ use crate::machine::Machine;
 use crate::member::{NodeInfo, display_id};
 use crate::raft::network::{Identity, Peers, RaftService};
 use crate::raft::{RaftOptions, RaftSlot};
-use crate::server::calls::CallService;
 use crate::server::{ClusterService, grpc, http};
 use crate::storage::fs::{DiskFs, Fs};
 use crate::storage::node_dir::NodeDir;
@@ -83,7 +82,6 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     routes = routes
         .add_service(ClusterService::server(core.clone()))
         .add_service(RaftService::server(core.slot.clone(), core.peers.clone()))
-        .add_service(CallService::server(gateway.clone()))
         .add_service(health_service);
     if resolved.reflection {
         routes = grpc::reflection(routes)?;

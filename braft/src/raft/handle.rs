@@ -318,7 +318,9 @@ fn view(metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
 }
 
 fn std_time(at: openraft::type_config::alias::SerdeInstantOf<TypeConfig>) -> Instant {
-    (*at).into_std()
+    use openraft::Instant as _;
+    let now = Instant::now();
+    now.checked_sub(at.elapsed()).unwrap_or(now)
 }
 
 /// How long a leader may be out of touch before its followers elect another one, at most.

@@ -13,7 +13,7 @@ use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membersh
 use crate::codec;
 use crate::error::Error;
 use crate::machine::{Answers, HaltError, Machine, SectionSink, SnapshotHeader};
-use crate::storage::snapshot::{SnapshotFile, SnapshotId, SnapshotStore, SnapshotWriter};
+use crate::storage::snapshot::{SnapshotFile, SnapshotStore, SnapshotWriter};
 use crate::storage::wal;
 
 /// Entries applied without giving other tasks of this thread a turn.
@@ -117,14 +117,14 @@ impl StateMachine {
         if header.cluster_id != format!("{:032x}", self.shared.cluster_id) {
             return Err(io::Error::other(format!(
                 "snapshot {} belongs to cluster {}, this node to {:032x}; nothing was installed",
-                file.path().display(),
+                file.path.display(),
                 header.cluster_id,
                 self.shared.cluster_id
             )));
         }
         let applied = header.applied;
         let mut loading = self.shared.machine.load(header).map_err(io::Error::other)?;
-        let mut sections = file.sections().map_err(io::Error::other)?;
+        let mut sections = file.sections();
         while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
             loading
                 .section(&name, &mut from)
@@ -139,10 +139,10 @@ impl StateMachine {
 }
 
 fn read_header(file: &SnapshotFile) -> io::Result<SnapshotHeader> {
-    codec::decode(file.meta()).map_err(|error| {
+    codec::decode(&file.meta).map_err(|error| {
         io::Error::other(format!(
             "the header of snapshot {} cannot be read: {error}",
-            file.path().display()
+            file.path.display()
         ))
     })
 }
@@ -225,13 +225,8 @@ impl StateMachine {
         let header = replica.snapshot_header(self.shared.cluster_id);
         let (term, index) = header.applied.unwrap_or_default();
         let meta = codec::encode(&header).map_err(io::Error::other)?;
-        let id = SnapshotId {
-            last: wal::LogId { term, index },
-        };
-        let mut writer = self
-            .shared
-            .snapshots
-            .create(id, &meta)
+        let last = wal::LogId { term, index };
+        let mut writer = self.shared.snapshots.create(last, &meta)
             .map_err(io::Error::other)?;
         replica
             .save(&mut Sink(&mut writer))
@@ -250,12 +245,10 @@ impl SectionSink for Sink<'_> {
         name: &str,
         fill: &mut dyn FnMut(&mut dyn io::Write) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let failed = |error: io::Error| {
+        let mut section = self.0.section(name).map_err(|error| {
             Error::fatal("cannot write the snapshot; free disk space or check the disk")
                 .with_source(error)
-        };
-        let mut section = self.0.section(name).map_err(failed)?;
-        fill(&mut section)?;
-        section.finish().map_err(failed)
+        })?;
+        fill(&mut section)
     }
 }

@@ -139,9 +139,7 @@ impl RaftRpc for RaftService {
         let node = self.raft(request.envelope.as_ref())?;
         let request = convert::transfer_from(request).map_err(unreadable)?;
         let from = *request.from_leader();
-        let response = self
-            .raft
-            .handle_transfer_leader(request)
+        let response = node.raft().handle_transfer_leader(request)
             .await
             .map_err(internal)?;
         let accepted = response.is_ok();
@@ -191,9 +189,7 @@ impl RaftRpc for RaftService {
         }
         let file: SnapshotFile = receiver.finish().map_err(internal)?;
         let snapshot = super::super::state_machine::describe(file).map_err(internal)?;
-        let response = self
-            .raft
-            .install_full_snapshot(vote, snapshot)
+        let response = node.raft().install_full_snapshot(vote, snapshot)
             .await
             .map_err(internal)?;
         Ok(Response::new(pb::SnapshotResponse {

@@ -15,7 +15,7 @@ use crate::storage::snapshot::SnapshotFile;
 use crate::wire::v1 as pb;
 
 /// Bytes of the file in one message.
-const CHUNK_BYTES: u64 = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 /// The longest a peer may take to answer an offer.
 const OFFER_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest a peer may take to receive and install a whole file.
@@ -30,8 +30,8 @@ pub(super) async fn send(
     let offer = pb::SnapshotOffer {
         envelope: Some(client.envelope()),
         vote: Some(convert::vote_to(&vote)),
-        file_id: file.id().to_owned(),
-        total_bytes: file.bytes(),
+        file_id: file.file_id.clone(),
+        total_bytes: file.bytes,
     };
     let offered = TypeConfig::timeout(OFFER_TIMEOUT, rpc.offer_snapshot(offer.clone()))
         .await
@@ -69,11 +69,10 @@ fn chunks(
         (file, Some(offer), offset),
         |(file, offer, offset)| async move {
             // The first chunk carries the offer, even if the peer has the whole file already.
-            if offset >= file.bytes() && offer.is_none() {
+            if offset >= file.bytes && offer.is_none() {
                 return None;
             }
-            let length = CHUNK_BYTES.min(file.bytes().saturating_sub(offset));
-            match file.read_at(offset, length) {
+            match file.read_at(offset, CHUNK_BYTES) {
                 Ok(data) => {
                     let next = offset + data.len() as u64;
                     let chunk = pb::SnapshotChunk {
@@ -84,7 +83,7 @@ fn chunks(
                     Some((chunk, (file, None, next)))
                 }
                 Err(error) => {
-                    tracing::error!(%error, file = %file.path().display(), "cannot read a snapshot");
+                    tracing::error!(%error, file = %file.path.display(), "cannot read a snapshot");
                     None
                 }
             }
