@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `view.rs` | [`View`]: what the leader knows |
-//! | `plan.rs` | [`plan`]: the one change to make now, and a reason for each that is not made |
+//! | `plan.rs` | [`plan()`]: the one change to make now, and a reason for each that is not made |
 //!
 //! # Invariants
 //! - One change per round; the next round starts from what that change led to.
@@ -19,7 +19,5 @@ mod view;
 #[cfg(test)]
 mod properties;
 
-pub(crate) use plan::{Change, Decision, Plan, Refusal, plan};
-pub(crate) use view::{
-    Candidate, FAILED_AFTER, Limits, MAX_LAG, MAX_MEMBERS, Member, Removal, Role, View,
-};
+pub(crate) use plan::{Change, Plan, plan};
+pub(crate) use view::{Candidate, Limits, MAX_LAG, Member, Removal, Role, View};
