@@ -21,6 +21,8 @@ mod reader;
 mod responder;
 mod slot;
 mod state_machine;
+#[cfg(test)]
+mod suite;
 mod types;
 
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};

@@ -20,7 +20,7 @@ pub(super) enum Packet {
     Message {
         from: PeerAddress,
         to: PeerAddress,
-        message: Message,
+        message: Box<Message>,
     },
     /// Raft traffic of a cluster.
     Raft { to: PeerAddress, cluster_id: u128 },
@@ -231,7 +231,7 @@ impl World {
                 self.network.push(Packet::Message {
                     from: own,
                     to,
-                    message,
+                    message: Box::new(message),
                 });
             }
             Action::Reply(message) => {
@@ -239,7 +239,7 @@ impl World {
                 self.network.push(Packet::Message {
                     from: own,
                     to,
-                    message,
+                    message: Box::new(message),
                 });
             }
             Action::Initialize {
@@ -332,7 +332,7 @@ impl World {
         };
         match packet {
             Packet::Message { from, message, .. } => {
-                let event = Event::Received(Box::new(message));
+                let event = Event::Received(message);
                 self.event_from(index, event, Some(from), limit);
             }
             Packet::Raft { cluster_id, .. } => match self.nodes[index].cluster {

@@ -86,3 +86,56 @@ pub(crate) enum Refusal {
     #[error("another member refused it")]
     Released,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::formation::PromiseRecord;
+
+    /// Also of the extremes, which not every codec carries.
+    #[test]
+    fn messages_and_records_survive_messagepack() {
+        let address: PeerAddress = "[::1]:15000".parse().expect("an address");
+        let proposal = Proposal {
+            members: [(0, address.clone()), (u64::MAX, address.clone())].into(),
+            attempt: u64::MAX,
+        };
+        let sender = Hello {
+            node_id: u64::MAX,
+            cluster_name: "test".to_owned(),
+            address: address.clone(),
+            cluster_id: Some(u128::MAX),
+            expect: Some(u32::MAX),
+            promised: true,
+            floor: u64::MAX,
+            choice: [0, u64::MAX].into(),
+            knows: [address].into(),
+        };
+        let record = PromiseRecord {
+            promise: Some(proposal.clone()),
+            floor: u64::MAX,
+        };
+        let bytes = rmp_serde::to_vec_named(&record).expect("encodes");
+        let read: PromiseRecord = rmp_serde::from_slice(&bytes).expect("decodes");
+        assert_eq!(read, record);
+        let bodies = [
+            Body::Probe,
+            Body::Here,
+            Body::Promise(proposal.clone()),
+            Body::Promised(proposal.clone()),
+            Body::Refused {
+                proposal,
+                reason: Refusal::OtherChoice,
+            },
+        ];
+        for body in bodies {
+            let message = Message {
+                sender: sender.clone(),
+                body,
+            };
+            let bytes = rmp_serde::to_vec_named(&message).expect("encodes");
+            let read: Message = rmp_serde::from_slice(&bytes).expect("decodes");
+            assert_eq!(read, message);
+        }
+    }
+}

@@ -8,6 +8,7 @@
 //! | `view.rs` | whom a node has heard of, and which set it would choose |
 //! | `proposal.rs` | [`Proposal`], [`PromiseRecord`] and the cluster id |
 //! | `message.rs`, `event.rs` | what nodes tell each other; what the driver feeds and does |
+//! | `driver.rs` | runs it on tokio, behind [`Ports`] to disk, network and raft |
 //! | `siphash.rs` | the hash behind the cluster id |
 //!
 //! # The rules
@@ -70,6 +71,7 @@
 //! one data directory are told apart by the handshake's incarnation; a node that hears its own id
 //! from another address proposes and promises nothing meanwhile.
 
+mod driver;
 mod event;
 mod machine;
 mod message;
@@ -86,6 +88,7 @@ mod schedules;
 #[cfg(test)]
 mod simulation;
 
+pub(crate) use driver::{Inbound, Ports, run};
 pub(crate) use event::{Action, Event, Timing};
 pub(crate) use machine::{Formation, Identity, Start};
 pub(crate) use message::{Body, Hello, MAX_GOSSIP, Message, Refusal};

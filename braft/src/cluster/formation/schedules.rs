@@ -30,7 +30,7 @@ fn hear(world: &mut World, to: usize, from: usize, choice: &[u64]) {
 }
 
 fn say(world: &mut World, to: usize, message: Message) {
-    let from = message.sender.address.clone();
+    let (from, message) = (message.sender.address.clone(), Box::new(message));
     world.deliver(
         Packet::Message {
             from,

@@ -182,10 +182,10 @@ fn rumour(world: &mut World, among: u8, afresh: bool) {
             let mut sender = world.hello(*from);
             ids.truncate(sender.expect.unwrap_or(0) as usize);
             sender.choice = ids.iter().copied().collect();
-            let message = Message {
+            let message = Box::new(Message {
                 sender,
                 body: Body::Here,
-            };
+            });
             let (from, to) = (address(*from), address(*to));
             world.deliver(Packet::Message { from, to, message }, usize::MAX);
         }
@@ -205,7 +205,7 @@ fn heal(world: &mut World) {
 
 proptest! {
     // Schedules that were found are written down in `schedules.rs`, in words.
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..Default::default() })]
 
     /// The harness checks each initialization; disks may be lost at any moment.
     #[test]

@@ -11,6 +11,9 @@ use crate::discovery::PeerAddress;
 /// Most nodes, and most rumoured addresses, kept at a time; the longest unheard of gives way.
 const MAX_PEERS: usize = 256;
 
+/// Most addresses taken from discovery; a range of addresses given by mistake ends here.
+const MAX_DISCOVERED: usize = 1024;
+
 /// After how many times the time of freshness a node is forgotten, and no longer contacted.
 const FORGET_AFTER: u32 = 20;
 
@@ -32,7 +35,7 @@ pub(super) struct Peer {
 
 impl View {
     pub(super) fn set_discovered(&mut self, peers: BTreeSet<PeerAddress>) {
-        self.discovered = peers;
+        self.discovered = peers.into_iter().take(MAX_DISCOVERED).collect();
     }
 
     /// Takes in what a node said about itself.

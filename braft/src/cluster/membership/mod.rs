@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `view.rs` | [`View`]: what the leader knows |
-//! | `plan.rs` | [`plan`]: the one change to make now, and a reason for each that is not made |
+//! | `plan.rs` | [`plan()`]: the one change to make now, and a reason for each that is not made |
 //!
 //! # Invariants
 //! - One change per round; the next round starts from what that change led to.

@@ -120,7 +120,7 @@ fn check(view: &View, plan: &Plan) {
                 .count();
             let silent = after
                 .iter()
-                .filter(|id| view.members[id].silent >= super::FAILED_AFTER);
+                .filter(|id| view.members[id].silent >= super::view::FAILED_AFTER);
             assert!(silent.count() <= before.len() / 2 && alive > 0);
         }
     }

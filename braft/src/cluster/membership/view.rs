@@ -17,7 +17,7 @@ pub(crate) const FAILED_AFTER: Duration = Duration::from_secs(10);
 /// Most members, learners included: each costs the leader a replication stream.
 pub(crate) const MAX_MEMBERS: usize = 64;
 
-/// Everything [`plan`](super::plan) looks at.
+/// Everything [`plan()`](super::plan()) looks at.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     /// This node, which leads.
