@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::cluster::driver::{Formed, Host};
+use crate::cluster::ports::{Formed, Host};
 use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
 use crate::codec;
 use crate::discovery::PeerAddress;
@@ -160,7 +160,7 @@ impl Host for Core {
         raft.initialize(initial_members(&members)).await
     }
 
-    async fn join(&self, _cluster_id: u128, peer: PeerAddress) {
+    async fn join(&self, peer: PeerAddress) {
         let mut address = peer.to_string();
         for _ in 0..MAX_JOIN_HOPS {
             let asked = tokio::time::timeout(JOIN_TIMEOUT, self.ask_to_join(&address)).await;

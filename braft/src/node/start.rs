@@ -13,7 +13,7 @@ use super::status::About;
 use super::{Inner, Node, door};
 use crate::call::Channel;
 use crate::client::{Caller, Links};
-use crate::cluster::driver::{self, Formed, Host};
+use crate::cluster::ports::{self, Formed, Host};
 use crate::cluster::formation::{Formation, Identity as FormationIdentity, PromiseRecord, Start, Timing};
 use crate::cluster::monitor;
 use crate::codec;
@@ -65,12 +65,13 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let formation = Formation::new(identity, record, start, timing);
     let dialer = core.peers.dialer().clone();
     let (formed, driving) =
-        driver::start(formation, timing, &*resolved.discovery, core.clone(), dialer);
+        ports::start(formation, &*resolved.discovery, core.clone(), dialer);
     assert!(core.formed.set(formed).is_ok(), "a node forms once");
     let failed = core.clone();
     node_tasks.spawn(async move {
-        let error = driving.await;
-        failed.stop(Stopped::Fatal(format!("{error:?}")));
+        if let Err(error) = driving.await {
+            failed.stop(Stopped::Fatal(error.to_string()));
+        }
     });
     spawn_watchers(&core, &resolved, &mut node_tasks);
 
@@ -269,6 +270,15 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
             });
         };
         until_stop(Box::pin(monitoring));
+        let first = watched.clone();
+        until_stop(Box::pin(async move {
+            let raft = first.raft_started().await;
+            if raft.wait_for(|view| view.last_log_index.is_some()).await.is_some()
+                && let Some(formed) = first.formed.get()
+            {
+                formed.initialized().await;
+            }
+        }));
         until_stop(Box::pin(monitor::seed_settings(raft.clone(), seed)));
         let disk = watched.clone();
         let wal = raft.wal().clone();
