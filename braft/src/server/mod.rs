@@ -1,1 +1,4 @@
 //! server
+
+#[allow(dead_code)]
+pub(crate) mod calls;
