@@ -13,6 +13,23 @@ use crate::error::{Error, ErrorKind, Outcome};
 /// answers beyond the client's mark; a client waits rather than send further ones.
 pub(crate) const SESSION_WINDOW: u64 = 1024;
 
+/// The largest command or query a client may send.
+pub(crate) const MAX_COMMAND_BYTES: usize = 1 << 20;
+
+/// The largest answer that travels to another process.
+pub(crate) const MAX_ANSWER_BYTES: usize = 4 << 20;
+
+/// Refuses a command or query that is over [`MAX_COMMAND_BYTES`].
+pub(crate) fn check_size(payload: &[u8]) -> Result<(), Error> {
+    if payload.len() <= MAX_COMMAND_BYTES {
+        return Ok(());
+    }
+    Err(Error::rejected(format!(
+        "the call has {} bytes, the limit is {MAX_COMMAND_BYTES}; split it",
+        payload.len()
+    )))
+}
+
 /// One call at the door of a node.
 #[derive(Debug)]
 pub(crate) struct Incoming {
@@ -77,6 +94,17 @@ impl Refusal {
         }
     }
 
+    /// This node is at a limit and did nothing.
+    pub(crate) fn busy(message: impl Into<String>) -> Self {
+        Refusal {
+            kind: ErrorKind::Busy,
+            outcome: Outcome::NotApplied,
+            message: message.into(),
+            leader: None,
+            retry: true,
+        }
+    }
+
     /// The attempt was under way and what became of it is not known.
     pub(crate) fn lost(message: impl Into<String>) -> Self {
         Refusal {
@@ -111,20 +139,79 @@ impl From<Refusal> for Error {
 #[derive(Debug)]
 pub(crate) enum ReplyTo {
     /// To the stream it came from, which packs answers into frames.
-    Stream {
-        id: u64,
-        replies: mpsc::UnboundedSender<(u64, Reply)>,
-    },
+    Stream(StreamReply),
     /// To a waiting task of this process.
     Task(oneshot::Sender<Reply>),
+}
+
+/// The way back to a stream: see [`ReplyTo::Stream`].
+#[derive(Debug)]
+pub(crate) struct StreamReply {
+    id: u64,
+    is_command: bool,
+    /// Taken by the answer. Unbounded in type, bounded in fact: a stream admits a fixed number of
+    /// calls.
+    replies: Option<mpsc::UnboundedSender<(u64, Reply)>>,
+}
+
+impl StreamReply {
+    pub(crate) fn new(
+        id: u64,
+        action: Action,
+        replies: mpsc::UnboundedSender<(u64, Reply)>,
+    ) -> Self {
+        StreamReply {
+            id,
+            is_command: matches!(action, Action::Command { .. }),
+            replies: Some(replies),
+        }
+    }
+
+    fn send(mut self, mut reply: Reply) {
+        if let Ok(answer) = &reply.result
+            && answer.len() > MAX_ANSWER_BYTES
+        {
+            reply.result = Err(too_large(answer.len(), self.is_command));
+        }
+        if let Some(replies) = self.replies.take() {
+            drop(replies.send((self.id, reply)));
+        }
+    }
+}
+
+impl Drop for StreamReply {
+    fn drop(&mut self) {
+        if let Some(replies) = self.replies.take() {
+            let reply = Reply {
+                index: 0,
+                result: Err(Refusal::lost("the node dropped the call without an answer")),
+            };
+            drop(replies.send((self.id, reply)));
+        }
+    }
+}
+
+fn too_large(bytes: usize, is_command: bool) -> Refusal {
+    Refusal {
+        kind: ErrorKind::Rejected,
+        outcome: if is_command {
+            Outcome::Applied
+        } else {
+            Outcome::NotApplied
+        },
+        message: format!(
+            "the answer has {bytes} bytes, the limit is {MAX_ANSWER_BYTES}; ask for less at a time"
+        ),
+        leader: None,
+        retry: false,
+    }
 }
 
 impl ReplyTo {
     /// Sends the answer. A caller that is gone is no error.
     pub(crate) fn send(self, reply: Reply) {
         match self {
-            // Unbounded in type, bounded in fact: a stream admits a fixed number of calls.
-            ReplyTo::Stream { id, replies } => drop(replies.send((id, reply))),
+            ReplyTo::Stream(stream) => stream.send(reply),
             ReplyTo::Task(sender) => drop(sender.send(reply)),
         }
     }

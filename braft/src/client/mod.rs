@@ -1,7 +1,70 @@
-//! temp
-use crate::call::*; use crate::request::*; use std::sync::Arc;
-pub trait Client: From<Channel> + Clone + Send + Sync + 'static {}
-pub(crate) struct Links; impl Links { pub(crate) fn new(_: crate::net::Dialer) -> Self { Links } pub(crate) fn forward(&self, _: &str, _: Vec<Incoming>) { todo!() } }
-pub(crate) struct Caller; impl Caller { pub(crate) fn local(_: Arc<dyn Gateway>) -> Caller { Caller } }
-impl Transport for Caller { fn send(&self, _: Request) -> Answer { todo!() } }
-pub(crate) fn channel(_: Vec<String>) -> Channel { todo!() }
+//! The client: from a typed call to the leader and back.
+//!
+//! | module | its part |
+//! |---|---|
+//! | `caller` | carries a call through its attempts |
+//! | `retry` | judges refusals; decides what may be said at the end |
+//! | `session` | sequence numbers and the mark of answers received |
+//! | `hop` | where an attempt goes: the node of this process, or the leader far away |
+//! | `pool`, `link`, `line`, `flights` | streams to nodes, many calls on each |
+//! | `connect` | the first contact |
+
+use std::future::Future;
+
+use crate::call::Channel;
+use crate::error::Error;
+
+mod backoff;
+mod caller;
+mod connect;
+mod flights;
+mod hop;
+mod line;
+mod link;
+mod pool;
+mod retry;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use caller::Caller;
+pub(crate) use link::ClusterPin;
+pub(crate) use pool::Pool;
+
+/// A channel to nodes at these addresses that connects on its first call.
+#[cfg(feature = "testing")]
+pub(crate) fn channel(addresses: Vec<String>) -> Channel {
+    Channel::new(connect::lazy(addresses))
+}
+
+/// The typed client of a service; implemented by `#[raft_service]`.
+pub trait Client: From<Channel> + Clone + Send + Sync + 'static {
+    /// Connects to a cluster through any of its nodes.
+    ///
+    /// Takes raft addresses, each as `host:port`, and returns once one of them has answered; the
+    /// others, and those that nodes name as the leader, are used when it fails. The client belongs
+    /// to the cluster it met first: a node of another one is refused. It runs on the tokio runtime
+    /// it is called from.
+    ///
+    /// ```no_run
+    /// # async fn example<CounterClient: braft::Client>() -> Result<(), braft::Error> {
+    /// use braft::Client;
+    ///
+    /// let counter = CounterClient::connect(["10.0.0.1:15000", "10.0.0.2:15000"]).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// *Rejected* if an address is none; *unavailable* if none answers within five seconds, naming
+    /// each and why.
+    fn connect<A: AsRef<str> + Send>(
+        addresses: impl IntoIterator<Item = A> + Send,
+    ) -> impl Future<Output = Result<Self, Error>> + Send {
+        let addresses = addresses
+            .into_iter()
+            .map(|address| address.as_ref().to_owned())
+            .collect();
+        async move { Ok(Channel::new(connect::connect(addresses).await?).into()) }
+    }
+}

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::cluster::ports::{Formed, Host};
 use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
+use crate::client::{ClusterPin, Pool};
 use crate::codec;
 use crate::discovery::PeerAddress;
 use crate::error::Error;
@@ -53,7 +54,8 @@ pub(crate) struct Core {
     pub(super) options: RaftOptions,
     pub(super) parts: Mutex<Option<Parts>>,
     pub(super) formed: Arc<OnceLock<Formed>>,
-    pub(super) links: crate::client::Links,
+    /// Ways to the other nodes, for calls that belong to the leader; once the cluster is known.
+    pub(super) links: OnceLock<Pool>,
     pub(super) stopped: watch::Sender<Option<Stopped>>,
     /// Whether free disk space is below the reserve.
     pub(super) disk_low: watch::Sender<bool>,
@@ -150,6 +152,8 @@ impl Host for Core {
                 .with_source(error)
         })?;
         self.peers.set_cluster_id(cluster_id);
+        let pin = ClusterPin::known(cluster_id);
+        self.links.get_or_init(|| Pool::new(pin, self.peers.dialer().clone()));
         let raft = self.start_raft().await?;
         let Some(members) = members else {
             return Ok(());

@@ -99,8 +99,9 @@ impl Core {
         }
         match address {
             Some(address) => {
+                let links = self.links.get().expect("set before raft starts");
                 first.iter_mut().for_each(|call| call.forwarded = true);
-                self.links.forward(&address, first);
+                links.forward(&address, first);
             }
             None => {
                 for call in first {

@@ -12,7 +12,7 @@ use super::core::{Core, Parts, Stopped};
 use super::status::About;
 use super::{Inner, Node, door};
 use crate::call::Channel;
-use crate::client::{Caller, Links};
+use crate::client::Caller;
 use crate::cluster::ports::{self, Formed, Host};
 use crate::cluster::formation::{Formation, Identity as FormationIdentity, PromiseRecord, Start, Timing};
 use crate::cluster::monitor;
@@ -23,6 +23,7 @@ use crate::machine::Machine;
 use crate::member::{NodeInfo, display_id};
 use crate::raft::network::{Identity, Peers, RaftService};
 use crate::raft::{RaftOptions, RaftSlot};
+use crate::server::calls::Calls;
 use crate::server::{ClusterService, grpc, http};
 use crate::storage::fs::{DiskFs, Fs};
 use crate::storage::node_dir::NodeDir;
@@ -82,6 +83,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     health.set_service_status("", tonic_health::ServingStatus::Serving).await;
     routes = routes
         .add_service(ClusterService::server(core.clone()))
+        .add_service(Calls::service(gateway.clone(), node_tasks.stop.clone()))
         .add_service(RaftService::server(core.slot.clone(), core.peers.clone()))
         .add_service(health_service);
     if resolved.reflection {
@@ -215,7 +217,7 @@ fn assemble(
             snapshot_every: resolved.snapshot_every,
             keep_log_entries: resolved.keep_log_entries,
         },
-        links: Links::new(resolved.dialer.clone()),
+        links: OnceLock::new(),
         dir: disk.dir,
         parts: Mutex::new(Some(Parts { machine, wal: disk.wal, snapshots: disk.snapshots })),
         formed,

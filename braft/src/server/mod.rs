@@ -1,5 +1,6 @@
 //! What a node serves: gRPC for peers and clients, HTTP for people.
 
+pub(crate) mod calls;
 mod cluster;
 pub(crate) mod grpc;
 pub(crate) mod http;

@@ -31,3 +31,14 @@ pub(crate) const FRAME_TARGET_BYTES: usize = 1 << 20;
 /// The most calls or answers in one frame: keeps the decoder's work per frame small, so that
 /// heartbeats are never waiting behind it.
 pub(crate) const MAX_FRAME_ITEMS: usize = 1024;
+
+/// The most calls under way on one stream; the client waits above it, the server refuses.
+pub(crate) const MAX_CALLS_PER_STREAM: usize = 4096;
+
+const _: () = {
+    use crate::request::{MAX_ANSWER_BYTES, MAX_COMMAND_BYTES};
+    // Room for what surrounds the payloads of a full frame.
+    let overhead = MAX_FRAME_ITEMS * 1024;
+    assert!(FRAME_TARGET_BYTES + MAX_COMMAND_BYTES + overhead <= MAX_FRAME_BYTES);
+    assert!(FRAME_TARGET_BYTES + MAX_ANSWER_BYTES + overhead <= MAX_FRAME_BYTES);
+};

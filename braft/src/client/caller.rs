@@ -1,0 +1,250 @@
+//! Carries one call through its attempts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout_at};
+
+use super::hop::{Hop, Local, Remote};
+use super::retry::{Trail, Verdict};
+use super::session::{Session, Sessions};
+use crate::call::{Answer, Operation, Request, Transport};
+use crate::error::Error;
+use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_size};
+
+/// The time a call has, retries included, unless it says otherwise.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// A longer deadline is cut to this: the wire counts milliseconds in 32 bits.
+const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The transport behind a typed client.
+///
+/// A call runs in its caller's own task: nothing is spawned for it, and no lock is held while it
+/// waits.
+pub(crate) struct Caller(Arc<dyn Sender>);
+
+/// [`Engine`] without its type parameter.
+trait Sender: Send + Sync {
+    fn send(self: Arc<Self>, request: Request) -> Answer;
+}
+
+impl Caller {
+    /// A caller that hands its calls to the node of this process, without gRPC.
+    pub(crate) fn local(gateway: Arc<dyn Gateway>) -> Self {
+        Self::over(Local(gateway))
+    }
+
+    pub(super) fn remote(hop: Remote) -> Self {
+        Self::over(hop)
+    }
+
+    fn over(hop: impl Hop) -> Self {
+        Caller(Arc::new(Engine {
+            hop,
+            sessions: Sessions::default(),
+        }))
+    }
+}
+
+impl Transport for Caller {
+    fn send(&self, request: Request) -> Answer {
+        Arc::clone(&self.0).send(request)
+    }
+}
+
+struct Engine<H: Hop> {
+    hop: H,
+    sessions: Sessions,
+}
+
+impl<H: Hop> Sender for Engine<H> {
+    fn send(self: Arc<Self>, request: Request) -> Answer {
+        Box::pin(async move { self.call(request).await })
+    }
+}
+
+/// One call, without its session.
+struct Task {
+    service: Arc<str>,
+    payload: Bytes,
+    deadline: Instant,
+    allowed: Duration,
+}
+
+impl Task {
+    /// The same time for an action of the caller's own.
+    fn aside(&self) -> Self {
+        Task {
+            service: "".into(),
+            payload: Bytes::new(),
+            ..*self
+        }
+    }
+}
+
+/// Why a round of attempts ended without an answer.
+enum Ended {
+    Failed(Error),
+    /// Wait that long, then send the command in another session.
+    SessionGone(Duration),
+}
+
+impl<H: Hop> Engine<H> {
+    async fn call(&self, request: Request) -> Result<Bytes, Error> {
+        check_size(&request.payload)?;
+        let allowed = request.deadline.unwrap_or(DEFAULT_DEADLINE);
+        let allowed = allowed.min(MAX_DEADLINE);
+        let task = Task {
+            service: request.service.into(),
+            payload: request.payload,
+            deadline: Instant::now() + allowed,
+            allowed,
+        };
+        match request.operation {
+            Operation::Command => self.command(&task).await,
+            Operation::Query(level) => {
+                let action = Action::Query {
+                    level,
+                    min_index: 0,
+                };
+                self.harmless(&task, action).await
+            }
+        }
+    }
+
+    async fn command(&self, task: &Task) -> Result<Bytes, Error> {
+        let mut trail = Trail::new(true, task.allowed);
+        loop {
+            let session = self.session(task).await?;
+            let Ok(ticket) = timeout_at(task.deadline.into(), session.ticket()).await else {
+                return Err(Error::busy(format!(
+                    "other commands of this client filled its window for {:?}; \
+                     send fewer at once",
+                    task.allowed
+                )));
+            };
+            let Some(ticket) = ticket else {
+                continue;
+            };
+            match self.attempts(task, || ticket.action(), &mut trail).await {
+                Ok(answer) => return Ok(answer),
+                Err(Ended::Failed(error)) => return Err(error),
+                Err(Ended::SessionGone(pause)) => {
+                    self.sessions.retire(&session);
+                    self.pause(task, pause, &mut trail).await?;
+                }
+            }
+        }
+    }
+
+    /// The present session, or a new one; of many commands that need one, one opens it.
+    async fn session(&self, task: &Task) -> Result<Arc<Session>, Error> {
+        let present = self.sessions.present();
+        if let Some(session) = present.get() {
+            return Ok(Arc::clone(session));
+        }
+        let opening = present.get_or_try_init(|| async {
+            // A lost attempt leaves a session that nobody uses, until it expires.
+            let answer = self.harmless(&task.aside(), Action::OpenSession).await?;
+            let id = <[u8; 8]>::try_from(&*answer).map_err(|_| {
+                Error::unavailable(format!(
+                    "a session id has 8 bytes, the node sent {}; \
+                     use a client of the same version",
+                    answer.len()
+                ))
+            })?;
+            Ok(Session::new(u64::from_le_bytes(id)))
+        });
+        match timeout_at(task.deadline.into(), opening).await {
+            Ok(session) => session.map(Arc::clone),
+            Err(_) => Err(Error::unavailable(format!(
+                "no session could be opened within {:?}",
+                task.allowed
+            ))),
+        }
+    }
+
+    /// Attempts of what may be repeated without harm.
+    async fn harmless(&self, task: &Task, action: Action) -> Result<Bytes, Error> {
+        let mut trail = Trail::new(false, task.allowed);
+        match self.attempts(task, || action, &mut trail).await {
+            Ok(answer) => Ok(answer),
+            Err(Ended::Failed(error)) => Err(error),
+            Err(Ended::SessionGone(_)) => Err(trail.expired(false)),
+        }
+    }
+
+    async fn attempts(
+        &self,
+        task: &Task,
+        action: impl Fn() -> Action + Send,
+        trail: &mut Trail,
+    ) -> Result<Bytes, Ended> {
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let choice = self.hop.submit(Incoming {
+                service: Arc::clone(&task.service),
+                action: action(),
+                payload: task.payload.clone(),
+                deadline: task.deadline,
+                forwarded: false,
+                reply: ReplyTo::Task(reply),
+            });
+            let refusal = match timeout_at(task.deadline.into(), answer).await {
+                Ok(Ok(Reply {
+                    result: Ok(answer), ..
+                })) => return Ok(answer),
+                Ok(Ok(Reply {
+                    result: Err(refusal),
+                    ..
+                })) => refusal,
+                Ok(Err(_)) => Refusal::lost("the node dropped the call without an answer"),
+                Err(_) => return Err(Ended::Failed(trail.expired(true))),
+            };
+            let leader_found = self.hop.learn(choice, &refusal);
+            let pause = match trail.judge(refusal, leader_found, self.hop.nodes()) {
+                Verdict::Retry(pause) => pause,
+                Verdict::Reopen(pause) => return Err(Ended::SessionGone(pause)),
+                Verdict::Fail(error) => return Err(Ended::Failed(error)),
+            };
+            self.pause(task, pause, trail)
+                .await
+                .map_err(Ended::Failed)?;
+        }
+    }
+
+    /// Waits before the next attempt, unless the deadline comes first.
+    async fn pause(&self, task: &Task, pause: Duration, trail: &mut Trail) -> Result<(), Error> {
+        let left = task.deadline.saturating_duration_since(Instant::now());
+        if left <= pause {
+            sleep(left).await;
+            return Err(trail.expired(false));
+        }
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+        Ok(())
+    }
+}
+
+impl<H: Hop> Drop for Engine<H> {
+    fn drop(&mut self) {
+        // The server would keep the session until it expires; nobody waits for the answer.
+        if let Some(session) = self.sessions.present().get()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            self.hop.submit(Incoming {
+                service: "".into(),
+                action: Action::CloseSession {
+                    session: session.id(),
+                },
+                payload: Bytes::new(),
+                deadline: Instant::now() + DEFAULT_DEADLINE,
+                forwarded: false,
+                reply: ReplyTo::Task(oneshot::channel().0),
+            });
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The first contact with a cluster.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::select_all;
+use http::uri::Authority;
+use tokio::time::{sleep, timeout};
+
+use super::caller::Caller;
+use super::hop::Remote;
+use super::link::ClusterPin;
+use super::pool::Pool;
+use crate::net::Dialer;
+use crate::error::Error;
+
+/// How long the addresses are tried until one answers.
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Between two looks at an address that does not answer.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Connects to whichever address answers first; the others serve when it fails.
+pub(super) async fn connect(addresses: Vec<String>) -> Result<Caller, Error> {
+    let addresses = check(addresses)?;
+    let pool = Pool::new(ClusterPin::default(), Dialer::default());
+    // Why each address did not answer yet.
+    let reasons = Mutex::new(vec![Arc::<str>::from("no answer"); addresses.len()]);
+    let attempts = addresses.iter().enumerate().map(|(index, address)| {
+        let (pool, reasons) = (&pool, &reasons);
+        Box::pin(async move {
+            loop {
+                let reason = match pool.link(address) {
+                    Ok(link) => match link.opened().await {
+                        Ok(()) => return index,
+                        Err(reason) => reason,
+                    },
+                    Err(reason) => reason,
+                };
+                reasons.lock().unwrap_or_else(PoisonError::into_inner)[index] = reason;
+                sleep(PAUSE).await;
+            }
+        })
+    });
+    let first = timeout(CONNECT_WITHIN, select_all(attempts))
+        .await
+        .map(|(first, ..)| first);
+    let Ok(first) = first else {
+        let reasons = reasons.into_inner().unwrap_or_else(PoisonError::into_inner);
+        return Err(unreachable(&addresses, &reasons));
+    };
+    Ok(Caller::remote(Remote::new(pool, addresses, first)))
+}
+
+/// A client of these addresses that connects on its first call.
+#[cfg(feature = "testing")]
+pub(super) fn lazy(addresses: Vec<String>) -> Caller {
+    let pool = Pool::new(ClusterPin::default(), Dialer::default());
+    let addresses = addresses.into_iter().map(Arc::from).collect();
+    Caller::remote(Remote::new(pool, addresses, 0))
+}
+
+fn check(addresses: Vec<String>) -> Result<Vec<Arc<str>>, Error> {
+    if addresses.is_empty() {
+        return Err(Error::rejected(
+            "no address to connect to; give at least one, as \"host:port\"",
+        ));
+    }
+    let wrong: Vec<_> = addresses
+        .iter()
+        .filter(|address| !is_address(address))
+        .map(|address| format!("\"{address}\""))
+        .collect();
+    if !wrong.is_empty() {
+        return Err(Error::rejected(format!(
+            "not an address: {}; write \"host:port\", IPv6 as \"[::1]:port\"",
+            wrong.join(", ")
+        )));
+    }
+    Ok(addresses.into_iter().map(Arc::from).collect())
+}
+
+fn is_address(address: &str) -> bool {
+    address.parse::<Authority>().is_ok_and(|authority| {
+        !authority.host().is_empty()
+            && !address.contains('@')
+            && authority.port_u16().is_some_and(|port| port > 0)
+    })
+}
+
+fn unreachable(addresses: &[Arc<str>], reasons: &[Arc<str>]) -> Error {
+    let tried: Vec<_> = addresses
+        .iter()
+        .zip(reasons)
+        .map(|(address, reason)| format!("{address} ({reason})"))
+        .collect();
+    Error::unavailable(format!(
+        "no node answered within {CONNECT_WITHIN:?}; tried {}",
+        tried.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_checked_all_at_once() {
+        let addresses = ["a:1", "[::1]:2", "nohost", ":3", "b:0", "b:70000", "u@c:4"];
+        let error = check(addresses.map(str::to_owned).to_vec()).unwrap_err();
+        let text = error.to_string();
+        for wrong in [
+            "\"nohost\"",
+            "\":3\"",
+            "\"b:0\"",
+            "\"b:70000\"",
+            "\"u@c:4\"",
+        ] {
+            assert!(text.contains(wrong), "{text}");
+        }
+        assert!(!text.contains("\"a:1\"") && !text.contains("\"[::1]:2\""));
+        assert!(check(Vec::new()).is_err());
+    }
+}

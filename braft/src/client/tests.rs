@@ -1,0 +1,431 @@
+//! Callers against a made-up node, in process and over loopback gRPC.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+
+use super::caller::Caller;
+use super::connect::connect;
+use super::link::{ClusterPin, Link};
+use crate::call::{Operation, ReadLevel, Request, Transport};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::request::{
+    Action, Gateway, Incoming, MAX_ANSWER_BYTES, MAX_COMMAND_BYTES, Refusal, Reply, ReplyTo,
+    SESSION_WINDOW,
+};
+use crate::server::calls::Calls;
+use crate::wire::v1;
+
+/// A node whose behaviour is a function. Sessions get the ids 1, 2, ….
+struct Fake {
+    cluster_id: u128,
+    sessions: AtomicUsize,
+    behave: Box<dyn Fn(Incoming) + Send + Sync>,
+}
+
+impl Fake {
+    fn new(cluster_id: u128, behave: impl Fn(Incoming) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Fake {
+            cluster_id,
+            sessions: AtomicUsize::new(0),
+            behave: Box::new(behave),
+        })
+    }
+
+    fn opened(&self) -> usize {
+        self.sessions.load(Ordering::SeqCst)
+    }
+}
+
+impl Gateway for Fake {
+    fn submit(&self, calls: Vec<Incoming>) {
+        for call in calls {
+            match call.action {
+                Action::OpenSession => {
+                    let id = self.sessions.fetch_add(1, Ordering::SeqCst) as u64 + 1;
+                    answer(call, id.to_le_bytes().to_vec().into());
+                }
+                Action::CloseSession { .. } => answer(call, Bytes::new()),
+                _ => (self.behave)(call),
+            }
+        }
+    }
+
+    fn cluster_id(&self) -> Option<u128> {
+        Some(self.cluster_id)
+    }
+}
+
+fn answer(call: Incoming, bytes: Bytes) {
+    call.reply.send(Reply {
+        index: 1,
+        result: Ok(bytes),
+    });
+}
+
+fn echo(call: Incoming) {
+    let payload = call.payload.clone();
+    answer(call, payload);
+}
+
+/// A fake behind a real port, with a runtime of its own so that it can die at once.
+struct Node {
+    address: String,
+    runtime: Option<Runtime>,
+}
+
+impl Node {
+    fn start(fake: Arc<Fake>) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        runtime.spawn(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            Server::builder()
+                .add_service(Calls::service(fake, CancellationToken::new()))
+                .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
+                .await
+        });
+        Node {
+            address,
+            runtime: Some(runtime),
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn request(operation: Operation, payload: impl Into<Bytes>) -> Request {
+    Request {
+        service: "fake",
+        operation,
+        payload: payload.into(),
+        deadline: None,
+    }
+}
+
+async fn command(caller: &Caller, payload: impl Into<Bytes>) -> Result<Bytes, Error> {
+    caller.send(request(Operation::Command, payload)).await
+}
+
+async fn query(caller: &Caller, payload: impl Into<Bytes>) -> Result<Bytes, Error> {
+    let operation = Operation::Query(ReadLevel::Linearizable);
+    caller.send(request(operation, payload)).await
+}
+
+fn number(number: u64) -> Bytes {
+    number.to_le_bytes().to_vec().into()
+}
+
+/// A call put straight on a link.
+fn incoming(payload: impl Into<Bytes>) -> (Incoming, oneshot::Receiver<Reply>) {
+    let (reply, answer) = oneshot::channel();
+    let call = Incoming {
+        service: "fake".into(),
+        action: Action::Command {
+            session: 1,
+            sequence: 1,
+            responded_to: 0,
+        },
+        payload: payload.into(),
+        deadline: Instant::now() + Duration::from_secs(30),
+        forwarded: true,
+        reply: ReplyTo::Task(reply),
+    };
+    (call, answer)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_calls_are_answered_out_of_order() {
+    const GROUP: usize = 100;
+    let held = Mutex::new(Vec::new());
+    let node = Node::start(Fake::new(7, move |call| {
+        let mut held = held.lock().unwrap();
+        held.push(call);
+        if held.len() == GROUP {
+            held.drain(..).rev().for_each(echo);
+        }
+    }));
+    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let calls = (0..50 * GROUP as u64).map(|n| {
+        let caller = &caller;
+        async move { (n, query(caller, number(n)).await.unwrap()) }
+    });
+    for (n, answer) in join_all(calls).await {
+        assert_eq!(answer, number(n));
+    }
+}
+
+#[tokio::test]
+async fn concurrent_commands_share_one_session_and_stay_in_its_window() {
+    let fake = Fake::new(7, |call| {
+        let Action::Command {
+            session,
+            sequence,
+            responded_to,
+        } = call.action
+        else {
+            panic!("only commands are sent");
+        };
+        assert_eq!(session, 1);
+        assert!(responded_to < sequence && sequence <= responded_to + SESSION_WINDOW);
+        echo(call);
+    });
+    let node = Node::start(Arc::clone(&fake));
+    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let calls = (0..3 * SESSION_WINDOW).map(|n| {
+        let caller = &caller;
+        async move { assert_eq!(command(caller, number(n)).await.unwrap(), number(n)) }
+    });
+    join_all(calls).await;
+    assert_eq!(fake.opened(), 1);
+}
+
+#[tokio::test]
+async fn a_broken_stream_loses_what_was_sent_and_nothing_else() {
+    let (seen, mut arrived) = mpsc::unbounded_channel();
+    let mut node = Node::start(Fake::new(7, move |call| seen.send(call).unwrap()));
+    let link = Link::open(node.address.as_str().into(), ClusterPin::default());
+    let (calls, answers): (Vec<_>, Vec<_>) = (0..3).map(|n| incoming(number(n))).unzip();
+    link.forward(calls);
+    let mut under_way = Vec::new();
+    for _ in 0..3 {
+        under_way.push(arrived.recv().await.unwrap());
+    }
+    assert!(under_way.iter().all(|call| call.forwarded));
+    node.kill();
+    for answer in answers {
+        let refusal = answer.await.unwrap().result.unwrap_err();
+        assert_eq!(refusal.outcome, Outcome::Unknown);
+        assert!(!refusal.retry);
+    }
+
+    let (call, answer) = incoming(number(4));
+    link.submit(call);
+    let refusal = answer.await.unwrap().result.unwrap_err();
+    assert_eq!(refusal.outcome, Outcome::NotApplied);
+    assert!(refusal.retry);
+}
+
+#[tokio::test]
+async fn a_call_to_a_node_that_is_down_did_not_happen() {
+    let mut node = Node::start(Fake::new(7, echo));
+    node.kill();
+    let link = Link::open(node.address.as_str().into(), ClusterPin::default());
+    let (call, answer) = incoming(number(1));
+    link.submit(call);
+    let refusal = answer.await.unwrap().result.unwrap_err();
+    assert_eq!(refusal.outcome, Outcome::NotApplied);
+}
+
+#[tokio::test]
+async fn a_call_dropped_by_the_node_is_lost_and_the_stream_goes_on() {
+    let node = Node::start(Fake::new(7, |call| {
+        if !call.payload.is_empty() {
+            echo(call);
+        }
+    }));
+    let link = Link::open(node.address.as_str().into(), ClusterPin::default());
+    let (dropped, lost) = incoming(Bytes::new());
+    let (kept, answered) = incoming(number(1));
+    link.forward(vec![dropped, kept]);
+    let refusal = lost.await.unwrap().result.unwrap_err();
+    assert_eq!(refusal.outcome, Outcome::Unknown);
+    assert_eq!(answered.await.unwrap().result.unwrap(), number(1));
+}
+
+#[tokio::test]
+async fn a_call_waits_for_a_leader_to_appear() {
+    let refusals = AtomicUsize::new(0);
+    let caller = Caller::local(Fake::new(7, move |call| {
+        if refusals.fetch_add(1, Ordering::SeqCst) < 4 {
+            call.reply.refuse(Refusal::not_here("no leader yet", None));
+        } else {
+            echo(call);
+        }
+    }));
+    assert_eq!(command(&caller, number(1)).await.unwrap(), number(1));
+}
+
+#[tokio::test]
+async fn follows_the_hint_to_the_leader_and_fails_over() {
+    let leader = Node::start(Fake::new(7, echo));
+    let hint = leader.address.clone();
+    let follower = Node::start(Fake::new(7, move |call| {
+        let refusal = Refusal::not_here("not the leader", Some(hint.clone()));
+        call.reply.refuse(refusal);
+    }));
+    let caller = connect(vec![follower.address.clone()]).await.unwrap();
+    assert_eq!(query(&caller, number(1)).await.unwrap(), number(1));
+
+    let mut dead = Node::start(Fake::new(7, echo));
+    let addresses = vec![dead.address.clone(), leader.address.clone()];
+    let caller = connect(addresses).await.unwrap();
+    dead.kill();
+    assert_eq!(query(&caller, number(2)).await.unwrap(), number(2));
+}
+
+#[tokio::test]
+async fn a_refusal_after_a_lost_attempt_is_an_unknown_outcome() {
+    let attempts = AtomicUsize::new(0);
+    let caller = Caller::local(Fake::new(7, move |call| {
+        if attempts.fetch_add(1, Ordering::SeqCst) > 0 {
+            call.reply.refuse(Error::rejected("no such command"));
+        }
+    }));
+    let error = command(&caller, number(1)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UnknownOutcome);
+    assert_eq!(error.outcome(), Outcome::Unknown);
+}
+
+#[tokio::test]
+async fn a_lost_attempt_is_repeated_under_the_same_sequence() {
+    let first = Mutex::new(None);
+    let caller = Caller::local(Fake::new(7, move |call| {
+        let mut first = first.lock().unwrap();
+        if *first == Some(call.action) {
+            echo(call);
+        } else {
+            assert!(first.replace(call.action).is_none());
+        }
+    }));
+    assert_eq!(command(&caller, number(1)).await.unwrap(), number(1));
+}
+
+#[tokio::test]
+async fn the_deadline_ends_a_call_that_nobody_answers() {
+    let held = Mutex::new(Vec::new());
+    let caller = Caller::local(Fake::new(7, move |call| held.lock().unwrap().push(call)));
+    let mut sent = request(Operation::Command, number(1));
+    sent.deadline = Some(Duration::from_millis(50));
+    let error = caller.send(sent).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown);
+
+    let mut sent = request(Operation::Query(ReadLevel::Local), number(1));
+    sent.deadline = Some(Duration::from_millis(50));
+    let error = caller.send(sent).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+}
+
+fn expired() -> Error {
+    let message = "the session expired";
+    Error::new(ErrorKind::SessionExpired, Outcome::NotApplied, message)
+}
+
+#[tokio::test]
+async fn an_expired_session_is_reopened_for_a_command_that_had_no_effect() {
+    let fake = Fake::new(7, |call| match call.action {
+        Action::Command { session: 1, .. } => call.reply.refuse(expired()),
+        _ => echo(call),
+    });
+    let caller = Caller::local(Arc::clone(&fake) as Arc<dyn Gateway>);
+    assert_eq!(command(&caller, number(1)).await.unwrap(), number(1));
+    assert_eq!(fake.opened(), 2);
+}
+
+#[tokio::test]
+async fn an_expired_session_is_an_unknown_outcome_after_a_lost_attempt() {
+    let attempts = AtomicUsize::new(0);
+    let fake = Fake::new(7, move |call| {
+        if attempts.fetch_add(1, Ordering::SeqCst) > 0 {
+            call.reply.refuse(expired());
+        }
+    });
+    let caller = Caller::local(Arc::clone(&fake) as Arc<dyn Gateway>);
+    let error = command(&caller, number(1)).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert_eq!(fake.opened(), 1);
+}
+
+#[tokio::test]
+async fn a_node_of_another_cluster_is_refused_by_name() {
+    let node = Node::start(Fake::new(0xaaa, echo));
+    let link = Link::open(node.address.as_str().into(), ClusterPin::known(0xbbb));
+    let reason = link.opened().await.unwrap_err();
+    assert!(reason.contains("aaa") && reason.contains("bbb"), "{reason}");
+}
+
+#[tokio::test]
+async fn calls_and_answers_over_the_limit_are_named() {
+    let node = Node::start(Fake::new(7, |call| {
+        answer(call, vec![0; MAX_ANSWER_BYTES + 1].into());
+    }));
+    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let large = vec![0; MAX_COMMAND_BYTES + 1];
+    let error = command(&caller, large.clone()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("1048577"), "{error}");
+
+    let error = command(&caller, number(1)).await.unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Applied);
+    assert!(error.to_string().contains("4194305"), "{error}");
+
+    // A client that does not check is refused by the node.
+    let link = Link::open(node.address.as_str().into(), ClusterPin::default());
+    let (call, answer) = incoming(large);
+    link.submit(call);
+    let refusal = answer.await.unwrap().result.unwrap_err();
+    assert_eq!(refusal.kind, ErrorKind::Rejected);
+    assert!(refusal.message.contains("1048576"), "{}", refusal.message);
+}
+
+#[tokio::test]
+async fn many_large_calls_fit_into_frames() {
+    let node = Node::start(Fake::new(7, echo));
+    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let large = Bytes::from(vec![7; MAX_COMMAND_BYTES]);
+    let calls = (0..32).map(|_| query(&caller, large.clone()));
+    for answer in join_all(calls).await {
+        assert_eq!(answer.unwrap().len(), MAX_COMMAND_BYTES);
+    }
+}
+
+#[tokio::test]
+async fn garbage_on_the_port_and_malformed_calls_leave_the_node_serving() {
+    let node = Node::start(Fake::new(7, echo));
+    for garbage in [&[0xff; 4096][..], b"GET / HTTP/1.1\r\n\r\n", &[0; 9]] {
+        let mut stream = TcpStream::connect(&node.address).await.unwrap();
+        stream.write_all(garbage).await.unwrap();
+    }
+
+    let malformed = v1::CallRequest {
+        id: 42,
+        ..Default::default()
+    };
+    let frame = v1::CallFrame {
+        cluster_id: Bytes::new(),
+        requests: vec![malformed],
+    };
+    let url = format!("http://{}", node.address);
+    let mut client = v1::calls_client::CallsClient::connect(url).await.unwrap();
+    let frames = tokio_stream::iter([frame]);
+    let mut answers = client.call(frames).await.unwrap().into_inner();
+    let greeting = answers.message().await.unwrap().unwrap();
+    assert_eq!(greeting.cluster_id.len(), 16);
+    let frame = answers.message().await.unwrap().unwrap();
+    assert_eq!(frame.answers[0].id, 42);
+
+    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    assert_eq!(query(&caller, number(1)).await.unwrap(), number(1));
+}

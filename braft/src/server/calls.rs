@@ -1,0 +1,264 @@
+//! The service that clients and forwarding nodes call: streams of frames, many calls on each.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::error::Error;
+use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, StreamReply, check_size};
+use crate::wire::convert::{action_from, answer_to, cluster_id_if_any, cluster_id_to};
+use crate::wire::v1::calls_server::{self, CallsServer};
+use crate::wire::v1::{AnswerFrame, CallAnswer, CallFrame, CallRequest};
+use crate::wire::{FRAME_TARGET_BYTES, MAX_CALLS_PER_STREAM, MAX_FRAME_BYTES, MAX_FRAME_ITEMS};
+
+/// A stream that names no cluster within this time is closed.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What an answer costs in a frame beside its bytes.
+const ANSWER_OVERHEAD_BYTES: usize = 64;
+
+/// The gRPC service `braft.v1.Calls` of a node.
+pub(crate) struct Calls {
+    gateway: Arc<dyn Gateway>,
+    stop: CancellationToken,
+}
+
+impl Calls {
+    /// A service that hands calls to `gateway`. Once `stop` is cancelled, streams take no further
+    /// call and end when the last one is answered.
+    pub(crate) fn service(gateway: Arc<dyn Gateway>, stop: CancellationToken) -> CallsServer<Self> {
+        CallsServer::new(Calls { gateway, stop })
+            .max_decoding_message_size(MAX_FRAME_BYTES)
+            .max_encoding_message_size(MAX_FRAME_BYTES)
+    }
+
+    /// The cluster of this node, if the caller may speak to it.
+    fn admit(&self, greeting: &CallFrame) -> Result<u128, Status> {
+        let theirs = cluster_id_if_any(&greeting.cluster_id)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let ours = self.gateway.cluster_id().ok_or_else(|| {
+            Status::unavailable("this node is not a member of a cluster yet; try again")
+        })?;
+        match theirs {
+            Some(theirs) if theirs != ours => Err(Status::failed_precondition(format!(
+                "this node belongs to cluster {ours:032x}, the caller to {theirs:032x}; \
+                 connect to a node of the caller's cluster"
+            ))),
+            _ => Ok(ours),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl calls_server::Calls for Calls {
+    type CallStream = Answers;
+
+    async fn call(
+        &self,
+        request: Request<Streaming<CallFrame>>,
+    ) -> Result<Response<Answers>, Status> {
+        let mut frames = request.into_inner();
+        let greeting = timeout(GREETING_TIMEOUT, frames.message())
+            .await
+            .map_err(|_| Status::deadline_exceeded("the stream's first frame did not come"))??
+            .ok_or_else(|| Status::invalid_argument("the stream ended before its first frame"))?;
+        let cluster_id = self.admit(&greeting)?;
+
+        let (replies, answered) = mpsc::unbounded_channel();
+        let stream = Arc::new(Shared::default());
+        let mut intake = Intake {
+            gateway: Arc::clone(&self.gateway),
+            stream: Arc::clone(&stream),
+            replies,
+            service: "".into(),
+        };
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            intake.take(greeting.requests);
+            // Dropping the intake lets the stream end after its last answer.
+            stop.run_until_cancelled(intake.run(frames)).await;
+        });
+        Ok(Response::new(Answers {
+            greeting: Some(cluster_id),
+            replies: answered,
+            scratch: Vec::new(),
+            ready: VecDeque::new(),
+            stream,
+        }))
+    }
+}
+
+/// What both directions of one stream know.
+#[derive(Default)]
+struct Shared {
+    in_flight: AtomicUsize,
+    /// Why the incoming direction broke, told to the caller at the end.
+    broken: Mutex<Option<Status>>,
+}
+
+/// The incoming direction of one stream.
+struct Intake {
+    gateway: Arc<dyn Gateway>,
+    stream: Arc<Shared>,
+    replies: mpsc::UnboundedSender<(u64, Reply)>,
+    /// The service of the last call; most streams name one only.
+    service: Arc<str>,
+}
+
+impl Intake {
+    async fn run(&mut self, mut frames: Streaming<CallFrame>) {
+        loop {
+            match frames.message().await {
+                Ok(Some(frame)) => self.take(frame.requests),
+                Ok(None) => return,
+                Err(status) => {
+                    let mut broken = self.stream.broken.lock();
+                    *broken.as_deref_mut().unwrap_or(&mut None) = Some(status);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, requests: Vec<CallRequest>) {
+        let now = Instant::now();
+        let mut calls = Vec::with_capacity(requests.len().min(MAX_CALLS_PER_STREAM));
+        for request in requests {
+            let id = request.id;
+            let in_flight = self.stream.in_flight.fetch_add(1, Ordering::Relaxed);
+            let call = if in_flight < MAX_CALLS_PER_STREAM {
+                self.read(request, now).map_err(Refusal::from)
+            } else {
+                Err(Refusal::busy(format!(
+                    "{MAX_CALLS_PER_STREAM} calls of this stream are under way; send fewer at once"
+                )))
+            };
+            match call {
+                Ok(call) => calls.push(call),
+                Err(refusal) => self.refuse(id, refusal),
+            }
+        }
+        if !calls.is_empty() {
+            self.gateway.submit(calls);
+        }
+    }
+
+    fn read(&mut self, request: CallRequest, now: Instant) -> Result<Incoming, Error> {
+        check_size(&request.payload)?;
+        let action =
+            action_from(request.operation).map_err(|error| Error::rejected(error.to_string()))?;
+        Ok(Incoming {
+            service: self.service(&request.service),
+            action,
+            payload: payload(action, request.payload),
+            deadline: now + Duration::from_millis(request.remaining_ms.into()),
+            forwarded: request.forwarded,
+            reply: ReplyTo::Stream(StreamReply::new(request.id, action, self.replies.clone())),
+        })
+    }
+
+    fn service(&mut self, name: &str) -> Arc<str> {
+        if *self.service != *name {
+            self.service = name.into();
+        }
+        Arc::clone(&self.service)
+    }
+
+    fn refuse(&self, id: u64, refusal: Refusal) {
+        let reply = Reply {
+            index: 0,
+            result: Err(refusal),
+        };
+        // A caller that is gone is no error.
+        drop(self.replies.send((id, reply)));
+    }
+}
+
+/// Session actions carry no payload; what comes along all the same is dropped.
+fn payload(action: Action, payload: Bytes) -> Bytes {
+    match action {
+        Action::Command { .. } | Action::Query { .. } => payload,
+        Action::OpenSession | Action::CloseSession { .. } => Bytes::new(),
+    }
+}
+
+/// The outgoing direction of one stream: polled when the last frame is on its way, it takes all the
+/// answers that have gathered meanwhile.
+pub(crate) struct Answers {
+    /// The first frame names the cluster and holds no answer.
+    greeting: Option<u128>,
+    replies: mpsc::UnboundedReceiver<(u64, Reply)>,
+    scratch: Vec<(u64, Reply)>,
+    ready: VecDeque<(u64, Reply)>,
+    stream: Arc<Shared>,
+}
+
+impl Stream for Answers {
+    type Item = Result<AnswerFrame, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if let Some(cluster_id) = this.greeting.take() {
+            return Poll::Ready(Some(Ok(AnswerFrame {
+                cluster_id: cluster_id_to(cluster_id),
+                answers: Vec::new(),
+            })));
+        }
+        if this.ready.is_empty() {
+            let some = ready!(this.replies.poll_recv_many(
+                context,
+                &mut this.scratch,
+                MAX_FRAME_ITEMS
+            ));
+            if some == 0 {
+                let mut broken = this
+                    .stream
+                    .broken
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
+                return Poll::Ready(broken.take().map(Err));
+            }
+            this.ready.extend(this.scratch.drain(..));
+        }
+        let answers = this.pack();
+        this.stream
+            .in_flight
+            .fetch_sub(answers.len(), Ordering::Relaxed);
+        Poll::Ready(Some(Ok(AnswerFrame {
+            cluster_id: Bytes::new(),
+            answers,
+        })))
+    }
+}
+
+impl Answers {
+    /// A frame's worth of the answers at hand.
+    fn pack(&mut self) -> Vec<CallAnswer> {
+        let mut answers = Vec::with_capacity(self.ready.len());
+        let mut bytes = 0;
+        while bytes < FRAME_TARGET_BYTES
+            && let Some((id, reply)) = self.ready.pop_front()
+        {
+            bytes += ANSWER_OVERHEAD_BYTES + size(&reply);
+            answers.push(answer_to(id, reply));
+        }
+        answers
+    }
+}
+
+fn size(reply: &Reply) -> usize {
+    match &reply.result {
+        Ok(answer) => answer.len(),
+        Err(refusal) => refusal.message.len() + refusal.leader.as_ref().map_or(0, String::len),
+    }
+}
