@@ -19,6 +19,8 @@ mod expand;
 mod fallback;
 mod lint;
 mod problems;
+#[cfg(test)]
+mod snapshots;
 mod test;
 mod types;
 mod valid;
@@ -77,7 +79,8 @@ pub fn raft_service(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Runs an `async fn` as a test on a cluster of its own.
 ///
 /// The function takes the cluster, `cluster: Cluster<S>`, and returns a `TestResult`. It starts
-/// with `nodes = 3` unless the attribute says otherwise (1 to 9).
+/// with `nodes = 3` unless the attribute says otherwise (1 to 9). `crate = path` says where braft
+/// is, if not at `::braft`. Attributes of tests, such as `#[ignore]` and `#[should_panic]`, work.
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     test::expand(options.into(), item.into()).into()

@@ -18,7 +18,7 @@ enum Source {
 }
 
 impl Source {
-    fn explain(self, path: &str) -> String {
+    fn explain(self, path: &str, way_out: &str) -> String {
         let (why, instead) = match self {
             Source::Clock => (
                 "reads a different time on every replica",
@@ -40,7 +40,7 @@ impl Source {
         };
         format!(
             "`{path}` {why}, so replicas would diverge; {instead}. Where it does no harm, say why: \
-             `#[command(nondeterministic = \"reason\")]`"
+             `#[{way_out}(nondeterministic = \"reason\")]`"
         )
     }
 }
@@ -70,25 +70,25 @@ const PATHS: &[(&[&str], Source)] = &[
     (&["tokio", "time", "sleep"], Source::Waiting),
 ];
 
-/// Reports every such path in the body of a method.
-pub(crate) fn check(body: &Block, problems: &mut Problems) {
-    check_tokens(body.to_token_stream(), problems);
+/// Reports every such path in the body of a method. `way_out` is the attribute that can allow it.
+pub(crate) fn check(body: &Block, way_out: &str, problems: &mut Problems) {
+    check_tokens(body.to_token_stream(), way_out, problems);
 }
 
-fn check_tokens(tokens: TokenStream, problems: &mut Problems) {
+fn check_tokens(tokens: TokenStream, way_out: &str, problems: &mut Problems) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut at = 0;
     while at < tokens.len() {
         if let TokenTree::Group(group) = &tokens[at] {
-            check_tokens(group.stream(), problems);
+            check_tokens(group.stream(), way_out, problems);
         }
         if is_punct(tokens.get(at), '.') && is_ident(tokens.get(at + 1), "await") {
-            problems.on(&tokens[at + 1], Source::Waiting.explain(".await"));
+            problems.on(&tokens[at + 1], Source::Waiting.explain(".await", way_out));
         }
         at += match path_at(&tokens[at..]) {
             Some((length, path, source)) => {
                 let found: TokenStream = tokens[at..at + length].iter().cloned().collect();
-                problems.on(found, source.explain(&path.join("::")));
+                problems.on(found, source.explain(&path.join("::"), way_out));
                 length
             }
             None => 1,

@@ -100,7 +100,10 @@ async fn operations_are_called_and_the_rest_stays_local() -> Result<(), braft::E
     assert!(desk.open("b".to_owned()).await?);
     assert!(!desk.open("c".to_owned()).await?);
     assert_eq!(desk.all().await?, ["a.", "b."]);
-    #[expect(deprecated, reason = "the client's method is deprecated like the service's")]
+    #[expect(
+        deprecated,
+        reason = "the client's method is deprecated like the service's"
+    )]
     let closed = desk.close_last().await?;
     assert_eq!(closed, Some("b.".to_owned()));
     assert_eq!(desk.log().await?, 1);
