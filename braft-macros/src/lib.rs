@@ -46,7 +46,7 @@ use proc_macro::TokenStream;
 /// # On the `impl` block
 /// Methods with `&mut self` are commands, which go through the log; methods with `&self` are
 /// queries. Any visibility will do, and the client's method has the same. `#[local]` keeps a method
-/// out; functions without `self`, constants and types are left alone. The `impl` block names the
+/// out; functions without `self`, constants, types and what a macro writes are left alone. The `impl` block names the
 /// state by a path through which `…Client` can be named as well: import both.
 ///
 /// * Arguments are data that serde can write and read back. `&str`, `&[T]` and `&T` travel owned.

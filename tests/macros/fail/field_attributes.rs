@@ -1,4 +1,4 @@
-//! What a snapshot leaves out.
+//! What a snapshot leaves out, always or in some builds.
 
 use braft::raft_service;
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,8 @@ struct Store {
     cache: u64,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     list: Vec<u64>,
+    #[cfg(unix)]
+    sometimes: u64,
 }
 
 fn main() {}
