@@ -96,7 +96,7 @@ fn stubs(service: &Service, generics: &Generics, self_ty: &syn::Type) -> TokenSt
     quote! {
         const _: () = {
             impl #parameters #braft::Service for #self_ty #where_clause {
-                type Event = #event;
+                #event
                 type Command = #braft::__private::Refused;
                 type Query = #braft::__private::Refused;
                 const METHODS: &'static [#braft::Method] = &[];

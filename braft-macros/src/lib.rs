@@ -51,7 +51,9 @@ use proc_macro::TokenStream;
 ///
 /// * Arguments are data that serde can write and read back. `&str`, `&[T]` and `&T` travel owned.
 ///   **An argument's name is part of the format of the log**, as are the method's name and the
-///   types: rename a method with `#[command(name = "old name")]` or `#[query(name = "old name")]`.
+///   types. Rename a method with `#[command(name = "old name")]` or `#[query(name = "old name")]`.
+/// * `HashMap` and `HashSet` in a command's arguments and answer are refused: each replica would
+///   iterate in an order of its own.
 /// * The answer is exactly what the method returns, `Result` included. Borrowed answers, such as
 ///   `Option<&str>`, reach the caller owned. An `Err` does not undo what the method did: validate
 ///   first, then change the state.
@@ -59,6 +61,10 @@ use proc_macro::TokenStream;
 ///   and the position in the log. It is recognised by the name `Context`; an alias is not. All
 ///   contexts of a service have the same `E`.
 /// * `crate = path`, as on the struct.
+///
+/// A client's methods take no name that matters elsewhere: what a client can do besides is in
+/// traits. Only a method called `into` or `try_into` needs `CounterClient::into(&client, …)`, since
+/// Rust prefers the prelude's method of that name.
 ///
 /// # Determinism
 /// Every replica runs every command, so a command may depend on the state, its arguments and its

@@ -55,7 +55,7 @@ fn implementation(service: &Service) -> TokenStream {
     };
     quote! {
         #head {
-            type Event = #event;
+            #event
             type Command = #command;
             type Query = #query;
 
@@ -67,15 +67,16 @@ fn implementation(service: &Service) -> TokenStream {
     }
 }
 
-/// What the contexts say about events.
+/// The associated type: what the contexts say about events. On the context's token, so that an
+/// event type which is private, or a context which is none, is reported there.
 pub(crate) fn event(service: &Service) -> TokenStream {
     let braft = &service.braft;
-    match &service.context {
-        None => quote!(#braft::NoEvents),
-        Some(context) => {
-            let braft = at(braft, context.span());
-            quote_spanned!(context.span()=> <#context as #braft::__private::EventOf>::Event)
-        }
+    let Some(context) = &service.context else {
+        return quote!(type Event = #braft::NoEvents;);
+    };
+    let braft = at(braft, context.span());
+    quote_spanned! {context.span()=>
+        type Event = <#context as #braft::__private::EventOf>::Event;
     }
 }
 
