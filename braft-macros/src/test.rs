@@ -138,31 +138,26 @@ fn run(options: &Options, function: &ItemFn) -> TokenStream {
     } = function;
     let ident = &sig.ident;
     let name = ident.to_string();
+    // A test that should panic must not pass because it returned an error.
+    let should_panic = attrs
+        .iter()
+        .any(|attribute| attribute.path().is_ident("should_panic"));
+    let run_test = if should_panic {
+        quote!(run_test_that_should_panic)
+    } else {
+        quote!(run_test)
+    };
     let run = quote! {
-        #braft::testing::run_test(
+        #braft::testing::#run_test(
             #nodes,
             ::core::concat!(::core::module_path!(), "::", #name),
             #ident,
         )
     };
-    let is_should_panic = attrs
-        .iter()
-        .any(|attribute| attribute.path().is_ident("should_panic"));
-    // A test that should panic returns nothing, and an error is not the panic it should be.
-    let (output, run) = if is_should_panic {
-        let print = quote! {
-            if let ::core::result::Result::Err(error) = #run {
-                ::std::eprintln!("{error:?}");
-            }
-        };
-        (ReturnType::Default, print)
-    } else {
-        (sig.output.clone(), run)
-    };
     quote! {
         #[::core::prelude::v1::test]
         #(#attrs)*
-        #vis fn #ident() #output {
+        #vis fn #ident() {
             #sig #block
 
             #run

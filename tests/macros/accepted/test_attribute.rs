@@ -22,7 +22,7 @@ mod fake {
             pub(crate) static ASKED: RefCell<(usize, String)> = RefCell::default();
         }
 
-        pub(crate) fn run_test<F, Fut>(nodes: usize, name: &str, body: F) -> TestResult
+        fn run<F, Fut>(nodes: usize, name: &str, body: F) -> TestResult
         where
             F: FnOnce(Cluster) -> Fut,
             Fut: Future<Output = TestResult>,
@@ -30,6 +30,24 @@ mod fake {
             ASKED.set((nodes, name.to_owned()));
             let runtime = tokio::runtime::Builder::new_current_thread().build();
             runtime.expect("a runtime").block_on(body(Cluster))
+        }
+
+        pub(crate) fn run_test<F, Fut>(nodes: usize, name: &str, body: F)
+        where
+            F: FnOnce(Cluster) -> Fut,
+            Fut: Future<Output = TestResult>,
+        {
+            if let Err(error) = run(nodes, name, body) {
+                panic!("{}", error.0);
+            }
+        }
+
+        pub(crate) fn run_test_that_should_panic<F, Fut>(nodes: usize, name: &str, body: F)
+        where
+            F: FnOnce(Cluster) -> Fut,
+            Fut: Future<Output = TestResult>,
+        {
+            run(nodes, name, body).expect_err("neither passes nor panics");
         }
     }
 }
@@ -66,18 +84,19 @@ async fn may_be_ignored(_: Cluster) -> TestResult {
 }
 
 mod errors {
-    use super::fake;
-    use super::{Cluster, TestResult};
+    use super::{Cluster, TestResult, fake};
 
-    // Not run by itself: its error is looked at below.
+    // Not run by itself: how it fails is looked at below.
     #[braft::test(crate = fake)]
-    #[cfg_attr(all(), ignore = "fails on purpose")]
+    #[ignore = "fails on purpose"]
     pub(super) async fn fails(_: Cluster) -> TestResult {
         Err("on purpose")?
     }
 }
 
 #[test]
-fn an_error_of_the_body_is_the_tests() {
-    assert_eq!(errors::fails().map_err(|error| error.0), Err("on purpose"));
+fn an_error_of_the_body_fails_the_test() {
+    let panic = std::panic::catch_unwind(errors::fails).expect_err("fails");
+    let text = panic.downcast_ref::<String>();
+    assert_eq!(text.map(String::as_str), Some("on purpose"));
 }
