@@ -2,8 +2,8 @@
 //! that code which uses the service gives no second error.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote};
-use syn::{Error, Generics, Ident, ItemImpl, ItemStruct, Visibility};
+use quote::quote;
+use syn::{Error, Generics, Ident, ItemEnum, ItemImpl, ItemStruct, ItemUnion};
 
 use crate::attr::Options;
 use crate::expand;
@@ -13,7 +13,7 @@ use crate::valid::{Operation, Service};
 /// A struct that was refused.
 pub(crate) fn state(options: &Options, error: Error, item: &ItemStruct) -> TokenStream {
     let error = error.into_compile_error();
-    let client = expand::state_client(&options.braft, &item.vis, &item.ident);
+    let client = expand::state_client(options, &item.vis, &item.ident);
     let implementation = if item.generics.params.is_empty() {
         expand::state_implementation(options, &item.ident)
     } else {
@@ -40,21 +40,30 @@ fn generic_state(options: &Options, state: &Ident, generics: &Generics) -> Token
     }
 }
 
-/// An enum or a union.
-pub(crate) fn not_a_struct(
-    options: TokenStream,
-    error: Error,
-    item: &impl ToTokens,
-    visibility: &Visibility,
-    ident: &Ident,
-) -> TokenStream {
+/// An enum: all but its shape is like a state.
+pub(crate) fn enumeration(options: TokenStream, error: Error, item: &ItemEnum) -> TokenStream {
+    let (options, error) = read_options(options, error);
+    let client = expand::state_client(&options, &item.vis, &item.ident);
+    let implementation = expand::state_implementation(&options, &item.ident);
+    quote!(#error #item #client #implementation)
+}
+
+/// A union: serde cannot derive anything for it, so it cannot even look like a state.
+pub(crate) fn union(options: TokenStream, error: Error, item: &ItemUnion) -> TokenStream {
+    let (options, error) = read_options(options, error);
+    let client = expand::state_client(&options, &item.vis, &item.ident);
+    quote!(#error #item #client)
+}
+
+/// The options, and all errors so far.
+fn read_options(options: TokenStream, error: Error) -> (Options, Option<TokenStream>) {
     let mut problems = Problems::default();
     problems.add(error);
     let options = Options::of_state(options, &mut problems);
-    let error = problems.into_error().map(Error::into_compile_error);
-    let client = expand::state_client(&options.braft, visibility, ident);
-    let implementation = expand::state_implementation(&options, ident);
-    quote!(#error #item #client #implementation)
+    (
+        options,
+        problems.into_error().map(Error::into_compile_error),
+    )
 }
 
 /// An `impl` block that was refused; without a service if it cannot be one at all.
@@ -87,7 +96,7 @@ fn stubs(service: &Service, generics: &Generics, self_ty: &syn::Type) -> TokenSt
     quote! {
         const _: () = {
             impl #parameters #braft::Service for #self_ty #where_clause {
-                type Event = #event;
+                #event
                 type Command = #braft::__private::Refused;
                 type Query = #braft::__private::Refused;
                 const METHODS: &'static [#braft::Method] = &[];

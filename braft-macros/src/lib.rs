@@ -19,6 +19,8 @@ mod expand;
 mod fallback;
 mod lint;
 mod problems;
+#[cfg(test)]
+mod snapshots;
 mod test;
 mod types;
 mod valid;
@@ -44,12 +46,14 @@ use proc_macro::TokenStream;
 /// # On the `impl` block
 /// Methods with `&mut self` are commands, which go through the log; methods with `&self` are
 /// queries. Any visibility will do, and the client's method has the same. `#[local]` keeps a method
-/// out; functions without `self`, constants and types are left alone. The `impl` block names the
+/// out; functions without `self`, constants, types and what a macro writes are left alone. The `impl` block names the
 /// state by a path through which `…Client` can be named as well: import both.
 ///
 /// * Arguments are data that serde can write and read back. `&str`, `&[T]` and `&T` travel owned.
 ///   **An argument's name is part of the format of the log**, as are the method's name and the
-///   types: rename a method with `#[command(name = "old name")]` or `#[query(name = "old name")]`.
+///   types. Rename a method with `#[command(name = "old name")]` or `#[query(name = "old name")]`.
+/// * `HashMap` and `HashSet` in a command's arguments and answer are refused: each replica would
+///   iterate in an order of its own.
 /// * The answer is exactly what the method returns, `Result` included. Borrowed answers, such as
 ///   `Option<&str>`, reach the caller owned. An `Err` does not undo what the method did: validate
 ///   first, then change the state.
@@ -57,6 +61,10 @@ use proc_macro::TokenStream;
 ///   and the position in the log. It is recognised by the name `Context`; an alias is not. All
 ///   contexts of a service have the same `E`.
 /// * `crate = path`, as on the struct.
+///
+/// A client's methods take no name that matters elsewhere: what a client can do besides is in
+/// traits. Only a method called `into` or `try_into` needs `CounterClient::into(&client, …)`, since
+/// Rust prefers the prelude's method of that name.
 ///
 /// # Determinism
 /// Every replica runs every command, so a command may depend on the state, its arguments and its
@@ -77,7 +85,8 @@ pub fn raft_service(options: TokenStream, item: TokenStream) -> TokenStream {
 /// Runs an `async fn` as a test on a cluster of its own.
 ///
 /// The function takes the cluster, `cluster: Cluster<S>`, and returns a `TestResult`. It starts
-/// with `nodes = 3` unless the attribute says otherwise (1 to 9).
+/// with `nodes = 3` unless the attribute says otherwise (1 to 9). `crate = path` says where braft
+/// is, if not at `::braft`. Attributes of tests, such as `#[ignore]` and `#[should_panic]`, work.
 #[proc_macro_attribute]
 pub fn test(options: TokenStream, item: TokenStream) -> TokenStream {
     test::expand(options.into(), item.into()).into()

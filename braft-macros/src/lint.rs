@@ -18,7 +18,7 @@ enum Source {
 }
 
 impl Source {
-    fn explain(self, path: &str) -> String {
+    fn explain(self, path: &str, way_out: &str) -> String {
         let (why, instead) = match self {
             Source::Clock => (
                 "reads a different time on every replica",
@@ -40,7 +40,7 @@ impl Source {
         };
         format!(
             "`{path}` {why}, so replicas would diverge; {instead}. Where it does no harm, say why: \
-             `#[command(nondeterministic = \"reason\")]`"
+             `#[{way_out}(nondeterministic = \"reason\")]`"
         )
     }
 }
@@ -70,25 +70,25 @@ const PATHS: &[(&[&str], Source)] = &[
     (&["tokio", "time", "sleep"], Source::Waiting),
 ];
 
-/// Reports every such path in the body of a method.
-pub(crate) fn check(body: &Block, problems: &mut Problems) {
-    check_tokens(body.to_token_stream(), problems);
+/// Reports every such path in the body of a method. `way_out` is the attribute that can allow it.
+pub(crate) fn check(body: &Block, way_out: &str, problems: &mut Problems) {
+    check_tokens(body.to_token_stream(), way_out, problems);
 }
 
-fn check_tokens(tokens: TokenStream, problems: &mut Problems) {
+fn check_tokens(tokens: TokenStream, way_out: &str, problems: &mut Problems) {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut at = 0;
     while at < tokens.len() {
         if let TokenTree::Group(group) = &tokens[at] {
-            check_tokens(group.stream(), problems);
+            check_tokens(group.stream(), way_out, problems);
         }
         if is_punct(tokens.get(at), '.') && is_ident(tokens.get(at + 1), "await") {
-            problems.on(&tokens[at + 1], Source::Waiting.explain(".await"));
+            problems.on(&tokens[at + 1], Source::Waiting.explain(".await", way_out));
         }
         at += match path_at(&tokens[at..]) {
             Some((length, path, source)) => {
                 let found: TokenStream = tokens[at..at + length].iter().cloned().collect();
-                problems.on(found, source.explain(&path.join("::")));
+                problems.on(found, source.explain(&path.join("::"), way_out));
                 length
             }
             None => 1,
@@ -120,4 +120,78 @@ fn is_ident(token: Option<&TokenTree>, name: &str) -> bool {
 
 fn is_punct(token: Option<&TokenTree>, punct: char) -> bool {
     matches!(token, Some(TokenTree::Punct(found)) if found.as_char() == punct)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reports(body: &str) -> Vec<String> {
+        let mut problems = Problems::default();
+        let body = syn::parse_str(&format!("{{ {body} }}")).expect("a block");
+        check(&body, "command", &mut problems);
+        let errors = problems.into_error().into_iter().flatten();
+        errors.map(|error| error.to_string()).collect()
+    }
+
+    #[test]
+    fn finds_each_path_and_names_it() {
+        let paths = [
+            ("SystemTime::now()", "SystemTime::now"),
+            ("std::time::Instant::now()", "Instant::now"),
+            ("chrono::Utc::now()", "Utc::now"),
+            ("Local::now()", "Local::now"),
+            (
+                "::time::OffsetDateTime::now_utc()",
+                "OffsetDateTime::now_utc",
+            ),
+            ("Uuid::new_v4()", "Uuid::new_v4"),
+            ("uuid::Uuid::now_v7()", "Uuid::now_v7"),
+            ("rand::random::<u8>()", "rand::random"),
+            ("rand::rng()", "rand::rng"),
+            ("thread_rng()", "thread_rng"),
+            ("std::env::var(\"A\")", "std::env"),
+            ("use std::fs;", "std::fs"),
+            ("::std::net::TcpStream::connect(a)", "std::net::TcpStream"),
+            ("std::net::TcpListener::bind(a)", "std::net::TcpListener"),
+            ("std::net::UdpSocket::bind(a)", "std::net::UdpSocket"),
+            ("std::thread::sleep(a)", "std::thread"),
+            ("tokio::spawn(a)", "tokio::spawn"),
+            ("tokio::fs::read(a)", "tokio::fs"),
+            ("tokio::net::lookup_host(a)", "tokio::net"),
+            ("tokio::time::sleep(a)", "tokio::time::sleep"),
+            ("tokio::time::Instant::now()", "tokio::time::Instant"),
+            ("async { a.await }", ".await"),
+            ("println!(\"{:?}\", [SystemTime::now()])", "SystemTime::now"),
+        ];
+        for (body, path) in paths {
+            let reports = reports(body);
+            assert_eq!(reports.len(), 1, "{body}: {reports:?}");
+            let start = format!("`{path}` ");
+            assert!(reports[0].starts_with(&start), "{body}: {reports:?}");
+        }
+    }
+
+    #[test]
+    fn leaves_alone_what_only_looks_like_one() {
+        let bodies = [
+            "context.now()",
+            "self.env.now()",
+            "std::env!(\"A\")",
+            "std::net::IpAddr::from(a)",
+            "tokio::time::Duration::from_secs(1)",
+            "SystemTime::UNIX_EPOCH",
+            "Uuid::from_u128(1)",
+            "\"SystemTime::now()\"",
+            "rand::seq::index(a)",
+        ];
+        for body in bodies {
+            assert_eq!(reports(body), [""; 0], "{body}");
+        }
+    }
+
+    #[test]
+    fn reports_every_occurrence() {
+        assert_eq!(reports("SystemTime::now(); { rand::rng() }").len(), 2);
+    }
 }

@@ -1,6 +1,6 @@
 //! `#[braft::test]`: an `async fn` on a cluster of its own.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use quote::{ToTokens, quote};
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
@@ -127,7 +127,8 @@ fn check(function: &ItemFn, problems: &mut Problems) {
 }
 
 fn run(options: &Options, function: &ItemFn) -> TokenStream {
-    let Options { nodes, braft } = options;
+    let braft = &options.braft;
+    let nodes = Literal::usize_unsuffixed(options.nodes);
     let ItemFn {
         attrs,
         vis,

@@ -57,9 +57,14 @@ struct Own<'a> {
 impl VisitMut for Own<'_> {
     fn visit_type_mut(&mut self, ty: &mut Type) {
         visit_mut::visit_type_mut(self, ty);
-        if let Type::Reference(TypeReference { elem, .. }) = ty {
-            let braft = self.braft;
-            *ty = parse_quote!(#braft::__private::Owned<#elem>);
+        let braft = self.braft;
+        match ty {
+            Type::Reference(TypeReference { elem, .. }) => {
+                *ty = parse_quote!(#braft::__private::Owned<#elem>);
+            }
+            // Refused; the stub of the client's method needs some type.
+            Type::ImplTrait(_) => *ty = parse_quote!(#braft::__private::Refused),
+            _ => {}
         }
     }
 
@@ -102,12 +107,19 @@ struct Nodes<'ast>(Vec<&'ast Type>);
 impl<'ast> Visit<'ast> for Nodes<'ast> {
     fn visit_type(&mut self, ty: &'ast Type) {
         match ty {
-            Type::Path(path) if !is_plain(&path.path) => self.0.push(ty),
+            Type::Path(path) if !is_plain(&path.path) && !is_owned(&path.path) => self.0.push(ty),
             Type::Macro(_) => self.0.push(ty),
             _ => {}
         }
         visit::visit_type(self, ty);
     }
+}
+
+/// Whether a path is one that [`owned`] wrote: what counts is inside.
+fn is_owned(path: &Path) -> bool {
+    let mut segments = path.segments.iter().rev();
+    let is = |segment: Option<&PathSegment>, name| segment.is_some_and(|s| s.ident == name);
+    is(segments.next(), "Owned") && is(segments.next(), "__private")
 }
 
 fn is_plain(path: &Path) -> bool {

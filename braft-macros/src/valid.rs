@@ -7,7 +7,9 @@ mod state;
 
 use std::collections::BTreeSet;
 
+use proc_macro2::Span;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{
     Attribute, Expr, Generics, Ident, ImplItem, ImplItemFn, ItemImpl, LitStr, Meta, Path,
     ReturnType, Type, TypePath, Visibility, parse_quote,
@@ -45,6 +47,8 @@ pub(crate) struct Operation {
     pub(crate) arguments: Vec<Argument>,
     /// The answer as the client gets it: owned.
     pub(crate) answer: Type,
+    /// Where the method names it.
+    pub(crate) answer_span: Span,
 }
 
 /// One argument of an operation.
@@ -134,7 +138,12 @@ pub(crate) fn service(
         let options = MethodOptions::extract(&mut method.attrs, problems);
         let kind = check_placement(method, &options, problems);
         if is_mutating(method) && !options.may_be_nondeterministic {
-            lint::check(&method.block, problems);
+            let way_out = if options.local.is_some() {
+                "local"
+            } else {
+                "command"
+            };
+            lint::check(&method.block, way_out, problems);
         }
         let (Some(kind), Some(service)) = (kind, &mut service) else {
             continue;
@@ -333,6 +342,10 @@ fn operation(
         takes_context,
         generics: method.sig.generics.clone(),
         arguments: arguments.collect(),
+        answer_span: match &method.sig.output {
+            ReturnType::Default => method.sig.ident.span(),
+            ReturnType::Type(_, ty) => ty.span(),
+        },
         answer: types::owned(&answer, &service.braft),
     }
 }

@@ -6,15 +6,36 @@ use ::serde::{Deserialize, Serialize};
 
 pub use serde;
 
-pub use crate::call::{__command as command, __query as query};
 pub use crate::probe::{Probe, Unobjectionable, accept};
 
+use crate::call::{self, Call, Channel, CommandCall, QueryCall};
 use crate::codec;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Outcome};
 
 /// The form in which something borrowed travels.
 pub type Owned<T> = <T as ToOwned>::Owned;
+
+/// What a typed client is made of.
+pub trait Connected {
+    /// The name of its service.
+    const SERVICE: &'static str;
+    /// The way to the cluster.
+    fn channel(&self) -> &Channel;
+}
+
+/// Calls a command.
+pub fn command<C: Connected, R, T: Serialize>(client: &C, command: &T) -> Call<R, CommandCall> {
+    call::__command(client.channel(), C::SERVICE, command)
+}
+
+/// Calls a query.
+pub fn query<C: Connected, R, T: Serialize>(client: &C, query: &T) -> Call<R, QueryCall> {
+    call::__query(client.channel(), C::SERVICE, query)
+}
+
+/// Holds for every answer that a client can read.
+pub const fn readable<T: DeserializeOwned + Send + 'static>() {}
 
 /// Reads the event type off a context, however it is written.
 #[diagnostic::on_unimplemented(

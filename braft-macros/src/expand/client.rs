@@ -22,7 +22,7 @@ pub(super) fn expand(service: &Service) -> TokenStream {
 }
 
 fn method(service: &Service, operation: &Operation) -> TokenStream {
-    let Service { braft, state, .. } = service;
+    let braft = &service.braft;
     let Operation { cfgs, ident, .. } = operation;
     let signature = signature(service, operation, &Generics::default());
     let enum_ident = command::ident(operation.kind);
@@ -34,11 +34,7 @@ fn method(service: &Service, operation: &Operation) -> TokenStream {
     quote! {
         #(#cfgs)*
         #signature {
-            #braft::__private::#send(
-                ::core::convert::AsRef::as_ref(self),
-                <#state as #braft::State>::NAME,
-                &#enum_ident::#ident { #(#fields),* },
-            )
+            #braft::__private::#send(self, &#enum_ident::#ident { #(#fields),* })
         }
     }
 }
@@ -68,7 +64,11 @@ pub(crate) fn signature(
     } = operation;
     let braft = &service.braft;
     let doc = (!operation.has_docs()).then(|| {
-        let doc = format!("Calls `{}::{}`.", state_name(&service.state), ident.unraw());
+        let doc = format!(
+            " Calls `{}::{}`.",
+            state_name(&service.state),
+            ident.unraw()
+        );
         quote!(#[doc = #doc])
     });
     let arguments = arguments

@@ -5,7 +5,7 @@ mod command;
 mod service;
 mod state;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{ItemImpl, ItemStruct, Path, Type};
@@ -24,19 +24,15 @@ pub(crate) fn raft_service(options: TokenStream, item: TokenStream) -> TokenStre
     match Input::parse(item.clone()) {
         Ok(Input::State(item)) => on_struct(options, item),
         Ok(Input::Service(item)) => on_impl(options, item),
-        Ok(Input::Enum(item)) => fallback::not_a_struct(
+        Ok(Input::Enum(item)) => fallback::enumeration(
             options,
             syn::Error::new_spanned(item.enum_token, ENUM),
             &item,
-            &item.vis,
-            &item.ident,
         ),
-        Ok(Input::Union(item)) => fallback::not_a_struct(
+        Ok(Input::Union(item)) => fallback::union(
             options,
             syn::Error::new_spanned(item.union_token, UNION),
             &item,
-            &item.vis,
-            &item.ident,
         ),
         Err(error) => {
             let error = error.into_compile_error();
@@ -71,13 +67,36 @@ fn on_impl(options: TokenStream, mut item: ItemImpl) -> TokenStream {
 
 /// One check at compile time for each part of a type that can be wrong, on the user's token.
 fn type_checks(check: &str, ty: &Type, braft: &Path) -> TokenStream {
-    let check = syn::Ident::new(check, proc_macro2::Span::call_site());
     let checks = types::checked_nodes(ty).into_iter().map(|node| {
-        quote_spanned! {node.span()=>
+        let span = node.span();
+        let (braft, check) = (at(braft, span), syn::Ident::new(check, span));
+        quote_spanned! {span=>
             const _: () = #braft::__private::accept(#braft::__private::Probe::<#node>::#check);
         }
     });
     checks.collect()
+}
+
+/// The trait behind the checks, where there are any.
+fn import_probe(braft: &Path, checks: &TokenStream) -> TokenStream {
+    if checks.is_empty() {
+        return TokenStream::new();
+    }
+    quote!(use #braft::__private::Unobjectionable as _;)
+}
+
+/// The path to braft with a span of the user's: rustc reports an expression on one place only if
+/// all its tokens come from there. A path that the user wrote resolves where it was written, so it
+/// keeps its own.
+fn at(braft: &Path, span: Span) -> TokenStream {
+    let is_default = types::path_text(braft) == "::braft";
+    let tokens = braft.to_token_stream().into_iter().map(|mut token| {
+        if is_default {
+            token.set_span(span);
+        }
+        token
+    });
+    tokens.collect()
 }
 
 /// A path as a string literal, for `#[serde(crate = "…")]`.

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{ItemImpl, Path};
 
-use super::{client, command, hidden, type_checks};
+use super::{at, client, command, hidden, import_probe, type_checks};
 use crate::valid::{Kind, Operation, Service};
 
 pub(super) fn expand(service: &Service, item: &ItemImpl) -> TokenStream {
@@ -49,10 +49,13 @@ fn implementation(service: &Service) -> TokenStream {
         .map(|operation| method(braft, operation));
     let apply = dispatch(service, Kind::Command);
     let answer = dispatch(service, Kind::Query);
-    let head = quote_spanned!(state.span()=> impl #braft::Service for #state);
+    let head = {
+        let braft = at(braft, state.span());
+        quote_spanned!(state.span()=> impl #braft::Service for #state)
+    };
     quote! {
         #head {
-            type Event = #event;
+            #event
             type Command = #command;
             type Query = #query;
 
@@ -64,14 +67,16 @@ fn implementation(service: &Service) -> TokenStream {
     }
 }
 
-/// What the contexts say about events.
+/// The associated type: what the contexts say about events. On the context's token, so that an
+/// event type which is private, or a context which is none, is reported there.
 pub(crate) fn event(service: &Service) -> TokenStream {
     let braft = &service.braft;
-    match &service.context {
-        None => quote!(#braft::NoEvents),
-        Some(context) => quote_spanned! {context.span()=>
-            <#context as #braft::__private::EventOf>::Event
-        },
+    let Some(context) = &service.context else {
+        return quote!(type Event = #braft::NoEvents;);
+    };
+    let braft = at(braft, context.span());
+    quote_spanned! {context.span()=>
+        type Event = <#context as #braft::__private::EventOf>::Event;
     }
 }
 
@@ -90,12 +95,14 @@ fn method(braft: &Path, operation: &Operation) -> TokenStream {
 /// `apply` or `query`: decoded operations to method calls, answers to bytes.
 fn dispatch(service: &Service, kind: Kind) -> TokenStream {
     let braft = &service.braft;
+    // A first argument that only looks like a context is reported where it stands.
+    let context_span = service
+        .context
+        .as_ref()
+        .map_or(Span::call_site(), Spanned::span);
     // Arguments carry the user's names; these are invisible to them.
-    let local = |name| Ident::new(name, Span::mixed_site());
-    let (context, operation) = match kind {
-        Kind::Command => (local("context"), local("command")),
-        Kind::Query => (local("context"), local("query")),
-    };
+    let context = Ident::new("context", Span::mixed_site().located_at(context_span));
+    let operation = Ident::new("operation", Span::mixed_site());
     let uses_context = service
         .operations(kind)
         .any(|operation| operation.takes_context);
@@ -104,20 +111,20 @@ fn dispatch(service: &Service, kind: Kind) -> TokenStream {
     } else {
         quote!(_)
     };
+    let context_type = {
+        let braft = at(braft, context_span);
+        quote_spanned!(context_span=> #braft::Context<Self::Event>)
+    };
     let arms = service
         .operations(kind)
         .map(|operation| arm(braft, operation, &context));
     let ident = command::ident(kind);
     let head = match kind {
         Kind::Command => quote! {
-            fn apply(
-                &mut self,
-                #context_pattern: &mut #braft::Context<Self::Event>,
-                #operation: #ident,
-            )
+            fn apply(&mut self, #context_pattern: &mut #context_type, #operation: #ident)
         },
         Kind::Query => quote! {
-            fn query(&self, #context_pattern: &#braft::Context<Self::Event>, #operation: #ident)
+            fn query(&self, #context_pattern: &#context_type, #operation: #ident)
         },
     };
     quote! {
@@ -139,53 +146,62 @@ fn arm(braft: &Path, operation: &Operation, context: &Ident) -> TokenStream {
         let borrow = argument.is_borrowed().then(|| quote!(&));
         quote!(#borrow #ident)
     });
+    // An answer that serde cannot write is reported on its type.
+    let span = operation.answer_span;
     let encode = match operation.kind {
-        Kind::Command => quote!(command_answer),
-        Kind::Query => quote!(query_answer),
+        Kind::Command => Ident::new("command_answer", span),
+        Kind::Query => Ident::new("query_answer", span),
+    };
+    let braft = at(braft, span);
+    let answer = quote_spanned! {span=>
+        #braft::__private::#encode(&Self::#ident(self, #context #(#arguments),*))
     };
     quote! {
         #(#cfgs)*
-        #enum_ident::#ident { #(#fields),* } => {
-            #braft::__private::#encode(&Self::#ident(self, #context #(#arguments),*))
-        }
+        #enum_ident::#ident { #(#fields),* } => #answer,
     }
 }
 
-/// Checks of what the tokens cannot show: types behind aliases, missing implementations of serde.
+/// Checks of what the tokens cannot show: types behind aliases, answers that nobody can read.
 fn checks(service: &Service) -> TokenStream {
     let braft = &service.braft;
-    let checks: TokenStream = service
+    let checks = service
         .operations
         .iter()
-        .map(|operation| {
-            let check = match operation.kind {
-                Kind::Command => "COMMAND",
-                Kind::Query => "QUERY",
-            };
-            let cfgs = &operation.cfgs;
-            let arguments = operation.arguments.iter().map(|argument| &argument.owned);
-            let checks = arguments
-                .chain([&operation.answer])
-                .map(|ty| type_checks(check, ty, braft))
-                .collect::<TokenStream>();
-            if cfgs.is_empty() {
-                checks
-            } else {
-                let checks = (!checks.is_empty()).then(|| {
-                    hidden(quote! {
-                        use #braft::__private::Unobjectionable as _;
-                        #checks
-                    })
-                });
-                quote!(#(#cfgs)* #checks)
-            }
-        })
-        .collect();
+        .map(|operation| operation_checks(braft, operation));
+    let checks: TokenStream = checks.collect();
+    let import = import_probe(braft, &checks);
+    quote!(#import #checks)
+}
+
+/// Also checks that the client can read the answer, since nothing else does before it is awaited.
+fn answer_checks(check: &str, operation: &Operation, braft: &Path) -> TokenStream {
+    let answer = &operation.answer;
+    let checks = type_checks(check, answer, braft);
     if checks.is_empty() {
-        return TokenStream::new();
+        return checks;
     }
-    quote! {
-        use #braft::__private::Unobjectionable as _;
+    let span = operation.answer_span;
+    let braft = at(braft, span);
+    quote_spanned! {span=>
         #checks
+        const _: () = #braft::__private::readable::<#answer>();
     }
+}
+
+fn operation_checks(braft: &Path, operation: &Operation) -> TokenStream {
+    let check = match operation.kind {
+        Kind::Command => "COMMAND",
+        Kind::Query => "QUERY",
+    };
+    let arguments = operation.arguments.iter().map(|argument| &argument.owned);
+    let mut checks: TokenStream = arguments.map(|ty| type_checks(check, ty, braft)).collect();
+    checks.extend(answer_checks(check, operation, braft));
+    if operation.cfgs.is_empty() || checks.is_empty() {
+        return checks;
+    }
+    let import = import_probe(braft, &checks);
+    let checks = hidden(quote!(#import #checks));
+    let cfgs = &operation.cfgs;
+    quote!(#(#cfgs)* #checks)
 }

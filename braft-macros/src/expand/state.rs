@@ -3,14 +3,14 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Ident, ItemStruct, LitStr, Path, Visibility};
+use syn::{Ident, ItemStruct, LitStr, Visibility};
 
-use super::{hidden, type_checks};
+use super::{at, hidden, import_probe, type_checks};
 use crate::attr::Options;
 use crate::valid::client_ident;
 
 pub(super) fn expand(options: &Options, item: &ItemStruct) -> TokenStream {
-    let client = client(&options.braft, &item.vis, &item.ident);
+    let client = client(options, &item.vis, &item.ident);
     let implementation = implementation(options, &item.ident);
     let checks: TokenStream = item
         .fields
@@ -18,11 +18,8 @@ pub(super) fn expand(options: &Options, item: &ItemStruct) -> TokenStream {
         .map(|field| type_checks("STATE", &field.ty, &options.braft))
         .collect();
     let checks = (!checks.is_empty()).then(|| {
-        let braft = &options.braft;
-        hidden(quote! {
-            use #braft::__private::Unobjectionable as _;
-            #checks
-        })
+        let import = import_probe(&options.braft, &checks);
+        hidden(quote!(#import #checks))
     });
     quote! {
         #item
@@ -33,9 +30,11 @@ pub(super) fn expand(options: &Options, item: &ItemStruct) -> TokenStream {
 }
 
 /// The client's type, with the visibility of the state.
-pub(crate) fn client(braft: &Path, visibility: &Visibility, state: &Ident) -> TokenStream {
+pub(crate) fn client(options: &Options, visibility: &Visibility, state: &Ident) -> TokenStream {
+    let braft = &options.braft;
     let client = client_ident(state);
-    let doc = format!("Typed client of [`{}`].", state.unraw());
+    let name = name(options, state);
+    let doc = format!(" Typed client of [`{}`].", state.unraw());
     quote! {
         #[doc = #doc]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
@@ -47,23 +46,24 @@ pub(crate) fn client(braft: &Path, visibility: &Visibility, state: &Ident) -> To
             }
         }
 
-        impl ::core::convert::AsRef<#braft::Channel> for #client {
-            fn as_ref(&self) -> &#braft::Channel {
+        impl #braft::Client for #client {}
+
+        impl #braft::__private::Connected for #client {
+            const SERVICE: &'static str = #name;
+
+            fn channel(&self) -> &#braft::Channel {
                 &self.0
             }
         }
-
-        impl #braft::Client for #client {}
     }
 }
 
 /// The implementation of `State`.
 pub(crate) fn implementation(options: &Options, state: &Ident) -> TokenStream {
-    let Options { name, braft } = options;
     let client = client_ident(state);
-    let own_name = LitStr::new(&state.unraw().to_string(), state.span());
-    let name = name.as_ref().unwrap_or(&own_name);
+    let name = name(options, state);
     // On the user's token, so that a missing `Default` or `Serialize` is reported there.
+    let braft = at(&options.braft, state.span());
     let head = quote_spanned!(state.span()=> impl #braft::State for #state);
     quote! {
         #head {
@@ -71,4 +71,9 @@ pub(crate) fn implementation(options: &Options, state: &Ident) -> TokenStream {
             type Client = #client;
         }
     }
+}
+
+fn name(options: &Options, state: &Ident) -> LitStr {
+    let own_name = || LitStr::new(&state.unraw().to_string(), state.span());
+    options.name.clone().unwrap_or_else(own_name)
 }

@@ -29,6 +29,13 @@ fn check_field(field: &Field, problems: &mut Problems) {
         );
     }
     for attribute in &field.attrs {
+        if attribute.path().is_ident("cfg") {
+            problems.on(
+                attribute,
+                "a field of the state cannot depend on `#[cfg]`: nodes built differently could not \
+                 read each other's snapshots; use an `Option`",
+            );
+        }
         for option in serde_options(attribute) {
             if is_skip(&option) {
                 problems.on(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::call::{Answer, Channel, Operation, Request, Transport};
 use crate::context::{LogPosition, RequestId};
 use crate::error::Error;
-use crate::service::{AnyService, Moment, Service, State, factory};
+use crate::service::{AnyService, Moment, Service, factory};
 
 /// 2000-01-01 00:00 UTC, as [`Context::for_test`](crate::Context::for_test).
 const START: Duration = Duration::from_secs(946_684_800);

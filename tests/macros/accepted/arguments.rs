@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use braft::raft_service;
 use braft::testing::loopback;
+use braft::{ErrorKind, Outcome, raft_service};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, PartialOrd, Eq, Ord, Serialize, Deserialize)]
@@ -107,6 +107,10 @@ impl Stock {
         "piece"
     }
 
+    fn shout(&mut self, text: Cow<'static, str>) -> String {
+        text.to_uppercase()
+    }
+
     fn padded(&self, bytes: [u8; Self::LENGTH]) -> ([u8; Stock::LENGTH], Duration) {
         (bytes, Duration::from_secs(self.items.len() as u64))
     }
@@ -157,6 +161,7 @@ async fn borrowed_arguments_and_answers_travel_owned() -> Result<(), braft::Erro
     assert_eq!(stock.label("b").await?, "b!");
     assert_eq!(stock.names().await?, ["a"]);
     assert_eq!(stock.unit().await?, "piece");
+    assert_eq!(stock.shout("hey".into()).await?, "HEY");
     assert_eq!(stock.tag(&sku, &[Tag::Cold]).await?.map(|t| t.len()), Ok(4));
     assert_eq!(stock.item(&sku).await?.map(|item| item.count), Some(3));
     assert_eq!(stock.first().await?.map(|(sku, _)| sku), Ok(sku));
@@ -184,5 +189,61 @@ async fn a_call_borrows_nothing() -> Result<(), braft::Error> {
         movable(loopback::<Stock>()).take(&sku, 1)
     };
     assert_eq!(movable(call).await?, Err(StockError::Unknown));
+    Ok(())
+}
+
+/// Something serde gives up on.
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("not today"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwritable {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("not today"))
+    }
+}
+
+#[raft_service]
+#[derive(Default, Serialize, Deserialize)]
+struct Mute {
+    count: u64,
+}
+
+#[raft_service]
+impl Mute {
+    fn speak(&mut self) -> Unwritable {
+        self.count += 1;
+        Unwritable
+    }
+
+    fn listen(&mut self, to: Unwritable) {
+        let Unwritable = to;
+        self.count += 1;
+    }
+
+    fn show(&self) -> Unwritable {
+        Unwritable
+    }
+
+    fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_encoded_is_an_error_that_tells_what_happened() -> Result<(), braft::Error> {
+    let mute = loopback::<Mute>();
+    let outcome = |error: braft::Error| (error.kind(), error.outcome());
+    let answer = mute.speak().await.map(drop).map_err(outcome);
+    assert_eq!(answer, Err((ErrorKind::Rejected, Outcome::Applied)));
+    let answer = mute.listen(Unwritable).await.map_err(outcome);
+    assert_eq!(answer, Err((ErrorKind::Rejected, Outcome::NotApplied)));
+    let answer = mute.show().await.map(drop).map_err(outcome);
+    assert_eq!(answer, Err((ErrorKind::Rejected, Outcome::NotApplied)));
+    assert_eq!(mute.count().await?, 1);
     Ok(())
 }

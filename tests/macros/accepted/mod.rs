@@ -5,4 +5,5 @@ mod context;
 mod counter;
 mod methods;
 mod names;
+mod test_attribute;
 mod visibility;

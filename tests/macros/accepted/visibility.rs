@@ -2,18 +2,7 @@
 
 use braft::testing::loopback;
 
-/// Lints that would blame the user for what the macro wrote.
-#[deny(
-    warnings,
-    missing_docs,
-    private_interfaces,
-    private_bounds,
-    non_local_definitions,
-    non_camel_case_types,
-    unused_qualifications,
-    clippy::all,
-    clippy::pedantic
-)]
+// The lints this must satisfy are in `strict_lints.rs`.
 mod strict {
     use braft::raft_service;
     use serde::{Deserialize, Serialize};

@@ -11,7 +11,12 @@ struct Awkward {
 }
 
 #[raft_service]
-#[allow(non_snake_case, clippy::should_implement_trait)]
+#[allow(
+    non_snake_case,
+    clippy::new_ret_no_self,
+    clippy::should_implement_trait,
+    clippy::wrong_self_convention
+)]
 impl Awkward {
     fn new(&mut self) -> u32 {
         self.calls += 1;

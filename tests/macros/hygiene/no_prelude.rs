@@ -5,7 +5,8 @@
 #[::braft::raft_service(name = "bare")]
 #[derive(::core::default::Default, ::serde::Serialize, ::serde::Deserialize)]
 struct Bare {
-    map: ::std::collections::BTreeMap<::std::string::String, ::std::vec::Vec<::core::primitive::u8>>,
+    map:
+        ::std::collections::BTreeMap<::std::string::String, ::std::vec::Vec<::core::primitive::u8>>,
 }
 
 #[::braft::raft_service]
@@ -13,7 +14,8 @@ impl Bare {
     /// Commands.
     fn put(&mut self, context: &mut ::braft::Context, key: &str, value: &[u8]) -> u64 {
         let value = ::std::borrow::ToOwned::to_owned(value);
-        self.map.insert(::std::borrow::ToOwned::to_owned(key), value);
+        self.map
+            .insert(::std::borrow::ToOwned::to_owned(key), value);
         context.log_position().index
     }
 

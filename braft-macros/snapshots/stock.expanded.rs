@@ -1,0 +1,244 @@
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Stock {
+    items: BTreeMap<Sku, Item>,
+    moved: u64,
+}
+/// Typed client of [`Stock`].
+#[derive(::core::clone::Clone, ::core::fmt::Debug)]
+pub(crate) struct StockClient(crate::braft::Channel);
+impl ::core::convert::From<crate::braft::Channel> for StockClient {
+    fn from(channel: crate::braft::Channel) -> Self {
+        StockClient(channel)
+    }
+}
+impl crate::braft::Client for StockClient {}
+impl crate::braft::__private::Connected for StockClient {
+    const SERVICE: &'static str = "shop.stock";
+    fn channel(&self) -> &crate::braft::Channel {
+        &self.0
+    }
+}
+impl crate::braft::State for Stock {
+    const NAME: &'static str = "shop.stock";
+    type Client = StockClient;
+}
+const _: () = {
+    use crate::braft::__private::Unobjectionable as _;
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<BTreeMap<Sku, Item>>::STATE,
+    );
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<Sku>::STATE,
+    );
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<Item>::STATE,
+    );
+};
+impl Stock {
+    pub const LIMIT: usize = 100;
+    pub fn new() -> Self {
+        Stock::default()
+    }
+    /// Takes some away.
+    ///
+    /// # Errors
+    /// If there are too few.
+    #[deprecated = "use `sell`"]
+    pub fn take(
+        &mut self,
+        context: &mut Context<Moved>,
+        sku: &str,
+        count: u32,
+    ) -> Answer<u32> {
+        self.check(sku)?;
+        context.emit(Moved { count });
+        Ok(count)
+    }
+    fn replace(&mut self, with: Self) -> Option<Self> {
+        Some(std::mem::replace(self, with))
+    }
+    pub(super) fn note(&self, context: &Context<Moved>, sku: &Sku) -> Option<&str> {
+        self.items.get(sku)?.note(context.now())
+    }
+    #[cfg(feature = "search")]
+    pub fn search(&self, r#in: &[Tag]) -> Vec<&Item> {
+        self.items.values().filter(|item| item.tags == r#in).collect()
+    }
+    fn check(&self, sku: &str) -> Answer<()> {
+        Ok(())
+    }
+}
+#[allow(
+    non_camel_case_types,
+    non_snake_case,
+    deprecated,
+    dead_code,
+    private_interfaces,
+    unreachable_pub,
+    clippy::all,
+    clippy::pedantic
+)]
+const _: () = {
+    #[doc(hidden)]
+    #[derive(
+        crate::braft::__private::serde::Serialize,
+        crate::braft::__private::serde::Deserialize
+    )]
+    #[serde(crate = "crate::braft::__private::serde")]
+    pub enum __Command {
+        #[serde(rename = "take_items")]
+        take { sku: crate::braft::__private::Owned<str>, count: u32 },
+        replace { with: Stock },
+    }
+    #[doc(hidden)]
+    #[derive(
+        crate::braft::__private::serde::Serialize,
+        crate::braft::__private::serde::Deserialize
+    )]
+    #[serde(crate = "crate::braft::__private::serde")]
+    pub enum __Query {
+        note { sku: crate::braft::__private::Owned<Sku> },
+        #[cfg(feature = "search")]
+        search { r#in: crate::braft::__private::Owned<[Tag]> },
+    }
+    impl crate::braft::Service for Stock {
+        type Event = <Context<Moved> as crate::braft::__private::EventOf>::Event;
+        type Command = __Command;
+        type Query = __Query;
+        const METHODS: &'static [crate::braft::Method] = &[
+            crate::braft::Method::__new("take_items", true, "Takes some away."),
+            crate::braft::Method::__new("replace", true, ""),
+            crate::braft::Method::__new("note", false, ""),
+            #[cfg(feature = "search")]
+            crate::braft::Method::__new("search", false, ""),
+        ];
+        fn apply(
+            &mut self,
+            context: &mut crate::braft::Context<Self::Event>,
+            operation: __Command,
+        ) -> ::core::result::Result<::std::vec::Vec<u8>, crate::braft::Error> {
+            match operation {
+                __Command::take { sku, count } => {
+                    crate::braft::__private::command_answer(
+                        &Self::take(self, context, &sku, count),
+                    )
+                }
+                __Command::replace { with } => {
+                    crate::braft::__private::command_answer(&Self::replace(self, with))
+                }
+            }
+        }
+        fn query(
+            &self,
+            context: &crate::braft::Context<Self::Event>,
+            operation: __Query,
+        ) -> ::core::result::Result<::std::vec::Vec<u8>, crate::braft::Error> {
+            match operation {
+                __Query::note { sku } => {
+                    crate::braft::__private::query_answer(
+                        &Self::note(self, context, &sku),
+                    )
+                }
+                #[cfg(feature = "search")]
+                __Query::search { r#in } => {
+                    crate::braft::__private::query_answer(&Self::search(self, &r#in))
+                }
+            }
+        }
+    }
+    impl StockClient {
+        /// Takes some away.
+        ///
+        /// # Errors
+        /// If there are too few.
+        #[deprecated = "use `sell`"]
+        pub fn take(&self, sku: &str, count: u32) -> crate::braft::Call<Answer<u32>> {
+            crate::braft::__private::command(
+                self,
+                &__Command::take {
+                    sku: ::std::borrow::ToOwned::to_owned(sku),
+                    count,
+                },
+            )
+        }
+        /// Calls `Stock::replace`.
+        fn replace(&self, with: Stock) -> crate::braft::Call<Option<Stock>> {
+            crate::braft::__private::command(self, &__Command::replace { with })
+        }
+        /// Calls `Stock::note`.
+        pub(super) fn note(
+            &self,
+            sku: &Sku,
+        ) -> crate::braft::Call<
+            Option<crate::braft::__private::Owned<str>>,
+            crate::braft::QueryCall,
+        > {
+            crate::braft::__private::query(
+                self,
+                &__Query::note {
+                    sku: ::std::borrow::ToOwned::to_owned(sku),
+                },
+            )
+        }
+        #[cfg(feature = "search")]
+        /// Calls `Stock::search`.
+        pub fn search(
+            &self,
+            r#in: &[Tag],
+        ) -> crate::braft::Call<
+            Vec<crate::braft::__private::Owned<Item>>,
+            crate::braft::QueryCall,
+        > {
+            crate::braft::__private::query(
+                self,
+                &__Query::search {
+                    r#in: ::std::borrow::ToOwned::to_owned(r#in),
+                },
+            )
+        }
+    }
+    use crate::braft::__private::Unobjectionable as _;
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<Answer<u32>>::COMMAND,
+    );
+    const _: () = crate::braft::__private::readable::<Answer<u32>>();
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<Stock>::COMMAND,
+    );
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<Option<Stock>>::COMMAND,
+    );
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<Stock>::COMMAND,
+    );
+    const _: () = crate::braft::__private::readable::<Option<Stock>>();
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<Sku>::QUERY,
+    );
+    const _: () = crate::braft::__private::accept(
+        crate::braft::__private::Probe::<
+            Option<crate::braft::__private::Owned<str>>,
+        >::QUERY,
+    );
+    const _: () = crate::braft::__private::readable::<
+        Option<crate::braft::__private::Owned<str>>,
+    >();
+    #[cfg(feature = "search")]
+    const _: () = {
+        use crate::braft::__private::Unobjectionable as _;
+        const _: () = crate::braft::__private::accept(
+            crate::braft::__private::Probe::<Tag>::QUERY,
+        );
+        const _: () = crate::braft::__private::accept(
+            crate::braft::__private::Probe::<
+                Vec<crate::braft::__private::Owned<Item>>,
+            >::QUERY,
+        );
+        const _: () = crate::braft::__private::accept(
+            crate::braft::__private::Probe::<Item>::QUERY,
+        );
+        const _: () = crate::braft::__private::readable::<
+            Vec<crate::braft::__private::Owned<Item>>,
+        >();
+    };
+};
