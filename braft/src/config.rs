@@ -15,6 +15,7 @@ impl Config {
   pub fn election_timeout(mut self, d: Range<Duration>) -> Self { self.r.timers.election_min_ms = d.start.as_millis() as u32; self.r.timers.election_max_ms = d.end.as_millis() as u32; self }
   pub fn segment_bytes(mut self, n: u64) -> Self { self.r.segment_bytes = n; self }
   pub fn snapshot_every(mut self, n: u64) -> Self { self.r.snapshot_every = n; self }
+  pub fn keep_log_entries(mut self, n: u64) -> Self { self.r.keep_log_entries = n; self }
   pub fn expect_nodes(mut self, n: usize) -> Self { self.r.expect = Some(n); self }
   pub(crate) fn dialer(mut self, d: Dialer) -> Self { self.r.dialer = d; self }
   pub(crate) fn exit_code_when_forced(&self) -> u8 { 1 }

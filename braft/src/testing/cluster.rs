@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::{TestError, TestResult};
-use crate::client::Client;
 use crate::config::Config;
 use crate::discovery::StaticList;
 use crate::net::Dialer;
@@ -400,50 +399,4 @@ async fn patiently<T, Fut: Future<Output = Option<T>>>(
 fn own_loopback_address() -> TestResult<Ipv4Addr> {
     let [a, b, c, ..] = getrandom::u32()?.to_le_bytes();
     Ok(Ipv4Addr::new(127, a.clamp(1, 254), b, c.clamp(1, 254)))
-}
-
-#[cfg(test)]
-mod smoke {
-    use super::*;
-    extern crate self as braft;
-    use crate::request::*;
-    use serde::{Deserialize, Serialize};
-    use crate::raft_service;
-
-    #[raft_service(crate = crate)]
-    #[derive(Default, Serialize, Deserialize)]
-    pub(crate) struct Counter { value: u64 }
-    #[raft_service(crate = crate)]
-    impl Counter {
-        pub(crate) fn add(&mut self, by: u64) -> u64 { self.value += by; self.value }
-        pub(crate) fn get(&self) -> u64 { self.value }
-    }
-
-    async fn call(node: &Node, action: Action, payload: Vec<u8>) -> Reply {
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        node.core().submit(vec![Incoming { service: "Counter".into(), action, payload: payload.into(), deadline: std::time::Instant::now() + Duration::from_secs(5), forwarded: true, reply: ReplyTo::Task(tx) }]);
-        rx.await.unwrap()
-    }
-
-    #[test]
-    fn smoke() {
-        tracing_subscriber::fmt().with_env_filter("info,openraft=warn").init();
-        super::super::run_test(3, "smoke", |cluster: Cluster<Counter>| async move {
-            let leader = cluster.leader().await?;
-            let node = cluster.node(leader)?;
-            let t = std::time::Instant::now();
-            let r = call(&node, Action::OpenSession, vec![]).await;
-            let session = u64::from_le_bytes(r.result.unwrap()[..].try_into().unwrap());
-            println!("session {session} {:?}", t.elapsed());
-            #[derive(Serialize)] enum C { #[serde(rename="add")] Add { by: u64 } }
-            for i in 1..=100u64 {
-                let t = std::time::Instant::now();
-                let r = call(&node, Action::Command { session, sequence: i, responded_to: i - 1 }, crate::codec::encode(&C::Add { by: 2 }).unwrap()).await;
-                if i % 10 == 0 { println!("{:?} {:?}", r.result.map(|b| crate::codec::decode::<u64>(&b).unwrap()), t.elapsed()); }
-            }
-            cluster.converged().await?;
-            println!("converged {:?}", t.elapsed());
-            Ok(())
-        });
-    }
 }
