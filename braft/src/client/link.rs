@@ -107,6 +107,16 @@ impl Link {
         }
     }
 
+    /// Waits until the stream has ended.
+    #[cfg(test)]
+    pub(crate) async fn closed(&self) {
+        let mut state = self.state.clone();
+        // An error says that the task is gone, and the stream with it.
+        let _ = state
+            .wait_for(|state| matches!(state, LinkState::Closed { .. }))
+            .await;
+    }
+
     /// Sends one call.
     pub(crate) fn submit(&self, call: Incoming) {
         match self.queue.try_send(call) {

@@ -15,21 +15,24 @@ use crate::call::Channel;
 use crate::error::Error;
 
 mod backoff;
+#[allow(dead_code)]
 mod caller;
 mod connect;
 mod flights;
+#[allow(dead_code)]
 mod hop;
 mod line;
+#[allow(dead_code)]
 mod link;
+#[allow(dead_code)]
 mod pool;
 mod retry;
 mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use caller::Caller;
-pub(crate) use link::ClusterPin;
-pub(crate) use pool::Pool;
+#[allow(unused_imports)]
+pub(crate) use {caller::Caller, link::ClusterPin, pool::Pool};
 
 /// A channel to nodes at these addresses that connects on its first call.
 #[cfg(feature = "testing")]

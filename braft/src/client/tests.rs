@@ -81,6 +81,7 @@ fn echo(call: Incoming) {
 /// A fake behind a real port, with a runtime of its own so that it can die at once.
 struct Node {
     address: String,
+    stop: CancellationToken,
     runtime: Option<Runtime>,
 }
 
@@ -90,15 +91,18 @@ impl Node {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
+        let stop = CancellationToken::new();
+        let calls = Calls::service(fake, stop.clone());
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
             Server::builder()
-                .add_service(Calls::service(fake, CancellationToken::new()))
+                .add_service(calls)
                 .serve_with_incoming(TcpIncoming::from(listener).with_nodelay(Some(true)))
                 .await
         });
         Node {
             address,
+            stop,
             runtime: Some(runtime),
         }
     }
@@ -356,6 +360,20 @@ async fn an_expired_session_is_an_unknown_outcome_after_a_lost_attempt() {
     let error = command(&caller, number(1)).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);
     assert_eq!(fake.opened(), 1);
+}
+
+#[tokio::test]
+async fn a_stopping_node_answers_what_it_has_taken() {
+    let (seen, mut arrived) = mpsc::unbounded_channel();
+    let node = Node::start(Fake::new(7, move |call| seen.send(call).unwrap()));
+    let link = Link::open(node.address.as_str().into(), ClusterPin::default());
+    let (call, reply) = incoming(number(1));
+    link.submit(call);
+    let taken = arrived.recv().await.unwrap();
+    node.stop.cancel();
+    echo(taken);
+    assert_eq!(reply.await.unwrap().result.unwrap(), number(1));
+    link.closed().await;
 }
 
 #[tokio::test]

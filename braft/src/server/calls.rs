@@ -122,8 +122,8 @@ impl Intake {
                 Ok(Some(frame)) => self.take(frame.requests),
                 Ok(None) => return,
                 Err(status) => {
-                    let mut broken = self.stream.broken.lock();
-                    *broken.as_deref_mut().unwrap_or(&mut None) = Some(status);
+                    let broken = &self.stream.broken;
+                    *broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(status);
                     return;
                 }
             }
