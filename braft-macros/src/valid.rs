@@ -5,9 +5,10 @@
 mod signature;
 mod state;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use proc_macro2::Span;
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
@@ -75,6 +76,11 @@ impl Operation {
         let paragraph = lines.skip_while(|line| line.is_empty());
         let paragraph: Vec<&str> = paragraph.take_while(|line| !line.is_empty()).collect();
         paragraph.join(" ")
+    }
+
+    /// Whether the name on the wire is not the method's.
+    pub(crate) fn is_renamed(&self) -> bool {
+        self.ident.unraw() != self.wire_name.value()
     }
 
     pub(crate) fn has_docs(&self) -> bool {
@@ -273,12 +279,18 @@ fn check_placement(
     Some(kind.unwrap_or(Kind::Command))
 }
 
-/// Checks that all contexts of a service speak of the same events.
-fn check_context(context: &Type, event: &mut Option<Option<Type>>, problems: &mut Problems) {
+/// Checks that all contexts of a service speak of the same events. Paths are compared by their
+/// last segment; where that is not enough, the compiler finds the difference.
+fn check_context(context: &Type, event: &mut Option<String>, problems: &mut Problems) {
     let segment = types::last_segment(context);
-    let this = segment.and_then(|segment| types::type_arguments(segment).next());
-    let is_none = |ty: &&Type| types::last_segment(ty).is_some_and(|s| s.ident == "NoEvents");
-    let this = this.filter(|ty| !is_none(ty)).cloned();
+    let argument = segment.and_then(|segment| types::type_arguments(segment).next());
+    let this = argument.map_or_else(
+        || "NoEvents".to_owned(),
+        |ty| match types::last_segment(ty) {
+            Some(segment) => segment.to_token_stream().to_string(),
+            None => ty.to_token_stream().to_string(),
+        },
+    );
     let first = event.get_or_insert_with(|| this.clone());
     if *first != this {
         problems.on(
@@ -290,14 +302,19 @@ fn check_context(context: &Type, event: &mut Option<Option<Type>>, problems: &mu
 }
 
 fn check_wire_names(operations: &[Operation], problems: &mut Problems) {
-    let mut taken = BTreeSet::new();
+    let mut taken: BTreeMap<String, &Operation> = BTreeMap::new();
     for operation in operations {
         let name = operation.wire_name.value();
-        let is_free = taken.insert(name.clone());
-        // A method of the same name is the compiler's to report.
-        if !is_free && operation.ident.unraw() != name {
+        let Some(other) = taken.insert(name.clone(), operation) else {
+            continue;
+        };
+        // Two methods of the same name are the compiler's to report.
+        let renamed = [operation, other]
+            .into_iter()
+            .find(|operation| operation.is_renamed());
+        if let Some(renamed) = renamed {
             problems.on(
-                &operation.wire_name,
+                &renamed.wire_name,
                 format!("two operations are called `{name}` on the wire; give one another name"),
             );
         }

@@ -14,6 +14,7 @@
     unused_lifetimes,
     clippy::all,
     clippy::pedantic,
+    clippy::nursery,
     clippy::missing_docs_in_private_items,
     clippy::missing_inline_in_public_items,
     clippy::use_self
@@ -48,7 +49,7 @@ impl Open {
     }
 
     /// Sets.
-    fn reset(&mut self, to: Hidden) -> Hidden {
+    const fn reset(&mut self, to: Hidden) -> Hidden {
         std::mem::replace(&mut self.value, to)
     }
 
@@ -63,7 +64,7 @@ impl Open {
 
     /// A crate's.
     #[must_use]
-    pub(crate) fn twice(&self) -> u64 {
+    pub(crate) const fn twice(&self) -> u64 {
         self.value.0 * 2
     }
 }

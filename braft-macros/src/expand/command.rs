@@ -3,7 +3,6 @@
 use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::Ident;
-use syn::ext::IdentExt;
 
 use super::serde_path;
 use crate::valid::{Argument, Kind, Operation, Service};
@@ -41,8 +40,9 @@ fn variant(operation: &Operation) -> TokenStream {
         arguments,
         ..
     } = operation;
-    let rename =
-        (ident.unraw() != wire_name.value()).then(|| quote!(#[serde(rename = #wire_name)]));
+    let rename = operation
+        .is_renamed()
+        .then(|| quote!(#[serde(rename = #wire_name)]));
     let fields = arguments
         .iter()
         .map(|Argument { ident, owned, .. }| quote!(#ident: #owned));

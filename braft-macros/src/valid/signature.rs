@@ -192,14 +192,19 @@ fn check_argument(argument: &PatType, problems: &mut Problems) {
     let Type::Reference(reference) = types::peel(&argument.ty) else {
         return check_data(&argument.ty, Place::Argument, problems);
     };
+    if is_context(&reference.elem) {
+        return problems.on(
+            &argument.ty,
+            "a context is the first argument after `self`, and there is one only: move it there; \
+             take a type of your own that is called `Context` by value",
+        );
+    }
     if let Some(mutability) = &reference.mutability {
-        let message = if is_context(&reference.elem) {
-            "the context is the first argument after `self`, and there is one: move it there"
-        } else {
+        problems.on(
+            mutability,
             "an argument travels to the replicas, so a change made to it would not come back: take \
-             it by value or by `&`, and return what changed"
-        };
-        problems.on(mutability, message);
+             it by value or by `&`, and return what changed",
+        );
     }
     if let Some(lifetime) = &reference.lifetime {
         problems.on(

@@ -32,7 +32,7 @@ impl Dice {
         context + command
     }
 
-    fn caller(&mut self, context: &mut braft::Context<Rolled>) -> Option<u64> {
+    fn caller(&mut self, context: &mut braft::Context<self::Rolled>) -> Option<u64> {
         context.request_id().map(|id| id.sequence)
     }
 

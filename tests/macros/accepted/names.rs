@@ -14,11 +14,22 @@ impl Left {
         self.0 += by;
         self.0
     }
+
+    #[inline]
+    pub(in crate::accepted) const fn sum(&self) -> u64
+    where
+        Self: Sized,
+    {
+        self.0
+    }
 }
 
-#[raft_service]
+// The order of the attributes does not matter.
 #[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[raft_service]
 struct Right {
+    #[serde(rename = "words")]
     text: String,
 }
 
@@ -53,6 +64,7 @@ async fn services_with_equal_method_names_do_not_meet() -> Result<(), braft::Err
     assert_eq!(left.add(2).await?, 2);
     assert_eq!(right.add("a").await?, "a");
     assert_eq!(left.clone().add(2).await?, 4);
+    assert_eq!(left.sum().await?, 4);
     Ok(())
 }
 

@@ -17,6 +17,10 @@ impl Counter {
         by + context.log_position().index
     }
 
+    fn later(&self, by: u64, context: &Context) -> u64 {
+        by + context.log_position().index
+    }
+
     fn get(&self, context: &mut Context) -> u64 {
         context.log_position().index
     }

@@ -19,6 +19,15 @@ impl Counter {
     fn increase(&mut self, by: u64) {
         self.value += by;
     }
+
+    #[query(name = "get")]
+    fn read(&self) -> u64 {
+        self.value
+    }
+
+    fn get(&self) -> u64 {
+        self.value
+    }
 }
 
 fn main() {}
