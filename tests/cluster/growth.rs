@@ -27,6 +27,8 @@ async fn one_node_grows_to_three_and_survives_its_loss(cluster: Cluster<Counter>
     cluster.add_node().await?;
     cluster.add_node().await?;
     cluster.all_vote().await?;
+    // The first client knows one address, which is about to go away.
+    let counter = cluster.client();
     let down = cluster.kill_leader().await?;
     assert_eq!(counter.add(1).await??, 2);
     cluster.restart(down).await?;

@@ -19,6 +19,9 @@ use crate::storage::wal;
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
 
+/// Bytes of a snapshot file copied at once.
+const COPY_CHUNK_BYTES: usize = 1 << 20;
+
 /// Applies entries, builds and installs snapshots; clones share the machine.
 #[derive(Clone)]
 pub(crate) struct StateMachine {
@@ -199,7 +202,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         _meta: &SnapshotMetaOf<TypeConfig>,
         snapshot: SnapshotFile,
     ) -> io::Result<()> {
-        self.blocking(|| self.load(&snapshot))
+        self.blocking(|| {
+            self.load(&snapshot)?;
+            self.adopt(&snapshot)
+        })
     }
 
     async fn get_current_snapshot(
@@ -219,6 +225,22 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
 }
 
 impl StateMachine {
+    /// Makes a file the current snapshot of this node's store, if it is not.
+    fn adopt(&self, file: &SnapshotFile) -> io::Result<()> {
+        let store = &self.shared.snapshots;
+        let is_current = |current: SnapshotFile| current.file_id == file.file_id;
+        if store.current().is_some_and(is_current) {
+            return Ok(());
+        }
+        let mut receiver = store.receive(&file.file_id, file.bytes).map_err(io::Error::other)?;
+        while receiver.offset() < file.bytes {
+            let offset = receiver.offset();
+            let chunk = file.read_at(offset, COPY_CHUNK_BYTES)?;
+            receiver.write(offset, &chunk).map_err(io::Error::other)?;
+        }
+        receiver.finish().map(drop).map_err(io::Error::other)
+    }
+
     /// Writes the state as it stands to a new snapshot file.
     fn write_snapshot(&self) -> io::Result<SnapshotFile> {
         let replica = self.shared.machine.read();

@@ -314,8 +314,9 @@ impl Peers {
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let connecting =
             async {
-                let channel = endpoint
-                    .connect()
+                let channel = self
+                    .dialer
+                    .connect(&endpoint)
                     .await
                     .map_err(|error| DialError::Connect {
                         address: address.to_owned(),
