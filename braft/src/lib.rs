@@ -49,8 +49,8 @@ pub mod __private {
 pub use braft_macros::{raft_service, test};
 pub use call::{Call, Channel, CommandCall, QueryCall, ReadLevel};
 pub use client::Client;
-pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};
 pub use config::Config;
+pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};
 pub use discovery::{Discovery, PeerAddress, PeerSet, StaticList};
 pub use error::{Error, ErrorKind, Outcome};
 pub use node::{Node, Stopped, start};

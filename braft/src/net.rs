@@ -35,7 +35,11 @@ impl Dialer {
     ) -> Result<Channel, tonic::transport::Error> {
         match &self.gate {
             None => endpoint.connect().await,
-            Some(gate) => endpoint.connect_with_connector(connector(gate.clone())).await,
+            Some(gate) => {
+                endpoint
+                    .connect_with_connector(connector(gate.clone()))
+                    .await
+            }
         }
     }
 
@@ -86,7 +90,11 @@ struct Gated {
 
 impl Gated {
     fn check(&self) -> io::Result<()> {
-        if self.gate.is_open(&self.to) { Ok(()) } else { Err(cut()) }
+        if self.gate.is_open(&self.to) {
+            Ok(())
+        } else {
+            Err(cut())
+        }
     }
 }
 

@@ -1,3 +1,5 @@
 //! temp
 #[derive(serde::Serialize, serde::Deserialize, Debug, Clone)]
-pub struct Status { pub x: u8 }
+pub struct Status {
+    pub x: u8,
+}

@@ -16,7 +16,11 @@ async fn no_acknowledged_command_is_lost_or_doubled_while_leaders_die(
             let mut acknowledged = 0;
             let mut unknown = 0;
             for _ in 0..WRITES {
-                match counter.add(1).deadline(std::time::Duration::from_secs(20)).await {
+                match counter
+                    .add(1)
+                    .deadline(std::time::Duration::from_secs(20))
+                    .await
+                {
                     Ok(_) => acknowledged += 1,
                     Err(error) if error.outcome() == braft::Outcome::Unknown => unknown += 1,
                     Err(error) => panic!("nothing else is expected: {error:?}"),

@@ -37,7 +37,10 @@ async fn a_minority_neither_writes_nor_loses_what_it_had(cluster: Cluster<Counte
     let lost = inside.add(10).deadline(Duration::from_millis(800)).await;
     let kind = lost.map(drop).map_err(|error| error.kind());
     assert!(
-        matches!(kind, Err(ErrorKind::Unavailable | ErrorKind::UnknownOutcome)),
+        matches!(
+            kind,
+            Err(ErrorKind::Unavailable | ErrorKind::UnknownOutcome)
+        ),
         "{kind:?}"
     );
     assert_eq!(counter.add(1).await??, 2);

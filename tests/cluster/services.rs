@@ -96,7 +96,10 @@ fn two_services_survive_restart_and_snapshot() -> Result<(), Box<dyn std::error:
     let runtime = tokio::runtime::Runtime::new()?;
     let result: TestResult = runtime.block_on(async {
         let cluster = Cluster::<Counter>::start_with(3, |config| {
-            config.service::<Names>().snapshot_every(20).keep_log_entries(5)
+            config
+                .service::<Names>()
+                .snapshot_every(20)
+                .keep_log_entries(5)
         })
         .await?;
         let (counter, names) = (cluster.client(), cluster.client_of::<Names>());
@@ -104,7 +107,10 @@ fn two_services_survive_restart_and_snapshot() -> Result<(), Box<dyn std::error:
             counter.add(1).await??;
             names.claim(&format!("name-{i}"), "me").await??;
         }
-        assert_eq!(names.claim("name-0", "you").await?, Err(Taken("name-0".to_owned())));
+        assert_eq!(
+            names.claim("name-0", "you").await?,
+            Err(Taken("name-0".to_owned()))
+        );
         cluster.stop_all().await;
         cluster.start_all().await?;
         assert_eq!(counter.get().await?, 60);

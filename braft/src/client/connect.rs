@@ -11,8 +11,8 @@ use super::caller::Caller;
 use super::hop::Remote;
 use super::link::ClusterPin;
 use super::pool::Pool;
-use crate::net::Dialer;
 use crate::error::Error;
+use crate::net::Dialer;
 
 /// How long the addresses are tried until one answers.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);

@@ -17,9 +17,9 @@ use tonic::transport::server::TcpIncoming;
 use super::caller::Caller;
 use super::connect::connect;
 use super::link::{ClusterPin, Link};
-use crate::net::Dialer;
 use crate::call::{Operation, ReadLevel, Request, Transport};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::net::Dialer;
 use crate::request::{
     Action, Gateway, Incoming, MAX_ANSWER_BYTES, MAX_COMMAND_BYTES, Refusal, Reply, ReplyTo,
     SESSION_WINDOW,
@@ -211,7 +211,11 @@ async fn concurrent_commands_share_one_session_and_stay_in_its_window() {
 async fn a_broken_stream_loses_what_was_sent_and_nothing_else() {
     let (seen, mut arrived) = mpsc::unbounded_channel();
     let mut node = Node::start(Fake::new(7, move |call| seen.send(call).unwrap()));
-    let link = Link::open(node.address.as_str().into(), ClusterPin::default(), Dialer::default());
+    let link = Link::open(
+        node.address.as_str().into(),
+        ClusterPin::default(),
+        Dialer::default(),
+    );
     let (calls, answers): (Vec<_>, Vec<_>) = (0..3).map(|n| incoming(number(n))).unzip();
     link.forward(calls);
     let mut under_way = Vec::new();
@@ -237,7 +241,11 @@ async fn a_broken_stream_loses_what_was_sent_and_nothing_else() {
 async fn a_call_to_a_node_that_is_down_did_not_happen() {
     let mut node = Node::start(Fake::new(7, echo));
     node.kill();
-    let link = Link::open(node.address.as_str().into(), ClusterPin::default(), Dialer::default());
+    let link = Link::open(
+        node.address.as_str().into(),
+        ClusterPin::default(),
+        Dialer::default(),
+    );
     let (call, answer) = incoming(number(1));
     link.submit(call);
     let refusal = answer.await.unwrap().result.unwrap_err();
@@ -251,7 +259,11 @@ async fn a_call_dropped_by_the_node_is_lost_and_the_stream_goes_on() {
             echo(call);
         }
     }));
-    let link = Link::open(node.address.as_str().into(), ClusterPin::default(), Dialer::default());
+    let link = Link::open(
+        node.address.as_str().into(),
+        ClusterPin::default(),
+        Dialer::default(),
+    );
     let (dropped, lost) = incoming(Bytes::new());
     let (kept, answered) = incoming(number(1));
     link.forward(vec![dropped, kept]);
@@ -367,7 +379,11 @@ async fn an_expired_session_is_an_unknown_outcome_after_a_lost_attempt() {
 async fn a_stopping_node_answers_what_it_has_taken() {
     let (seen, mut arrived) = mpsc::unbounded_channel();
     let node = Node::start(Fake::new(7, move |call| seen.send(call).unwrap()));
-    let link = Link::open(node.address.as_str().into(), ClusterPin::default(), Dialer::default());
+    let link = Link::open(
+        node.address.as_str().into(),
+        ClusterPin::default(),
+        Dialer::default(),
+    );
     let (call, reply) = incoming(number(1));
     link.submit(call);
     let taken = arrived.recv().await.unwrap();
@@ -380,7 +396,11 @@ async fn a_stopping_node_answers_what_it_has_taken() {
 #[tokio::test]
 async fn a_node_of_another_cluster_is_refused_by_name() {
     let node = Node::start(Fake::new(0xaaa, echo));
-    let link = Link::open(node.address.as_str().into(), ClusterPin::known(0xbbb), Dialer::default());
+    let link = Link::open(
+        node.address.as_str().into(),
+        ClusterPin::known(0xbbb),
+        Dialer::default(),
+    );
     let reason = link.opened().await.unwrap_err();
     assert!(reason.contains("aaa") && reason.contains("bbb"), "{reason}");
 }
@@ -401,7 +421,11 @@ async fn calls_and_answers_over_the_limit_are_named() {
     assert!(error.to_string().contains("4194305"), "{error}");
 
     // A client that does not check is refused by the node.
-    let link = Link::open(node.address.as_str().into(), ClusterPin::default(), Dialer::default());
+    let link = Link::open(
+        node.address.as_str().into(),
+        ClusterPin::default(),
+        Dialer::default(),
+    );
     let (call, answer) = incoming(large);
     link.submit(call);
     let refusal = answer.await.unwrap().result.unwrap_err();

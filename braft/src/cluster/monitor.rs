@@ -35,8 +35,14 @@ pub(crate) type Outlook = watch::Receiver<Vec<String>>;
 /// Starts the watch; it idles while this node does not lead.
 pub(crate) fn start(raft: RaftNode, timers: Timers) -> (Outlook, impl Future<Output = ()> + Send) {
     let (outlook, seen) = watch::channel(Vec::new());
-    let monitor =
-        Monitor { raft, timers, outlook, term: 0, watched: BTreeMap::new(), last: Instant::now() };
+    let monitor = Monitor {
+        raft,
+        timers,
+        outlook,
+        term: 0,
+        watched: BTreeMap::new(),
+        last: Instant::now(),
+    };
     (seen, monitor.run())
 }
 
@@ -58,8 +64,14 @@ impl Monitor {
             let view = self.raft.view();
             if view.role != raft::Role::Leader {
                 self.watched.clear();
-                self.outlook.send_if_modified(|lines| !std::mem::take(lines).is_empty());
-                if self.raft.wait_for(|view| view.role == raft::Role::Leader).await.is_none() {
+                self.outlook
+                    .send_if_modified(|lines| !std::mem::take(lines).is_empty());
+                if self
+                    .raft
+                    .wait_for(|view| view.role == raft::Role::Leader)
+                    .await
+                    .is_none()
+                {
                     return;
                 }
                 self.last = Instant::now();
@@ -120,35 +132,48 @@ impl Monitor {
                 continue;
             };
             let contact = raft.contact.get(id).copied().flatten();
-            let in_contact =
-                *id == me || contact.is_some_and(|at| at.elapsed() < missed_after);
-            let matched = raft.matched.as_ref().and_then(|all| all.get(id).copied().flatten());
+            let in_contact = *id == me || contact.is_some_and(|at| at.elapsed() < missed_after);
+            let matched = raft
+                .matched
+                .as_ref()
+                .and_then(|all| all.get(id).copied().flatten());
             let lag = match matched {
                 _ if *id == me => 0,
                 Some(index) => last_index.saturating_sub(index),
                 None => u64::MAX,
             };
-            let watched = self
-                .watched
-                .entry(*id)
-                .or_insert(Watched { silent: Duration::ZERO, stable: Duration::ZERO });
+            let watched = self.watched.entry(*id).or_insert(Watched {
+                silent: Duration::ZERO,
+                stable: Duration::ZERO,
+            });
             watched.silent = match (in_contact, counts) {
                 (true, _) | (false, false) => Duration::ZERO,
                 (false, true) => watched.silent + elapsed,
             };
             let keeps_up = in_contact && lag <= super::membership::MAX_LAG;
-            watched.stable = if keeps_up { watched.stable + elapsed } else { Duration::ZERO };
-            let silent = if in_contact { Duration::ZERO } else { watched.silent.max(INTERVAL) };
+            watched.stable = if keeps_up {
+                watched.stable + elapsed
+            } else {
+                Duration::ZERO
+            };
+            let silent = if in_contact {
+                Duration::ZERO
+            } else {
+                watched.silent.max(INTERVAL)
+            };
             let votes = raft.members.members.is_voter(*id);
-            members.insert(*id, Member {
-                role: if votes { Role::Voter } else { Role::Learner },
-                address,
-                name: None,
-                silent,
-                lag,
-                stable: watched.stable,
-                discovered: false,
-            });
+            members.insert(
+                *id,
+                Member {
+                    role: if votes { Role::Voter } else { Role::Learner },
+                    address,
+                    name: None,
+                    silent,
+                    lag,
+                    stable: watched.stable,
+                    discovered: false,
+                },
+            );
         }
         self.watched.retain(|id, _| members.contains_key(id));
         let configs = &raft.members.members.configs;
@@ -170,9 +195,10 @@ impl Monitor {
 }
 
 fn describe(plan: &Plan) -> Vec<String> {
-    let decided = plan.decision.iter().map(|decision| {
-        format!("would {:?}: {}", decision.change, decision.reason)
-    });
+    let decided = plan
+        .decision
+        .iter()
+        .map(|decision| format!("would {:?}: {}", decision.change, decision.reason));
     let refused = plan.refusals.iter().map(|refusal| match refusal.node_id {
         Some(id) => format!("node {}: {}", DisplayNode(id), refusal.reason),
         None => refusal.reason.clone(),
@@ -185,20 +211,25 @@ pub(crate) async fn seed_settings(raft: RaftNode, seed: Arc<Settings>) {
     use crate::codec;
     use crate::entry::Item;
     use crate::request::ReplyTo;
-    let settings = bytes::Bytes::from(
-        codec::encode(&*seed).expect("numbers always have a MessagePack form"),
-    );
+    let settings =
+        bytes::Bytes::from(codec::encode(&*seed).expect("numbers always have a MessagePack form"));
     let mut applied = raft.watch_applied();
     loop {
         if raft.machine().read().seeded() {
             return;
         }
-        if raft.wait_for(|view| view.role == raft::Role::Leader).await.is_none() {
+        if raft
+            .wait_for(|view| view.role == raft::Role::Leader)
+            .await
+            .is_none()
+        {
             return;
         }
         let (reply, answer) = tokio::sync::oneshot::channel();
         raft.propose(raft::Proposal {
-            item: Item::SeedSettings { settings: settings.clone() },
+            item: Item::SeedSettings {
+                settings: settings.clone(),
+            },
             deadline: Instant::now() + Duration::from_secs(5),
             reply: ReplyTo::Task(reply),
         });

@@ -52,7 +52,9 @@ impl Formed {
     pub(crate) async fn message(&self, message: Message) -> Option<Message> {
         let (answer, answered) = oneshot::channel();
         let message = Box::new(message);
-        self.inbox.try_send(Inbound::Message { message, answer }).ok()?;
+        self.inbox
+            .try_send(Inbound::Message { message, answer })
+            .ok()?;
         answered.await.ok().flatten()
     }
 
@@ -60,7 +62,10 @@ impl Formed {
     pub(crate) fn contacted(&self, cluster_id: u128) {
         let (admitted, _) = oneshot::channel();
         // Full: the sender comes again.
-        drop(self.inbox.try_send(Inbound::Contacted { cluster_id, admitted }));
+        drop(self.inbox.try_send(Inbound::Contacted {
+            cluster_id,
+            admitted,
+        }));
     }
 
     /// Raft has its first entry.
@@ -84,10 +89,21 @@ pub(crate) fn start<H: Host>(
     use futures_util::StreamExt;
     let (inbox, inbound) = mpsc::channel(MAX_WAITING);
     let (reporter, report) = watch::channel(String::new());
-    let ports = NodePorts { host, dialer, reporter, connections: Mutex::default() };
+    let ports = NodePorts {
+        host,
+        dialer,
+        reporter,
+        connections: Mutex::default(),
+    };
     // A source that ends keeps its last set valid.
-    let peers = discovery.peers().chain(futures_util::stream::pending()).boxed();
-    (Formed { inbox, report }, run(formation, Arc::new(ports), peers, inbound))
+    let peers = discovery
+        .peers()
+        .chain(futures_util::stream::pending())
+        .boxed();
+    (
+        Formed { inbox, report },
+        run(formation, Arc::new(ports), peers, inbound),
+    )
 }
 
 struct NodePorts<H> {
@@ -99,7 +115,10 @@ struct NodePorts<H> {
 
 impl<H: Host> NodePorts<H> {
     fn connection(&self, to: &PeerAddress) -> Option<Channel> {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = connections.get(to) {
             return Some(channel.clone());
         }
@@ -150,12 +169,21 @@ impl<H: Host> Ports for NodePorts<H> {
     async fn initialize(&self, cluster_id: u128, members: MemberSet) -> io::Result<()> {
         let cluster = format!("{cluster_id:032x}");
         tracing::info!(cluster, nodes = members.len(), "forming the cluster");
-        self.host.begin(cluster_id, Some(members)).await.map_err(io::Error::other)
+        self.host
+            .begin(cluster_id, Some(members))
+            .await
+            .map_err(io::Error::other)
     }
 
     async fn follow(&self, cluster_id: u128) -> io::Result<()> {
-        tracing::info!(cluster = format!("{cluster_id:032x}"), "taken into the cluster");
-        self.host.begin(cluster_id, None).await.map_err(io::Error::other)
+        tracing::info!(
+            cluster = format!("{cluster_id:032x}"),
+            "taken into the cluster"
+        );
+        self.host
+            .begin(cluster_id, None)
+            .await
+            .map_err(io::Error::other)
     }
 
     async fn join(&self, _cluster_id: u128, peer: PeerAddress) {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::cluster::ports::{Formed, Host};
-use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
 use crate::client::{ClusterPin, Pool};
+use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
+use crate::cluster::ports::{Formed, Host};
 use crate::codec;
 use crate::discovery::PeerAddress;
 use crate::error::Error;
@@ -105,7 +105,10 @@ impl Core {
     /// Whether this node knows a leader and the state up to now; if not, why.
     pub(crate) fn ready(&self) -> Result<(), String> {
         let raft = self.raft().ok_or_else(|| {
-            self.formed.get().map(Formed::report).unwrap_or_else(|| "starting".to_owned())
+            self.formed
+                .get()
+                .map(Formed::report)
+                .unwrap_or_else(|| "starting".to_owned())
         })?;
         let view = raft.view();
         if view.leader.is_none() {
@@ -126,9 +129,16 @@ impl Core {
         if let Some(raft) = self.slot.get() {
             return Ok(raft);
         }
-        let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Parts { machine, wal, snapshots } =
-            parts.ok_or_else(|| Error::fatal("raft was started and failed before"))?;
+        let parts = self
+            .parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Parts {
+            machine,
+            wal,
+            snapshots,
+        } = parts.ok_or_else(|| Error::fatal("raft was started and failed before"))?;
         let peers = self.peers.clone();
         let raft = RaftNode::start(self.options, wal, machine, snapshots, peers).await?;
         self.slot.fill(raft);
@@ -153,7 +163,8 @@ impl Host for Core {
         })?;
         self.peers.set_cluster_id(cluster_id);
         let pin = ClusterPin::known(cluster_id);
-        self.links.get_or_init(|| Pool::new(pin, self.peers.dialer().clone()));
+        self.links
+            .get_or_init(|| Pool::new(pin, self.peers.dialer().clone()));
         let raft = self.start_raft().await?;
         let Some(members) = members else {
             return Ok(());
@@ -192,7 +203,10 @@ impl Core {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| error.to_string())?;
         let dialer = self.peers.dialer();
-        let channel = dialer.connect(&endpoint).await.map_err(|error| error.to_string())?;
+        let channel = dialer
+            .connect(&endpoint)
+            .await
+            .map_err(|error| error.to_string())?;
         let me = self.peers.me();
         let request = pb::JoinRequest {
             cluster_id: bytes::Bytes::new(),
@@ -204,7 +218,9 @@ impl Core {
             http_address: self.info.http_address.clone(),
         };
         let answer = ClusterClient::new(channel).join(request).await;
-        answer.map(|answer| answer.into_inner().result).map_err(|status| status.message().to_owned())
+        answer
+            .map(|answer| answer.into_inner().result)
+            .map_err(|status| status.message().to_owned())
     }
 }
 
@@ -216,5 +232,8 @@ fn initial_members(members: &MemberSet) -> BTreeMap<u64, NodeInfo> {
         address: address.to_string(),
         http_address: String::new(),
     };
-    members.iter().map(|(id, address)| (*id, info(address))).collect()
+    members
+        .iter()
+        .map(|(id, address)| (*id, info(address)))
+        .collect()
 }

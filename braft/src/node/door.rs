@@ -26,7 +26,10 @@ impl Gateway for Core {
         let mut elsewhere = Vec::new();
         for call in calls {
             match call.action {
-                Action::Query { level: ReadLevel::Local, min_index } => {
+                Action::Query {
+                    level: ReadLevel::Local,
+                    min_index,
+                } => {
                     local.push(read(call, min_index));
                 }
                 _ if !leads => elsewhere.push(call),
@@ -59,7 +62,9 @@ fn read(call: Incoming, min_index: u64) -> Read {
 }
 
 fn refuse_full(call: Incoming) {
-    call.reply.refuse(Error::busy("the disk of the leader is almost full; free space on it"));
+    call.reply.refuse(Error::busy(
+        "the disk of the leader is almost full; free space on it",
+    ));
 }
 
 /// Puts a command into the leader's log, if it can be carried out.
@@ -67,26 +72,44 @@ fn propose(raft: &RaftNode, call: Incoming) {
     let item = match call.action {
         Action::OpenSession => Item::OpenSession,
         Action::CloseSession { session } => Item::CloseSession { session },
-        Action::Command { session, sequence, responded_to } => {
+        Action::Command {
+            session,
+            sequence,
+            responded_to,
+        } => {
             // What cannot be decoded must not reach the log: it would stop every replica.
             if let Err(error) = raft.machine().check_command(&call.service, &call.payload) {
                 return call.reply.refuse(error);
             }
             let service = Bytes::copy_from_slice(call.service.as_bytes());
-            Item::Command { session, sequence, responded_to, service, payload: call.payload }
+            Item::Command {
+                session,
+                sequence,
+                responded_to,
+                service,
+                payload: call.payload,
+            }
         }
         Action::Query { .. } => unreachable!("queries were taken out by the caller"),
     };
-    raft.propose(Proposal { item, deadline: call.deadline, reply: call.reply });
+    raft.propose(Proposal {
+        item,
+        deadline: call.deadline,
+        reply: call.reply,
+    });
 }
 
 impl Core {
     /// Passes calls on to the leader, once: two nodes that disagree must not send them in circles.
     fn pass_on(&self, raft: &RaftNode, calls: Vec<Incoming>) {
         let view = raft.view();
-        let leader = view.leader_info().filter(|(id, _)| *id != self.peers().me().node_id);
+        let leader = view
+            .leader_info()
+            .filter(|(id, _)| *id != self.peers().me().node_id);
         let address = leader.map(|(id, info)| {
-            self.peers().address_of(id).unwrap_or_else(|| info.address.clone())
+            self.peers()
+                .address_of(id)
+                .unwrap_or_else(|| info.address.clone())
         });
         let (again, mut first): (Vec<_>, Vec<_>) =
             calls.into_iter().partition(|call| call.forwarded);

@@ -57,7 +57,9 @@ impl Drop for Inner {
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let me = self.inner.core.peers().me();
-        f.debug_struct("Node").field("address", &me.address).finish_non_exhaustive()
+        f.debug_struct("Node")
+            .field("address", &me.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -157,7 +159,12 @@ impl Node {
         }
         let me = self.inner.core.peers().me().node_id;
         let matched = view.matched.unwrap_or_default();
-        let others = view.members.members.voters().into_iter().filter(|id| *id != me);
+        let others = view
+            .members
+            .members
+            .voters()
+            .into_iter()
+            .filter(|id| *id != me);
         let Some(heir) = others.max_by_key(|id| matched.get(id).copied().flatten()) else {
             return;
         };

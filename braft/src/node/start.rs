@@ -13,9 +13,11 @@ use super::status::About;
 use super::{Inner, Node, door};
 use crate::call::Channel;
 use crate::client::Caller;
-use crate::cluster::ports::{self, Formed, Host};
-use crate::cluster::formation::{Formation, Identity as FormationIdentity, PromiseRecord, Start, Timing};
+use crate::cluster::formation::{
+    Formation, Identity as FormationIdentity, PromiseRecord, Start, Timing,
+};
 use crate::cluster::monitor;
+use crate::cluster::ports::{self, Formed, Host};
 use crate::codec;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
@@ -51,7 +53,9 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let core = Arc::new(assemble(&resolved, disk, machine, about, cluster_id)?);
     let mut node_tasks = Tasks::default();
 
-    let expect = resolved.expect.and_then(|expect| u32::try_from(expect).ok());
+    let expect = resolved
+        .expect
+        .and_then(|expect| u32::try_from(expect).ok());
     let record = read_promise(&core.dir)?;
     let timing = Timing::default();
     let start = begin(&core, cluster_id).await?;
@@ -65,8 +69,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     };
     let formation = Formation::new(identity, record, start, timing);
     let dialer = core.peers.dialer().clone();
-    let (formed, driving) =
-        ports::start(formation, &*resolved.discovery, core.clone(), dialer);
+    let (formed, driving) = ports::start(formation, &*resolved.discovery, core.clone(), dialer);
     assert!(core.formed.set(formed).is_ok(), "a node forms once");
     let failed = core.clone();
     node_tasks.spawn(async move {
@@ -80,7 +83,9 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let mut routes = tonic::service::Routes::default();
     std::mem::swap(&mut routes, &mut resolved.grpc_routes);
     let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_service_status("", tonic_health::ServingStatus::Serving).await;
+    health
+        .set_service_status("", tonic_health::ServingStatus::Serving)
+        .await;
     routes = routes
         .add_service(ClusterService::server(core.clone()))
         .add_service(Calls::service(gateway.clone(), node_tasks.stop.clone()))
@@ -101,7 +106,9 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         inner: Arc::new(Inner {
             stopped: core.stopped.subscribe(),
             channel: Channel::new(Caller::local(gateway)),
-            http_address: http_listener.as_ref().and_then(|http| http.local_addr().ok()),
+            http_address: http_listener
+                .as_ref()
+                .and_then(|http| http.local_addr().ok()),
             router: OnceLock::new(),
             tasks: node_tasks.tracker.clone(),
             stop: node_tasks.stop.clone(),
@@ -114,7 +121,8 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         let stop = node_tasks.stop.clone();
         let core = node.inner.core.clone();
         node_tasks.spawn(async move {
-            let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+            let served =
+                axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
             if let Err(error) = served.await {
                 core.stop(Stopped::Fatal(format!("the HTTP server stopped: {error}")));
             }
@@ -159,7 +167,9 @@ async fn open_disk(resolved: &Resolved) -> Result<Disk, Error> {
         ..WalOptions::default()
     };
     let opening = tokio::task::spawn_blocking(move || open_disk_at(&path, options));
-    opening.await.map_err(|error| Error::fatal(format!("the data was not opened: {error}")))?
+    opening
+        .await
+        .map_err(|error| Error::fatal(format!("the data was not opened: {error}")))?
 }
 
 fn open_disk_at(path: &Path, options: WalOptions) -> Result<Disk, Error> {
@@ -169,7 +179,11 @@ fn open_disk_at(path: &Path, options: WalOptions) -> Result<Disk, Error> {
     let snapshots = SnapshotStore::open(fs.clone(), &dir.snapshot_dir())
         .map_err(|error| failed(error.into()))?;
     let wal = Wal::open(fs, &dir.log_dir(), options).map_err(|error| failed(error.into()))?;
-    Ok(Disk { dir, wal, snapshots })
+    Ok(Disk {
+        dir,
+        wal,
+        snapshots,
+    })
 }
 
 fn assemble(
@@ -219,7 +233,11 @@ fn assemble(
         },
         links: OnceLock::new(),
         dir: disk.dir,
-        parts: Mutex::new(Some(Parts { machine, wal: disk.wal, snapshots: disk.snapshots })),
+        parts: Mutex::new(Some(Parts {
+            machine,
+            wal: disk.wal,
+            snapshots: disk.snapshots,
+        })),
         formed,
         stopped: watch::Sender::new(None),
         disk_low: watch::Sender::new(false),
@@ -235,7 +253,10 @@ fn read_promise(dir: &NodeDir) -> Result<PromiseRecord, Error> {
              or give the node an empty directory if the cluster has formed without it"
         ))
     };
-    match dir.load_promise().map_err(|error| failed(error.to_string()))? {
+    match dir
+        .load_promise()
+        .map_err(|error| failed(error.to_string()))?
+    {
         None => Ok(PromiseRecord::default()),
         Some(bytes) => codec::decode(&bytes).map_err(|error| failed(error.to_string())),
     }
@@ -249,7 +270,10 @@ async fn begin(core: &Arc<Core>, cluster_id: Option<u128>) -> Result<Start, Erro
     core.begin(cluster_id, None).await?;
     let raft = core.raft().expect("raft has just been started");
     let initialized = raft.view().last_log_index.is_some();
-    Ok(Start::Member { cluster_id, initialized })
+    Ok(Start::Member {
+        cluster_id,
+        initialized,
+    })
 }
 
 /// Tasks that begin when raft does.
@@ -275,7 +299,10 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         let first = watched.clone();
         until_stop(Box::pin(async move {
             let raft = first.raft_started().await;
-            if raft.wait_for(|view| view.last_log_index.is_some()).await.is_some()
+            if raft
+                .wait_for(|view| view.last_log_index.is_some())
+                .await
+                .is_some()
                 && let Some(formed) = first.formed.get()
             {
                 formed.initialized().await;

@@ -15,7 +15,10 @@ pub(crate) struct About {
 
 impl About {
     pub(super) fn new(resolved: &Resolved, http: Option<&tokio::net::TcpListener>) -> Self {
-        About { http_address: String::new(), outlook: OnceLock::new() }
+        About {
+            http_address: String::new(),
+            outlook: OnceLock::new(),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
@@ -15,6 +15,7 @@ use super::network::{Network, Peers, Timers};
 use super::proposer::{Proposal, Proposer};
 use super::reader::{Read, Reader, answer};
 use super::state_machine::StateMachine;
+use super::touch;
 use super::types::{TypeConfig, log_id, members_of, plain};
 use crate::error::Error;
 use crate::machine::Machine;
@@ -78,7 +79,11 @@ pub(crate) struct RaftView {
 impl RaftView {
     pub(crate) fn leader_info(&self) -> Option<(u64, &NodeInfo)> {
         let leader = self.leader?;
-        self.members.members.nodes.get(&leader).map(|node| (leader, node))
+        self.members
+            .members
+            .nodes
+            .get(&leader)
+            .map(|node| (leader, node))
     }
 }
 
@@ -115,20 +120,32 @@ impl RaftNode {
         peers: Arc<Peers>,
     ) -> Result<Self, Error> {
         let node_id = peers.me().node_id;
-        let cluster_id = peers.cluster_id().expect("a cluster is known before raft starts");
+        let cluster_id = peers
+            .cluster_id()
+            .expect("a cluster is known before raft starts");
         let machine = StateMachine::new(machine, snapshots, cluster_id);
         let config = config(&options, cluster_id);
         let config = config.validate().map_err(|error| {
             Error::rejected(format!("the raft timers contradict each other: {error}"))
         })?;
-        let network = Network { peers: peers.clone() };
+        let network = Network {
+            peers: peers.clone(),
+        };
         let log = LogStore::new(wal.clone());
         let raft = Raft::new(node_id, Arc::new(config), network, log, machine.clone())
             .await
             .map_err(|error| Error::fatal(format!("raft cannot start: {error}")))?;
-        let proposer = Proposer::start(raft.clone(), machine.clone());
-        let reader = Reader::start(raft.clone(), machine.clone());
-        Ok(RaftNode { raft, machine, peers, proposer, reader, wal })
+        let in_touch = touch::start(raft.clone(), options.timers);
+        let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone());
+        let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
+        Ok(RaftNode {
+            raft,
+            machine,
+            peers,
+            proposer,
+            reader,
+            wal,
+        })
     }
 
     pub(super) fn raft(&self) -> &Raft {
@@ -156,7 +173,9 @@ impl RaftNode {
         use openraft::errors::{InitializeError, RaftError};
         match self.raft.initialize(members).await {
             Ok(()) | Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Ok(()),
-            Err(error) => Err(Error::fatal(format!("the cluster cannot be initialized: {error}"))),
+            Err(error) => Err(Error::fatal(format!(
+                "the cluster cannot be initialized: {error}"
+            ))),
         }
     }
 
@@ -191,12 +210,17 @@ impl RaftNode {
             Change::Remove(ids) => ChangeMembers::RemoveNodes(ids),
         };
         let last_membership_log_id = decided_on.map(|(term, index)| log_id(term, index));
-        let only_if = Precondition::<TypeConfig>::LastMembershipLogId { last_membership_log_id };
+        let only_if = Precondition::<TypeConfig>::LastMembershipLogId {
+            last_membership_log_id,
+        };
         // Former voters stay as learners: removing them is a decision of its own.
-        let changed = self.raft.change_membership_if(members, true, [only_if]).await;
-        changed.map(drop).map_err(|error| {
-            Error::unavailable(format!("the membership was not changed: {error}"))
-        })
+        let changed = self
+            .raft
+            .change_membership_if(members, true, [only_if])
+            .await;
+        changed
+            .map(drop)
+            .map_err(|error| Error::unavailable(format!("the membership was not changed: {error}")))
     }
 
     /// Asks a voter to take over the leadership.
@@ -212,10 +236,15 @@ impl RaftNode {
 
     /// Confirms leadership with a quorum, and says up to which index the log is committed.
     pub(crate) async fn confirm_leadership(&self) -> Result<u64, Error> {
-        let read = self.raft.get_read_log_id(openraft::ReadPolicy::ReadIndex).await;
+        let read = self
+            .raft
+            .get_read_log_id(openraft::ReadPolicy::ReadIndex)
+            .await;
         match read {
             Ok((read, _)) => Ok(read.index()),
-            Err(error) => Err(Error::unavailable(format!("leadership not confirmed: {error}"))),
+            Err(error) => Err(Error::unavailable(format!(
+                "leadership not confirmed: {error}"
+            ))),
         }
     }
 
@@ -287,7 +316,7 @@ fn config(options: &RaftOptions, cluster_id: u128) -> openraft::Config {
     }
 }
 
-fn view(metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
+pub(super) fn view(metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
     let membership = &metrics.membership_config;
     RaftView {
         role: match metrics.state {
@@ -309,11 +338,22 @@ fn view(metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
             members: members_of(membership.membership()),
         },
         matched: metrics.replication.as_ref().map(|all| {
-            all.iter().map(|(id, matched)| (*id, matched.as_ref().map(|id| id.index))).collect()
+            all.iter()
+                .map(|(id, matched)| (*id, matched.as_ref().map(|id| id.index)))
+                .collect()
         }),
-        contact: metrics.heartbeat.iter().flatten().map(|(id, at)| (*id, at.map(std_time))).collect(),
+        contact: metrics
+            .heartbeat
+            .iter()
+            .flatten()
+            .map(|(id, at)| (*id, at.map(std_time)))
+            .collect(),
         quorum_contact: metrics.last_quorum_acked.map(std_time),
-        stopped: metrics.running_state.as_ref().err().map(ToString::to_string),
+        stopped: metrics
+            .running_state
+            .as_ref()
+            .err()
+            .map(ToString::to_string),
     }
 }
 
@@ -321,9 +361,4 @@ fn std_time(at: openraft::type_config::alias::SerdeInstantOf<TypeConfig>) -> Ins
     use openraft::Instant as _;
     let now = Instant::now();
     now.checked_sub(at.elapsed()).unwrap_or(now)
-}
-
-/// How long a leader may be out of touch before its followers elect another one, at most.
-pub(crate) fn failover_time(timers: Timers) -> Duration {
-    Duration::from_millis(2 * u64::from(timers.election_max_ms))
 }

@@ -6,12 +6,12 @@ use std::ops::{Bound, Range, RangeBounds};
 
 use futures_util::Stream;
 use futures_util::stream;
-use openraft::type_config::alias::{LeaderIdOf, LogIdOf, VoteOf};
 use openraft::errors::LeaderChanged;
 use openraft::storage::{
     IOFlushed, LeaderBoundedStreamError, LeaderBoundedStreamResult, LogState, RaftLogReader,
     RaftLogStorage,
 };
+use openraft::type_config::alias::{LeaderIdOf, LogIdOf, VoteOf};
 use openraft::vote::RaftVote;
 use tokio::sync::oneshot;
 

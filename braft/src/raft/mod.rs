@@ -7,6 +7,7 @@
 //! | `log_storage.rs`, `state_machine.rs` | openraft's view of our log and our state machine |
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
+//! | `touch.rs` | whether a leader is in touch with a quorum |
 //! | `clock.rs`, `responder.rs` | log time; answers without a channel |
 //! | `slot.rs` | where raft appears once the node is in a cluster |
 //! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
@@ -23,6 +24,7 @@ mod slot;
 mod state_machine;
 #[cfg(test)]
 mod suite;
+mod touch;
 mod types;
 
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};

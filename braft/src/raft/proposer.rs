@@ -1,15 +1,17 @@
 //! From single commands to log entries: fills an entry while the last ones are on their way.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use openraft::errors::ClientWriteError;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::Raft;
 use super::clock::LogClock;
+use super::reader::OUT_OF_TOUCH;
 use super::responder::Responder;
 use super::state_machine::StateMachine;
 use super::types::{Batch, TypeConfig};
@@ -70,7 +72,11 @@ impl Load {
 
 impl Proposer {
     /// Starts the task that proposes; it ends when the last handle is dropped.
-    pub(crate) fn start(raft: Raft, machine: StateMachine) -> Self {
+    pub(crate) fn start(
+        raft: Raft,
+        machine: StateMachine,
+        in_touch: watch::Receiver<bool>,
+    ) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
         let last_stamp = machine.machine().read().clock();
@@ -80,6 +86,8 @@ impl Proposer {
             machine,
             load: load.clone(),
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
+            in_touch,
+            sent: Arc::default(),
         };
         tokio::spawn(task.run(proposals));
         Proposer { queue, load }
@@ -121,14 +129,55 @@ struct Task {
     clock: LogClock,
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
+    in_touch: watch::Receiver<bool>,
+    sent: Arc<Sent>,
+}
+
+/// The callers of entries on their way.
+#[derive(Default)]
+struct Sent {
+    entries: Mutex<BTreeMap<u64, Replies>>,
+    next: AtomicU64,
+}
+
+impl Sent {
+    fn insert(&self, replies: Replies) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.lock().insert(number, replies);
+        number
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Replies>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all callers that their attempt is lost; they go elsewhere with the same request id.
+    fn give_up(&self, load: &Load) {
+        for replies in std::mem::take(&mut *self.lock()).into_values() {
+            load.release(replies.to.len(), replies.bytes);
+            for reply in replies.to {
+                reply.refuse(Refusal::lost(OUT_OF_TOUCH));
+            }
+        }
+    }
 }
 
 impl Task {
     async fn run(mut self, mut proposals: mpsc::UnboundedReceiver<Proposal>) {
         let mut waiting = Vec::new();
-        while proposals.recv_many(&mut waiting, MAX_ITEMS_PER_ENTRY).await > 0 {
-            let Ok(permit) = self.in_flight.clone().acquire_owned().await else {
+        loop {
+            let came = tokio::select! {
+                came = proposals.recv_many(&mut waiting, MAX_ITEMS_PER_ENTRY) => came,
+                () = out_of_touch(&mut self.in_touch) => {
+                    self.wait_for_touch(&mut waiting, &mut proposals).await;
+                    continue;
+                }
+            };
+            if came == 0 {
                 return;
+            }
+            let Some(permit) = self.permit(&mut waiting, &mut proposals).await else {
+                continue;
             };
             // What arrived while the last entries were under way joins this one.
             while waiting.len() < MAX_ITEMS_PER_ENTRY
@@ -136,22 +185,133 @@ impl Task {
             {
                 waiting.push(proposal);
             }
-            let mut batch = waiting.drain(..).peekable();
-            let mut permit = Some(permit);
-            while batch.peek().is_some() {
-                let permit = match permit.take() {
-                    Some(permit) => permit,
-                    None => match self.in_flight.clone().acquire_owned().await {
-                        Ok(permit) => permit,
-                        Err(_) => return,
-                    },
+            let rest = self.propose(&mut waiting, permit).await;
+            waiting = rest;
+            while !waiting.is_empty() {
+                let Some(permit) = self.permit(&mut waiting, &mut proposals).await else {
+                    break;
                 };
-                let (entry, replies) = fill(&mut self.clock, &self.machine, &self.load, &mut batch);
-                if let Some(entry) = entry {
-                    send(&self.raft, entry, replies, permit, self.load.clone()).await;
+                waiting = self.propose(&mut waiting, permit).await;
+            }
+        }
+    }
+
+    /// Room for one more entry under way; `None` if touch was lost meanwhile, and whoever waited
+    /// has been told.
+    async fn permit(
+        &mut self,
+        waiting: &mut Vec<Proposal>,
+        proposals: &mut mpsc::UnboundedReceiver<Proposal>,
+    ) -> Option<OwnedSemaphorePermit> {
+        let in_flight = self.in_flight.clone();
+        tokio::select! {
+            permit = in_flight.acquire_owned() => {
+                return Some(permit.expect("the semaphore is never closed"));
+            }
+            () = out_of_touch(&mut self.in_touch) => {}
+        }
+        self.wait_for_touch(waiting, proposals).await;
+        None
+    }
+
+    /// Refuses everybody until touch is regained. What is on its way may still be committed.
+    async fn wait_for_touch(
+        &mut self,
+        waiting: &mut Vec<Proposal>,
+        proposals: &mut mpsc::UnboundedReceiver<Proposal>,
+    ) {
+        tracing::warn!("{OUT_OF_TOUCH}: callers are sent elsewhere");
+        self.sent.give_up(&self.load);
+        loop {
+            for proposal in waiting.drain(..) {
+                self.load.release(1, size(&proposal.item));
+                proposal.reply.refuse(Refusal::not_here(OUT_OF_TOUCH, None));
+            }
+            tokio::select! {
+                is_over = async { self.in_touch.wait_for(|in_touch| *in_touch).await.is_err() } => {
+                    if is_over {
+                        // Raft has stopped: refuse until the last handle is dropped.
+                        if proposals.recv_many(waiting, MAX_ITEMS_PER_ENTRY).await == 0 {
+                            return;
+                        }
+                        continue;
+                    }
+                    return;
+                }
+                came = proposals.recv_many(waiting, MAX_ITEMS_PER_ENTRY) => {
+                    if came == 0 {
+                        return;
+                    }
                 }
             }
         }
+    }
+
+    /// Fills one entry and sends it; returns what did not fit.
+    async fn propose(
+        &mut self,
+        waiting: &mut Vec<Proposal>,
+        permit: OwnedSemaphorePermit,
+    ) -> Vec<Proposal> {
+        let mut batch = std::mem::take(waiting).into_iter().peekable();
+        let (entry, replies) = fill(&mut self.clock, &self.machine, &self.load, &mut batch);
+        if let Some(entry) = entry {
+            self.send(entry, replies, permit).await;
+        }
+        batch.collect()
+    }
+
+    async fn send(&self, entry: Bytes, replies: Replies, permit: OwnedSemaphorePermit) {
+        let under_way = UnderWay {
+            number: self.sent.insert(replies),
+            sent: self.sent.clone(),
+            load: self.load.clone(),
+            _permit: permit,
+        };
+        let responder = Responder::new(move |result| {
+            if let Some(replies) = under_way.take() {
+                answer(replies.to, result);
+            }
+        });
+        let proposed = self
+            .raft
+            .client_write_ff(Batch(entry), Some(responder))
+            .await;
+        if let Err(error) = proposed {
+            tracing::debug!(%error, "raft takes no more entries");
+        }
+    }
+}
+
+/// One entry on its way. Dropped without an outcome, because raft has stopped, it drops its
+/// callers' replies, which tells them that their attempt is lost.
+struct UnderWay {
+    number: u64,
+    sent: Arc<Sent>,
+    load: Arc<Load>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl UnderWay {
+    /// The callers, unless they were told already.
+    fn take(&self) -> Option<Replies> {
+        let replies = self.sent.lock().remove(&self.number)?;
+        self.load.release(replies.to.len(), replies.bytes);
+        Some(replies)
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+/// Ready once this node leads without being in touch with a quorum.
+async fn out_of_touch(in_touch: &mut watch::Receiver<bool>) {
+    if in_touch.wait_for(|in_touch| !in_touch).await.is_err() {
+        // The watch ends with raft: then entries are answered, or dropped, by raft itself.
+        std::future::pending::<()>().await;
     }
 }
 
@@ -197,26 +357,6 @@ fn fill(
 /// A seed for the random numbers of one entry.
 fn seed() -> u64 {
     getrandom::u64().expect("the operating system gives random numbers")
-}
-
-async fn send(
-    raft: &Raft,
-    entry: Bytes,
-    replies: Replies,
-    permit: tokio::sync::OwnedSemaphorePermit,
-    load: Arc<Load>,
-) {
-    let responder = Responder::new(move |result| {
-        drop(permit);
-        load.release(replies.to.len(), replies.bytes);
-        answer(replies.to, result);
-    });
-    // On an error raft has stopped: the dropped responder tells the callers that their attempt
-    // was lost.
-    let sent = raft.client_write_ff(Batch(entry), Some(responder)).await;
-    if let Err(error) = sent {
-        tracing::debug!(%error, "raft takes no more entries");
-    }
 }
 
 fn answer(replies: Vec<ReplyTo>, result: openraft::raft::ClientWriteResult<TypeConfig>) {

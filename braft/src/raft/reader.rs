@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::Raft;
 use super::state_machine::StateMachine;
@@ -21,6 +21,9 @@ const MAX_CONFIRMATIONS: usize = 2;
 const MAX_READERS: usize = 4096;
 /// Reads admitted and not yet confirmed; beyond it the node is busy.
 const MAX_WAITING_READS: usize = 65_536;
+
+/// Why a leader that hears nothing answers nothing.
+pub(super) const OUT_OF_TOUCH: &str = "this node leads but has lost touch with the others";
 
 /// A query for the leader.
 #[derive(Debug)]
@@ -39,9 +42,13 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn start(raft: Raft, machine: StateMachine) -> Self {
+    pub(crate) fn start(
+        raft: Raft,
+        machine: StateMachine,
+        in_touch: watch::Receiver<bool>,
+    ) -> Self {
         let (queue, reads) = mpsc::channel(MAX_WAITING_READS);
-        tokio::spawn(run(raft, machine, reads));
+        tokio::spawn(run(raft, machine, in_touch, reads));
         Reader { queue }
     }
 
@@ -60,7 +67,12 @@ impl Reader {
     }
 }
 
-async fn run(raft: Raft, machine: StateMachine, mut reads: mpsc::Receiver<Read>) {
+async fn run(
+    raft: Raft,
+    machine: StateMachine,
+    in_touch: watch::Receiver<bool>,
+    mut reads: mpsc::Receiver<Read>,
+) {
     let confirmations = Arc::new(Semaphore::new(MAX_CONFIRMATIONS));
     loop {
         let mut batch = Vec::new();
@@ -75,10 +87,10 @@ async fn run(raft: Raft, machine: StateMachine, mut reads: mpsc::Receiver<Read>)
         {
             batch.push(read);
         }
-        let (raft, machine) = (raft.clone(), machine.clone());
+        let (raft, machine, in_touch) = (raft.clone(), machine.clone(), in_touch.clone());
         tokio::spawn(async move {
             // The confirmation began after each of these reads arrived: that makes it theirs.
-            let confirmed = confirm(&raft).await;
+            let confirmed = confirm(&raft, in_touch).await;
             drop(permit);
             match confirmed {
                 Ok(index) => answer(&machine, index, batch).await,
@@ -93,8 +105,14 @@ async fn run(raft: Raft, machine: StateMachine, mut reads: mpsc::Receiver<Read>)
 type Refuse = Box<dyn Fn() -> Refusal + Send>;
 
 /// The log index that a read beginning now has to see.
-async fn confirm(raft: &Raft) -> Result<u64, Refuse> {
-    match raft.get_read_log_id(ReadPolicy::ReadIndex).await {
+async fn confirm(raft: &Raft, mut in_touch: watch::Receiver<bool>) -> Result<u64, Refuse> {
+    let confirmed = tokio::select! {
+        confirmed = raft.get_read_log_id(ReadPolicy::ReadIndex) => confirmed,
+        _ = in_touch.wait_for(|in_touch| !in_touch) => {
+            return Err(Box::new(|| Refusal::not_here(OUT_OF_TOUCH, None)));
+        }
+    };
+    match confirmed {
         Ok((read, _)) => Ok(read.index()),
         Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(forward))) => {
             let leader = forward.leader_node.map(|node| node.address);

@@ -15,7 +15,10 @@ pub(crate) struct RaftSlot {
 impl RaftSlot {
     /// `contacted` is told the cluster whose leader speaks to this node while the slot is empty.
     pub(crate) fn new(contacted: impl Fn(u128) + Send + Sync + 'static) -> Self {
-        RaftSlot { raft: OnceLock::new(), contacted: Box::new(contacted) }
+        RaftSlot {
+            raft: OnceLock::new(),
+            contacted: Box::new(contacted),
+        }
     }
 
     pub(crate) fn get(&self) -> Option<&RaftNode> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
-use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use tokio::sync::watch;
 
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
@@ -232,7 +232,9 @@ impl StateMachine {
         if store.current().is_some_and(is_current) {
             return Ok(());
         }
-        let mut receiver = store.receive(&file.file_id, file.bytes).map_err(io::Error::other)?;
+        let mut receiver = store
+            .receive(&file.file_id, file.bytes)
+            .map_err(io::Error::other)?;
         while receiver.offset() < file.bytes {
             let offset = receiver.offset();
             let chunk = file.read_at(offset, COPY_CHUNK_BYTES)?;
@@ -248,7 +250,10 @@ impl StateMachine {
         let (term, index) = header.applied.unwrap_or_default();
         let meta = codec::encode(&header).map_err(io::Error::other)?;
         let last = wal::LogId { term, index };
-        let mut writer = self.shared.snapshots.create(last, &meta)
+        let mut writer = self
+            .shared
+            .snapshots
+            .create(last, &meta)
             .map_err(io::Error::other)?;
         replica
             .save(&mut Sink(&mut writer))

@@ -26,16 +26,11 @@ fn open(path: &Path) -> (LogStore, StateMachine) {
     let wal = Wal::open(fs.clone(), &path.join("log"), options).expect("an empty log opens");
     let snapshots = SnapshotStore::open(fs, &path.join("snapshots")).expect("no snapshots open");
     let machine = Machine::new(Vec::new()).expect("no service clashes");
-    (
-        LogStore::new(wal),
-        StateMachine::new(machine, snapshots, 1),
-    )
+    (LogStore::new(wal), StateMachine::new(machine, snapshots, 1))
 }
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {
-    async fn build(
-        &self,
-    ) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
+    async fn build(&self) -> Result<(TempDir, LogStore, StateMachine), StorageError<TypeConfig>> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         for name in ["log", "snapshots"] {
             std::fs::create_dir(directory.path().join(name)).expect("a directory");

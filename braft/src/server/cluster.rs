@@ -43,7 +43,11 @@ impl ClusterService {
                 None => Joined::Later("the cluster has no leader at this moment".to_owned()),
             };
         }
-        let cluster_id = self.core.peers().cluster_id().expect("raft runs in a cluster");
+        let cluster_id = self
+            .core
+            .peers()
+            .cluster_id()
+            .expect("raft runs in a cluster");
         let info = NodeInfo {
             name: request.name,
             address: request.address,
@@ -67,7 +71,11 @@ impl ClusterRpc for ClusterService {
         &self,
         request: Request<pb::HandshakeRequest>,
     ) -> Result<Response<pb::HandshakeResponse>, Status> {
-        self.core.peers().answer_handshake(request.into_inner()).await.map(Response::new)
+        self.core
+            .peers()
+            .answer_handshake(request.into_inner())
+            .await
+            .map(Response::new)
     }
 
     async fn formation(

@@ -66,7 +66,10 @@ impl Down {
 
 impl<S> Clone for Cluster<S> {
     fn clone(&self) -> Self {
-        Cluster { shared: self.shared.clone(), service: PhantomData }
+        Cluster {
+            shared: self.shared.clone(),
+            service: PhantomData,
+        }
     }
 }
 
@@ -95,7 +98,10 @@ impl<S: Service> Cluster<S> {
             faults: Faults::default(),
             configure: Box::new(configure),
         };
-        let cluster = Cluster { shared: Arc::new(shared), service: PhantomData };
+        let cluster = Cluster {
+            shared: Arc::new(shared),
+            service: PhantomData,
+        };
         // All addresses have to be known before the first node starts.
         let mut listeners = Vec::new();
         for _ in 0..nodes {
@@ -113,14 +119,25 @@ impl<S: Service> Cluster<S> {
     }
 
     fn nodes(&self) -> MutexGuard<'_, Vec<Slot>> {
-        self.shared.nodes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .nodes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add_slot(&self) -> TestResult<TcpListener> {
         let listener = TcpListener::bind((self.shared.ip, 0))?;
         let mut nodes = self.nodes();
-        let data_dir = self.shared.directory.path().join(format!("node-{}", nodes.len()));
-        nodes.push(Slot { data_dir, address: listener.local_addr()?, node: None });
+        let data_dir = self
+            .shared
+            .directory
+            .path()
+            .join(format!("node-{}", nodes.len()));
+        nodes.push(Slot {
+            data_dir,
+            address: listener.local_addr()?,
+            node: None,
+        });
         Ok(listener)
     }
 
@@ -129,7 +146,11 @@ impl<S: Service> Cluster<S> {
             let nodes = self.nodes();
             let addresses: Vec<_> = nodes.iter().map(|slot| slot.address.to_string()).collect();
             let slot = &nodes[node.0];
-            let own = slot.address.to_string().parse().expect("a socket has a valid address");
+            let own = slot
+                .address
+                .to_string()
+                .parse()
+                .expect("a socket has a valid address");
             let list = StaticList::parse(&addresses.join(","), &own)
                 .expect("addresses of sockets are valid");
             let config = Config::new()
@@ -143,7 +164,9 @@ impl<S: Service> Cluster<S> {
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
                 .segment_bytes(SEGMENT_BYTES)
-                .dialer(Dialer::gated(self.shared.faults.gate(&slot.address.to_string())));
+                .dialer(Dialer::gated(
+                    self.shared.faults.gate(&slot.address.to_string()),
+                ));
             ((self.shared.configure)(config), slot.address)
         };
         tracing::debug!(%address, "starting a test node");
@@ -159,7 +182,11 @@ impl<S: Service> Cluster<S> {
 
     /// A client of another service of this cluster.
     pub fn client_of<T: Service>(&self) -> T::Client {
-        let addresses = self.nodes().iter().map(|slot| slot.address.to_string()).collect();
+        let addresses = self
+            .nodes()
+            .iter()
+            .map(|slot| slot.address.to_string())
+            .collect();
         crate::client::channel(addresses).into()
     }
 
@@ -177,8 +204,12 @@ impl<S: Service> Cluster<S> {
     /// If it is down.
     pub fn node(&self, node: TestNode) -> TestResult<Node> {
         let nodes = self.nodes();
-        let slot = nodes.get(node.0).ok_or_else(|| format!("there is no {node:?}"))?;
-        slot.node.clone().ok_or_else(|| TestError::from(format!("{node:?} is down")))
+        let slot = nodes
+            .get(node.0)
+            .ok_or_else(|| format!("there is no {node:?}"))?;
+        slot.node
+            .clone()
+            .ok_or_else(|| TestError::from(format!("{node:?} is down")))
     }
 
     /// Where a node is reached: "host:port".
@@ -193,9 +224,10 @@ impl<S: Service> Cluster<S> {
 
     fn running(&self) -> Vec<(TestNode, Node)> {
         let nodes = self.nodes();
-        let running = nodes.iter().enumerate().filter_map(|(place, slot)| {
-            Some((TestNode(place), slot.node.clone()?))
-        });
+        let running = nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(place, slot)| Some((TestNode(place), slot.node.clone()?)));
         running.collect()
     }
 
@@ -253,11 +285,16 @@ impl<S: Service> Cluster<S> {
 
     /// Stops all nodes at once, as a power cut would.
     pub async fn stop_all(&self) {
-        let running: Vec<_> =
-            self.nodes().iter_mut().filter_map(|slot| slot.node.take()).collect();
-        let stopping = running.into_iter().map(|node| tokio::spawn(async move {
-            node.kill().await;
-        }));
+        let running: Vec<_> = self
+            .nodes()
+            .iter_mut()
+            .filter_map(|slot| slot.node.take())
+            .collect();
+        let stopping = running.into_iter().map(|node| {
+            tokio::spawn(async move {
+                node.kill().await;
+            })
+        });
         for stopped in stopping.collect::<Vec<_>>() {
             if let Err(error) = stopped.await {
                 tracing::warn!(%error, "a test node did not stop in order");
@@ -272,7 +309,9 @@ impl<S: Service> Cluster<S> {
     pub async fn start_all(&self) -> TestResult {
         let down: Vec<_> = {
             let nodes = self.nodes();
-            (0..nodes.len()).filter(|place| nodes[*place].node.is_none()).collect()
+            (0..nodes.len())
+                .filter(|place| nodes[*place].node.is_none())
+                .collect()
         };
         for place in down {
             self.start_again(TestNode(place)).await?;
@@ -297,14 +336,21 @@ impl<S: Service> Cluster<S> {
         patiently("the new node to be a member", || async {
             let raft = added.core().raft()?;
             let id = added.core().peers().me().node_id;
-            raft.view().members.members.nodes.contains_key(&id).then_some(())
+            raft.view()
+                .members
+                .members
+                .nodes
+                .contains_key(&id)
+                .then_some(())
         })
         .await
     }
 
     /// Cuts the network between a node and all others, both ways.
     pub fn isolate(&self, node: TestNode) {
-        let others = (0..self.nodes().len()).map(TestNode).filter(|other| *other != node);
+        let others = (0..self.nodes().len())
+            .map(TestNode)
+            .filter(|other| *other != node);
         self.partition(&[node], &others.collect::<Vec<_>>());
     }
 
@@ -320,7 +366,9 @@ impl<S: Service> Cluster<S> {
 
     /// Cuts the way from one node to another; the way back stays open.
     pub fn cut(&self, from: TestNode, to: TestNode) {
-        self.shared.faults.cut(&self.address(from), &self.address(to));
+        self.shared
+            .faults
+            .cut(&self.address(from), &self.address(to));
     }
 
     /// Undoes all cuts.
@@ -335,7 +383,14 @@ impl<S: Service> Cluster<S> {
     pub async fn converged(&self) -> TestResult {
         let digests = patiently("all nodes at one log index", || async {
             let leader = self.leader().await.ok()?;
-            let target = self.node(leader).ok()?.core().raft()?.confirm_leadership().await.ok()?;
+            let target = self
+                .node(leader)
+                .ok()?
+                .core()
+                .raft()?
+                .confirm_leadership()
+                .await
+                .ok()?;
             let mut digests = Vec::new();
             for (place, node) in self.running() {
                 let raft = node.core().raft()?;
@@ -346,7 +401,9 @@ impl<S: Service> Cluster<S> {
                 digests.push((applied?.1, digest, place));
             }
             let first = digests.first()?.0;
-            let level = digests.iter().all(|(index, ..)| *index == first && *index >= target);
+            let level = digests
+                .iter()
+                .all(|(index, ..)| *index == first && *index >= target);
             level.then_some(digests)
         })
         .await?;
@@ -364,12 +421,14 @@ impl<S: Service> Cluster<S> {
         patiently("all nodes to vote", || async {
             let running = self.running();
             let (_, node) = running.iter().find(|(_, node)| {
-                node.core().raft().is_some_and(|raft| raft.view().role == Role::Leader)
+                node.core()
+                    .raft()
+                    .is_some_and(|raft| raft.view().role == Role::Leader)
             })?;
             let members = node.core().raft()?.view().members.members;
-            let all = running.iter().all(|(_, node)| {
-                members.is_voter(node.core().peers().me().node_id)
-            });
+            let all = running
+                .iter()
+                .all(|(_, node)| members.is_voter(node.core().peers().me().node_id));
             (all && members.configs.len() == 1).then_some(())
         })
         .await

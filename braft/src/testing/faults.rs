@@ -14,7 +14,10 @@ pub(super) struct Faults {
 impl Faults {
     /// The gate through which the node at `from` reaches the others.
     pub(super) fn gate(&self, from: &str) -> Arc<dyn Gate> {
-        Arc::new(NodeGate { from: from.to_owned(), faults: self.clone() })
+        Arc::new(NodeGate {
+            from: from.to_owned(),
+            faults: self.clone(),
+        })
     }
 
     /// Cuts the way from one node to another; the way back stays.
@@ -24,7 +27,10 @@ impl Faults {
     }
 
     pub(super) fn heal(&self) {
-        self.cut.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.cut
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 }
 
@@ -36,7 +42,11 @@ struct NodeGate {
 
 impl Gate for NodeGate {
     fn is_open(&self, to: &str) -> bool {
-        let cut = self.faults.cut.read().unwrap_or_else(PoisonError::into_inner);
+        let cut = self
+            .faults
+            .cut
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         // Nearly always empty: spare the strings of the lookup.
         cut.is_empty() || !cut.contains(&(self.from.clone(), to.to_owned()))
     }

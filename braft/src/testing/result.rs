@@ -17,7 +17,10 @@ pub struct TestError {
 impl<E: Debug> From<E> for TestError {
     #[track_caller]
     fn from(error: E) -> Self {
-        TestError { text: format!("{error:?}"), location: Location::caller() }
+        TestError {
+            text: format!("{error:?}"),
+            location: Location::caller(),
+        }
     }
 }
 
@@ -38,6 +41,9 @@ mod tests {
             Ok(())
         }
         let text = fails().err().expect("it fails").to_string();
-        assert!(text.contains("the reason") && text.contains("result.rs"), "{text}");
+        assert!(
+            text.contains("the reason") && text.contains("result.rs"),
+            "{text}"
+        );
     }
 }

@@ -20,6 +20,6 @@ mod view;
 mod properties;
 
 pub(crate) use plan::{Change, Decision, Plan, Refusal, plan};
+pub(crate) use view::{Candidate, Limits, MAX_LAG, Member, Removal, Role, View};
 #[cfg(test)]
 pub(crate) use view::{FAILED_AFTER, MAX_MEMBERS};
-pub(crate) use view::{Candidate, Limits, MAX_LAG, Member, Removal, Role, View};

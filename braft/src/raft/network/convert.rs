@@ -1,10 +1,10 @@
 //! Raft messages on the wire and in openraft's types.
 
-use openraft::type_config::alias::LogIdOf;
 use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest,
     VoteRequest, VoteResponse,
 };
+use openraft::type_config::alias::LogIdOf;
 use openraft::vote::RaftVote;
 
 use super::super::encoding;

@@ -312,18 +312,17 @@ impl Peers {
             .keep_alive_while_idle(true)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-        let connecting =
-            async {
-                let channel = self
-                    .dialer
+        let connecting = async {
+            let channel =
+                self.dialer
                     .connect(&endpoint)
                     .await
                     .map_err(|error| DialError::Connect {
                         address: address.to_owned(),
                         reason: error_chain(&error),
                     })?;
-                let mut client = pb::cluster_client::ClusterClient::new(channel.clone());
-                let answer = client.handshake(self.request()).await.map_err(|status| {
+            let mut client = pb::cluster_client::ClusterClient::new(channel.clone());
+            let answer = client.handshake(self.request()).await.map_err(|status| {
                 if status.code() == tonic::Code::AlreadyExists {
                     self.doubled.send_replace(Some(status.message().to_owned()));
                 }
@@ -333,7 +332,7 @@ impl Peers {
                 }
             })?;
             Ok((channel, answer.into_inner()))
-            };
+        };
         match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
             Ok(result) => result,
             Err(_) => Err(DialError::Connect {

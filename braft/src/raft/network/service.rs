@@ -27,9 +27,13 @@ pub(crate) struct RaftService {
 
 impl RaftService {
     pub(crate) fn server(slot: Arc<RaftSlot>, peers: Arc<Peers>) -> RaftServer<RaftService> {
-        RaftServer::new(RaftService { slot, peers, receiving: Mutex::new(()) })
-            .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+        RaftServer::new(RaftService {
+            slot,
+            peers,
+            receiving: Mutex::new(()),
+        })
+        .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES)
     }
 
     /// The raft that a message is for, if the sender may speak to it.
@@ -49,14 +53,20 @@ fn admitted<'a>(
         && let Ok(cluster_id) = cluster_id_from(&envelope.cluster_id)
     {
         slot.contacted(cluster_id);
-        return Err(Status::unavailable("this node is about to start; try again"));
+        return Err(Status::unavailable(
+            "this node is about to start; try again",
+        ));
     }
     peers.admit(envelope)?;
-    slot.get().ok_or_else(|| Status::unavailable("this node is about to start; try again"))
+    slot.get()
+        .ok_or_else(|| Status::unavailable("this node is about to start; try again"))
 }
 
 fn receiver(node: &RaftNode, offer: &pb::SnapshotOffer) -> Result<SnapshotReceiver, Status> {
-    node.state_machine().snapshots().receive(&offer.file_id, offer.total_bytes).map_err(internal)
+    node.state_machine()
+        .snapshots()
+        .receive(&offer.file_id, offer.total_bytes)
+        .map_err(internal)
 }
 
 fn internal(error: impl std::fmt::Display) -> Status {
@@ -84,7 +94,9 @@ impl RaftRpc for RaftService {
                 Some(first) => first,
                 None => return Ok(stream::empty().boxed()),
             };
-            let raft = admitted(&slot, &peers, first.envelope.as_ref())?.raft().clone();
+            let raft = admitted(&slot, &peers, first.envelope.as_ref())?
+                .raft()
+                .clone();
             let requests = stream::once(async { Ok(first) }).chain(incoming);
             Ok::<_, Status>(answer_appends(raft, requests).boxed())
         });
@@ -104,7 +116,11 @@ impl RaftRpc for RaftService {
         let request = convert::append_from(request).map_err(unreadable)?;
         let prev = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
-        let response = node.raft().append_entries(request).await.map_err(internal)?;
+        let response = node
+            .raft()
+            .append_entries(request)
+            .await
+            .map_err(internal)?;
         let result: StreamAppendResult<TypeConfig> = response.into_stream_result(prev, last);
         Ok(Response::new(convert::appended_to(result)))
     }
@@ -139,7 +155,9 @@ impl RaftRpc for RaftService {
         let node = self.raft(request.envelope.as_ref())?;
         let request = convert::transfer_from(request).map_err(unreadable)?;
         let from = *request.from_leader();
-        let response = node.raft().handle_transfer_leader(request)
+        let response = node
+            .raft()
+            .handle_transfer_leader(request)
             .await
             .map_err(internal)?;
         let accepted = response.is_ok();
@@ -189,7 +207,9 @@ impl RaftRpc for RaftService {
         }
         let file: SnapshotFile = receiver.finish().map_err(internal)?;
         let snapshot = super::super::state_machine::describe(file).map_err(internal)?;
-        let response = node.raft().install_full_snapshot(vote, snapshot)
+        let response = node
+            .raft()
+            .install_full_snapshot(vote, snapshot)
             .await
             .map_err(internal)?;
         Ok(Response::new(pb::SnapshotResponse {

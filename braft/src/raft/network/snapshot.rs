@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures_util::stream;
-use openraft::type_config::alias::VoteOf;
 use openraft::errors::{NetworkError, StreamingError};
 use openraft::raft::SnapshotResponse;
 use openraft::type_config::TypeConfigExt;
+use openraft::type_config::alias::VoteOf;
 
 use super::super::types::TypeConfig;
 use super::client::PeerClient;

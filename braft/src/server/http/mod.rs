@@ -1,2 +1,4 @@
 //! temp
-pub(crate) fn router(_: std::sync::Arc<crate::node::Core>) -> axum::Router { axum::Router::new() }
+pub(crate) fn router(_: std::sync::Arc<crate::node::Core>) -> axum::Router {
+    axum::Router::new()
+}
