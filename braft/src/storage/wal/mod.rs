@@ -469,13 +469,11 @@ fn read_run(run: &Run, out: &mut Batched) -> io::Result<()> {
             }
         };
         for record in &batch.records {
-            match record {
-                Record::Entry(entry) if entry.id.index < run.end => {
-                    if !out.take(entry) {
-                        return Ok(());
-                    }
-                }
-                _ => {}
+            if let Record::Entry(entry) = record
+                && entry.id.index < run.end
+                && !out.take(entry)
+            {
+                return Ok(());
             }
         }
         offset += batch.header.total_bytes();
