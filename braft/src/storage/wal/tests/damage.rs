@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::thread;
 
+use super::segment::Reader;
 use super::segment::Segment;
 use super::segment::SegmentHeader;
 use super::*;
