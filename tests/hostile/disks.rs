@@ -48,7 +48,11 @@ async fn a_data_directory_of_a_newer_format_is_refused_and_left_as_it_is(
         let why = refusal(start(&directory, &addresses(&cluster, 3)).await)?;
         assert!(why.contains(&file.display().to_string()), "{why}");
         assert!(why.contains("format 2"), "{why}");
-        assert_eq!(content(&directory)?, before, "a refused node changes nothing");
+        assert_eq!(
+            content(&directory)?,
+            before,
+            "a refused node changes nothing"
+        );
         std::fs::write(&file, original)?;
         assert_eq!(counter.add(0).await??, 1);
     }
@@ -87,7 +91,11 @@ async fn damage_in_the_middle_of_the_log_is_refused_and_the_others_keep_working(
         .and_then(|rest| rest.split(':').next()?.parse().ok())
         .ok_or_else(|| format!("no offset in {why:?}"))?;
     assert!(offset <= middle && middle - offset < 1024, "{why}");
-    assert_eq!(content(&directory)?, before, "a refused node changes nothing");
+    assert_eq!(
+        content(&directory)?,
+        before,
+        "a refused node changes nothing"
+    );
     assert_eq!(counter.add(1).await??, 61);
 
     std::fs::write(&file, original)?;
@@ -102,9 +110,9 @@ const SEGMENT_HEADER: usize = 128;
 
 fn first_segment(directory: &Path) -> TestResult<PathBuf> {
     let segments = files(&directory.join("log"))?;
-    let mut segments = segments.into_iter().filter(|file| {
-        file.extension().is_some_and(|extension| extension == "wal")
-    });
+    let mut segments = segments
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|extension| extension == "wal"));
     Ok(segments.next().ok_or("there is no segment")?)
 }
 

@@ -118,10 +118,7 @@ async fn garbage_on_the_raft_port_disturbs_nobody(cluster: Cluster<Counter>) -> 
     }
     vandal.await?;
     for place in 0..3 {
-        assert_eq!(
-            cluster.client_at(TestNode(place))?.get().await?,
-            expected
-        );
+        assert_eq!(cluster.client_at(TestNode(place))?.get().await?, expected);
     }
     cluster.converged().await?;
     Ok(())

@@ -10,7 +10,7 @@ use braft::{Config, Error, Node, PeerAddress, StaticList, Stopped};
 use tests::Counter;
 
 /// The longest anything may take here; a test that hangs says what it waited for.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The raft addresses of the first `nodes` nodes of a cluster.
@@ -44,7 +44,7 @@ pub(crate) fn config(data_dir: &Path, listener: TcpListener, peers: &[String]) -
         .expect_nodes(peers.len())
         .heartbeat(Duration::from_millis(50))
         .election_timeout(Duration::from_millis(250)..Duration::from_millis(500))
-        .segment_bytes(1 << 20)
+        .segment_bytes(2 << 20)
 }
 
 /// Starts a node that has no business here.
