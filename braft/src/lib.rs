@@ -12,6 +12,9 @@
 //! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
 //! | 0 | `error`, `codec`, `probe` |
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod call;
 mod client;
 mod cluster;
@@ -25,7 +28,6 @@ mod machine;
 mod member;
 mod net;
 mod node;
-mod private;
 mod probe;
 mod raft;
 mod request;
@@ -49,11 +51,6 @@ pub mod http {
 /// gRPC: what a program needs to add services of its own.
 pub mod grpc {
     pub use tonic;
-}
-
-#[doc(hidden)]
-pub mod __private {
-    pub use crate::private::*;
 }
 
 #[cfg(feature = "macros")]
