@@ -69,3 +69,8 @@ pub use run::{run, run_until};
 pub use service::{Method, Service, State};
 pub use settings::Settings;
 pub use status::{LogStatus, Member, ServiceStatus, Status};
+
+/// Compiles the programs of the README.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
