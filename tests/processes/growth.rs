@@ -1,0 +1,1 @@
+//! Many commands, snapshots, and a node that comes late.
