@@ -3,31 +3,22 @@
 use std::time::Duration;
 
 use braft::testing::TestResult;
-use tests::LedgerClient;
 
 use crate::nodes::Nodes;
 use crate::writers::{Writers, Written};
 
 const CLIENTS: usize = 8;
 
-async fn clients(nodes: &Nodes, count: usize) -> TestResult<Vec<LedgerClient>> {
-    let mut clients = Vec::new();
-    for _ in 0..count {
-        clients.push(nodes.client().await?);
-    }
-    Ok(clients)
-}
-
 /// Kills the leader amid writes; they go on.
 async fn kill_the_leader_under_load(nodes: &mut Nodes) -> TestResult<Written> {
     let leader = nodes.leader().await?;
-    let writers = Writers::start(clients(nodes, CLIENTS).await?);
-    writers.progress(200).await;
+    let writers = Writers::start(nodes.clients(CLIENTS).await?);
+    writers.progress(200).await?;
     nodes.kill(leader)?;
     // More than what can be acknowledged already and not counted yet.
-    writers.progress(200).await;
+    writers.progress(200).await?;
     nodes.restart(leader)?;
-    writers.progress(100).await;
+    writers.progress(100).await?;
     writers.stop().await
 }
 
@@ -36,13 +27,7 @@ async fn no_acknowledged_write_is_lost_or_doubled_when_the_leader_is_killed() {
     let run = async || -> TestResult {
         let mut nodes = Nodes::start(3, &[]).await?;
         let written = kill_the_leader_under_load(&mut nodes).await?;
-        println!(
-            "{} acknowledged, {} unknown, {} refused; longest gap {:?}",
-            written.acknowledged.len(),
-            written.unknown.len(),
-            written.refused,
-            written.longest_gap()
-        );
+        println!("{written}");
         written.check(&nodes.client().await?).await
     };
     run().await.unwrap_or_else(|error| panic!("{error}"));
@@ -52,21 +37,15 @@ async fn no_acknowledged_write_is_lost_or_doubled_when_the_leader_is_killed() {
 async fn every_acknowledged_write_is_there_after_all_nodes_were_killed_at_once() {
     let run = async || -> TestResult {
         let mut nodes = Nodes::start(3, &[]).await?;
-        let writers = Writers::start(clients(&nodes, CLIENTS).await?);
-        writers.progress(400).await;
+        let writers = Writers::start(nodes.clients(CLIENTS).await?);
+        writers.progress(400).await?;
         nodes.kill_all()?;
         for node in 0..3 {
             nodes.restart(node)?;
         }
-        writers.progress(100).await;
+        writers.progress(100).await?;
         let written = writers.stop().await?;
-        println!(
-            "{} acknowledged, {} unknown, {} refused; longest gap {:?}",
-            written.acknowledged.len(),
-            written.unknown.len(),
-            written.refused,
-            written.longest_gap()
-        );
+        println!("{written}");
         written.check(&nodes.client().await?).await
     };
     run().await.unwrap_or_else(|error| panic!("{error}"));

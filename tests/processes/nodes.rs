@@ -4,6 +4,7 @@ use std::fs::File;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use braft::Client;
@@ -22,8 +23,9 @@ const HTTP_PORT: u16 = 15_002;
 /// Nodes in processes of their own; ended when this is dropped.
 pub(crate) struct Nodes {
     directory: TempDir,
-    /// 127.a.b; each node has an address in it, so the ports are always free.
-    net: [u8; 3],
+    /// The first node's address; the others follow. Each has one of its own, so the ports are
+    /// always free.
+    first_ip: [u8; 4],
     initial: usize,
     settings: Vec<(&'static str, String)>,
     processes: Vec<Option<Child>>,
@@ -33,11 +35,9 @@ impl Nodes {
     /// Starts a cluster with further settings from the environment, and waits until it serves.
     pub(crate) async fn start(nodes: usize, settings: &[(&'static str, u64)]) -> TestResult<Self> {
         let directory = tempfile::tempdir()?;
-        // Process ids differ between tests that run at the same time.
-        let [a, b, ..] = std::process::id().to_le_bytes();
         let mut all = Nodes {
             directory,
-            net: [127, 64 | (b & 63), a],
+            first_ip: own_addresses(),
             initial: nodes,
             settings: settings
                 .iter()
@@ -53,8 +53,8 @@ impl Nodes {
     }
 
     fn ip(&self, node: usize) -> String {
-        let [x, y, z] = self.net;
-        format!("{x}.{y}.{z}.{}", node + 1)
+        let [a, b, c, d] = self.first_ip;
+        format!("{a}.{b}.{c}.{}", usize::from(d) + node)
     }
 
     pub(crate) fn data_dir(&self, node: usize) -> PathBuf {
@@ -71,12 +71,17 @@ impl Nodes {
             .collect()
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.processes.len()
-    }
-
     pub(crate) async fn client(&self) -> TestResult<LedgerClient> {
         Ok(LedgerClient::connect(self.addresses()).await?)
+    }
+
+    /// Clients that share nothing.
+    pub(crate) async fn clients(&self, count: usize) -> TestResult<Vec<LedgerClient>> {
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            clients.push(self.client().await?);
+        }
+        Ok(clients)
     }
 
     /// Starts one more node, with an empty disk.
@@ -224,6 +229,16 @@ impl Drop for Nodes {
             drop(process.wait());
         }
     }
+}
+
+/// The first of a few loopback addresses that no other test uses: by process, and in a process by
+/// turn.
+fn own_addresses() -> [u8; 4] {
+    const NODES_AT_MOST: u8 = 8;
+    static TURN: AtomicU8 = AtomicU8::new(0);
+    let [a, b, ..] = std::process::id().to_le_bytes();
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % (u8::MAX / NODES_AT_MOST);
+    [127, b.clamp(1, 254), a, 1 + turn * NODES_AT_MOST]
 }
 
 /// Bytes that the files below a directory take on the disk.

@@ -1,5 +1,6 @@
 //! Clients that write without pause and remember what was acknowledged.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ use tokio::task::JoinHandle;
 
 /// Long enough for any failover on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+/// The longest that no write at all may get through; a hanging test says so.
+const PATIENCE: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Bytes that each write carries along.
 const BALLAST_BYTES: usize = 200;
 /// Ids asked about in one query.
@@ -32,11 +36,11 @@ struct Shared {
 /// What became of the writes.
 #[derive(Default)]
 pub(crate) struct Written {
-    pub(crate) acknowledged: Vec<u64>,
-    pub(crate) unknown: Vec<u64>,
-    pub(crate) refused: u64,
+    acknowledged: Vec<u64>,
+    unknown: Vec<u64>,
+    refused: u64,
     /// When each acknowledgement came.
-    pub(crate) at: Vec<Instant>,
+    at: Vec<Instant>,
 }
 
 impl Writers {
@@ -51,16 +55,29 @@ impl Writers {
     }
 
     /// Acknowledged writes so far.
-    pub(crate) fn acknowledged(&self) -> u64 {
+    fn acknowledged(&self) -> u64 {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Waits until this many further writes are acknowledged.
-    pub(crate) async fn progress(&self, writes: u64) {
-        let target = self.acknowledged() + writes;
-        while self.acknowledged() < target {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    pub(crate) async fn progress(&self, writes: u64) -> TestResult {
+        let start = self.acknowledged();
+        let mut seen = start;
+        let mut since = Instant::now();
+        while seen < start + writes {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let now = self.acknowledged();
+            if now > seen {
+                (seen, since) = (now, Instant::now());
+            }
+            if since.elapsed() > PATIENCE {
+                let done = seen - start;
+                Err(format!(
+                    "writes stand still for {PATIENCE:?}, {done} of {writes} were made"
+                ))?;
+            }
         }
+        Ok(())
     }
 
     /// Lets each writer finish the write it is at.
@@ -127,5 +144,17 @@ impl Written {
             .map(|pair| pair[1] - pair[0])
             .max()
             .unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (acknowledged, unknown) = (self.acknowledged.len(), self.unknown.len());
+        let (refused, gap) = (self.refused, self.longest_gap());
+        write!(
+            f,
+            "{acknowledged} writes acknowledged, {unknown} unknown, {refused} refused; \
+             longest gap {gap:?}"
+        )
     }
 }
