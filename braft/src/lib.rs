@@ -40,6 +40,17 @@ mod storage;
 pub mod testing;
 mod wire;
 
+/// HTTP: what a program needs to add routes of its own.
+pub mod http {
+    pub use crate::server::http::error_response;
+    pub use axum;
+}
+
+/// gRPC: what a program needs to add services of its own.
+pub mod grpc {
+    pub use tonic;
+}
+
 #[doc(hidden)]
 pub mod __private {
     pub use crate::private::*;
@@ -51,10 +62,13 @@ pub use call::{Call, Channel, CommandCall, QueryCall, ReadLevel};
 pub use client::Client;
 pub use config::Config;
 pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};
-pub use discovery::{Discovery, PeerAddress, PeerSet, StaticList};
+pub use discovery::{
+    Discovery, DiscoverySpec, Host, InvalidDiscovery, InvalidItem, InvalidPeerAddress,
+    InvalidStaticList, PeerAddress, PeerSet, StaticList,
+};
 pub use error::{Error, ErrorKind, Outcome};
 pub use node::{Node, Stopped, start};
 pub use run::{run, run_until};
 pub use service::{Method, Service, State};
 pub use settings::Settings;
-pub use status::Status;
+pub use status::{LogStatus, Member, ServiceStatus, Status};

@@ -13,7 +13,7 @@ use crate::codec;
 use crate::discovery::PeerAddress;
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::member::NodeInfo;
+use crate::member::{NodeInfo, display_id};
 use crate::raft::network::Peers;
 use crate::raft::{RaftNode, RaftOptions, RaftSlot};
 use crate::storage::node_dir::NodeDir;
@@ -100,6 +100,17 @@ impl Core {
             }
             started.await;
         }
+    }
+
+    /// Node id, IP and host name, as HTTP answers bear them.
+    pub(crate) fn signature(&self) -> [String; 3] {
+        let me = self.peers.me();
+        let host = me.address.rsplit_once(':').map_or("", |(host, _)| host);
+        [
+            display_id(me.node_id),
+            host.to_owned(),
+            self.about.host.clone(),
+        ]
     }
 
     /// Whether this node knows a leader and the state up to now; if not, why.

@@ -1,6 +1,6 @@
 //! From a configuration to a running node.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -45,7 +45,13 @@ const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn start(config: Config) -> Result<Node, Error> {
     let mut resolved = config.resolve()?;
     let (listener, http_listener) = resolved.listen()?;
-    let disk = open_disk(&resolved).await?;
+    let path = resolved.data_dir.clone();
+    let options = WalOptions {
+        segment_bytes: resolved.segment_bytes,
+        reserve_bytes: resolved.disk_reserve_bytes,
+        ..WalOptions::default()
+    };
+    let disk = open_disk(path, options).await?;
     let cluster_id = disk.dir.cluster_id();
     let machine = Machine::new(std::mem::take(&mut resolved.factories))
         .map_err(|error| Error::rejected(error.to_string()))?;
@@ -115,7 +121,9 @@ pub async fn start(config: Config) -> Result<Node, Error> {
             core,
         }),
     };
-    let router = http::router(node.inner.core.clone()).merge(resolved.own_routes(&node));
+    let core = node.inner.core.clone();
+    let own = resolved.own_routes(&node);
+    let router = http::signed(http::routes(core.clone()).merge(own), core);
     drop(node.inner.router.set(router.clone()));
     if let Some(listener) = http_listener {
         let stop = node_tasks.stop.clone();
@@ -159,13 +167,7 @@ struct Disk {
 
 /// Opens the data directory. Checking a long log takes a while, so it does not happen on a thread
 /// of the runtime.
-async fn open_disk(resolved: &Resolved) -> Result<Disk, Error> {
-    let path = resolved.data_dir.clone();
-    let options = WalOptions {
-        segment_bytes: resolved.segment_bytes,
-        reserve_bytes: resolved.disk_reserve_bytes,
-        ..WalOptions::default()
-    };
+async fn open_disk(path: PathBuf, options: WalOptions) -> Result<Disk, Error> {
     let opening = tokio::task::spawn_blocking(move || open_disk_at(&path, options));
     opening
         .await

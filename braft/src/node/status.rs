@@ -1,29 +1,244 @@
 //! What a node says of itself.
 
 use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
 
-use super::core::Core;
+use super::core::{Core, Stopped};
 use crate::cluster::monitor::Outlook;
-use crate::config::Resolved;
-use crate::status::Status;
+use crate::config::{BizData, Resolved};
+use crate::member::display_id;
+use crate::raft::{RaftNode, RaftView, Role};
+use crate::status::{LogStatus, Member, ServiceStatus, Status};
+use crate::wire::v1 as pb;
+use crate::wire::v1::cluster_client::ClusterClient;
+
+/// The longest another node may take to say how it is.
+const PEER_STATUS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What does not change while a node runs.
 pub(crate) struct About {
     pub(super) http_address: String,
     pub(super) outlook: OnceLock<Outlook>,
+    pub(super) host: String,
+    discovery: String,
+    started: Instant,
+    started_at: SystemTime,
+    biz_data: Option<BizData>,
 }
 
 impl About {
     pub(super) fn new(resolved: &Resolved, http: Option<&tokio::net::TcpListener>) -> Self {
+        let host = resolved
+            .address
+            .rsplit_once(':')
+            .map_or("", |(host, _)| host);
+        let http_address = http
+            .and_then(|http| http.local_addr().ok())
+            .map(|address| format!("{host}:{}", address.port()));
         About {
-            http_address: String::new(),
+            http_address: http_address.unwrap_or_default(),
             outlook: OnceLock::new(),
+            host: resolved.host.clone(),
+            discovery: resolved.discovery.name().to_owned(),
+            started: Instant::now(),
+            started_at: SystemTime::now(),
+            biz_data: resolved.biz_data.clone(),
         }
     }
 }
 
 impl Core {
     pub(crate) fn status(&self) -> Status {
-        Status { x: 1 }
+        let me = self.peers().me();
+        let about = &self.about;
+        let uptime = about.started.elapsed();
+        let process = process_figures();
+        let mut status = Status {
+            node_id: display_id(me.node_id),
+            name: self.info.name.clone(),
+            host: about.host.clone(),
+            address: me.address.clone(),
+            http_address: about.http_address.clone(),
+            cluster_name: me.cluster_name.clone(),
+            cluster_id: self
+                .peers()
+                .cluster_id()
+                .map(|id| format!("{id:032x}"))
+                .unwrap_or_default(),
+            role: "forming".to_owned(),
+            formation: self
+                .formed
+                .get()
+                .map(|formed| formed.report())
+                .unwrap_or_default(),
+            discovery: about.discovery.clone(),
+            started_at: about
+                .started_at
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs()),
+            uptime_seconds: uptime.as_secs(),
+            pid: std::process::id(),
+            rss_bytes: process.rss_bytes,
+            cpu_percent: (process.cpu_seconds / uptime.as_secs_f64().max(0.001) * 1000.0).round()
+                / 10.0,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            git_commit: option_env!("GIT_COMMIT").map(str::to_owned),
+            build_time: option_env!("BUILD_TIME").map(str::to_owned),
+            biz_data: about
+                .biz_data
+                .as_ref()
+                .map(|data| data())
+                .unwrap_or_default(),
+            error: match &*self.stopped.borrow() {
+                Some(Stopped::Fatal(why)) => Some(why.clone()),
+                Some(Stopped::Shutdown) | None => None,
+            },
+            ..Status::default()
+        };
+        if let Some(raft) = self.raft() {
+            self.add_raft(raft, &mut status);
+        }
+        status
     }
+
+    fn add_raft(&self, raft: &RaftNode, status: &mut Status) {
+        let view = raft.view();
+        status.role = match view.role {
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Learner => "learner",
+            Role::Stopped => "stopped",
+        }
+        .to_owned();
+        status.term = view.term;
+        status.members = members(&view);
+        let leader = view.leader.map(display_id);
+        status.leader = status
+            .members
+            .iter()
+            .find(|member| Some(&member.id) == leader.as_ref())
+            .cloned();
+        status.outlook = self
+            .about
+            .outlook
+            .get()
+            .map(|seen| seen.borrow().clone())
+            .unwrap_or_default();
+        let index = |id: Option<(u64, u64)>| id.map_or(0, |(_, index)| index);
+        let stats = raft.wal().stats();
+        status.log = LogStatus {
+            last_index: view.last_log_index.unwrap_or(0),
+            committed_index: index(view.committed),
+            applied_index: index(view.applied),
+            snapshot_index: index(view.snapshot),
+            purged_index: index(view.purged),
+            segments: stats.segments,
+            disk_bytes: stats.disk_bytes,
+            fsyncs: stats.fsyncs,
+            entries: stats.entries,
+        };
+        let replica = raft.machine().read();
+        status.sessions = replica.sessions() as u64;
+        let names = |methods: &[crate::Method], commands: bool| {
+            let wanted = methods
+                .iter()
+                .filter(|method| method.is_command == commands);
+            wanted.map(|method| method.name.to_owned()).collect()
+        };
+        let services = replica.services().map(|(name, methods)| ServiceStatus {
+            name: name.to_owned(),
+            commands: names(methods, true),
+            queries: names(methods, false),
+        });
+        status.services = services.collect();
+    }
+
+    /// What all members say of themselves; those that do not answer are named with the reason.
+    pub(crate) async fn all_statuses(&self) -> Vec<Status> {
+        let own = self.status();
+        let others = own.members.iter().filter(|member| member.id != own.node_id);
+        let asked = others.map(|member| async {
+            let asking = self.ask_status(&member.address);
+            let answer = tokio::time::timeout(PEER_STATUS_TIMEOUT, asking).await;
+            let error = match answer {
+                Ok(Ok(status)) => return status,
+                Ok(Err(error)) => error,
+                Err(_) => format!("no answer within {} ms", PEER_STATUS_TIMEOUT.as_millis()),
+            };
+            Status {
+                node_id: member.id.clone(),
+                name: member.name.clone(),
+                address: member.address.clone(),
+                role: "unknown".to_owned(),
+                error: Some(error),
+                ..Status::default()
+            }
+        });
+        let mut all = futures_util::future::join_all(asked).await;
+        all.push(own);
+        all.sort_by(|a, b| a.address.cmp(&b.address));
+        all
+    }
+
+    async fn ask_status(&self, address: &str) -> Result<Status, String> {
+        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|error| error.to_string())?;
+        let channel = self.peers().dialer().connect(&endpoint).await;
+        let channel = channel.map_err(|error| error.to_string())?;
+        let answer = ClusterClient::new(channel)
+            .status(pb::StatusRequest {})
+            .await;
+        let answer = answer.map_err(|status| status.message().to_owned())?;
+        serde_json::from_str(&answer.into_inner().status).map_err(|error| error.to_string())
+    }
+}
+
+fn members(view: &RaftView) -> Vec<Member> {
+    let members = &view.members.members;
+    let last = view.last_log_index.unwrap_or(0);
+    let each = members.nodes.iter().map(|(id, info)| {
+        let matched = view
+            .matched
+            .as_ref()
+            .and_then(|all| all.get(id).copied().flatten());
+        let contact = view.contact.get(id).copied().flatten();
+        Member {
+            id: display_id(*id),
+            name: info.name.clone(),
+            address: info.address.clone(),
+            votes: members.is_voter(*id),
+            lag: matched.map(|index| last.saturating_sub(index)),
+            last_contact_ms: contact
+                .map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+        }
+    });
+    each.collect()
+}
+
+#[derive(Default)]
+struct Process {
+    rss_bytes: u64,
+    cpu_seconds: f64,
+}
+
+/// Memory and CPU time of this process; zero where the system does not tell.
+fn process_figures() -> Process {
+    /// Clock ticks per second in `/proc`, fixed on Linux.
+    const TICKS: f64 = 100.0;
+    let read = || -> Option<Process> {
+        let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let pages: u64 = pages.split_whitespace().nth(1)?.parse().ok()?;
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The program's name is in parentheses and may hold spaces.
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.filter_map(|text| text.parse::<f64>().ok()).sum();
+        let page = rustix::param::page_size() as u64;
+        Some(Process {
+            rss_bytes: pages * page,
+            cpu_seconds: ticks / TICKS,
+        })
+    };
+    read().unwrap_or_default()
 }

@@ -8,6 +8,9 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod faults;
+
 /// How [`Fs::open`] treats a file that is or is not there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Mode {

@@ -1,4 +1,71 @@
-//! temp
-pub(crate) fn router(_: std::sync::Arc<crate::node::Core>) -> axum::Router {
-    axum::Router::new()
+//! HTTP for people and programs: status and health.
+
+mod error;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::{Value, json};
+
+pub use error::error_response;
+
+use crate::node::Core;
+use crate::status::overview;
+
+/// The node's own routes: `/raft`, `/healthz`, `/readyz`.
+pub(crate) fn routes(core: Arc<Core>) -> Router {
+    Router::new()
+        .route("/raft", get(raft))
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+        .with_state(core)
+}
+
+/// Adds the headers that say which node answered.
+pub(crate) fn signed(router: Router, core: Arc<Core>) -> Router {
+    router.layer(from_fn_with_state(core, sign))
+}
+
+async fn sign(
+    State(core): State<Arc<Core>>,
+    request: axum::extract::Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    let [id, ip, host] = core.signature();
+    let headers = [("braft-id", id), ("braft-ip", ip), ("braft-host", host)];
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response
+                .headers_mut()
+                .insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+async fn raft(State(core): State<Arc<Core>>) -> Json<Value> {
+    let all = core.all_statuses().await;
+    Json(overview(&core.status(), &all))
+}
+
+async fn alive() -> &'static str {
+    "alive\n"
+}
+
+async fn ready(State(core): State<Arc<Core>>) -> Response {
+    match core.ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(why) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Json(json!({ "ready": false, "why": why })),
+        )
+            .into_response(),
+    }
 }

@@ -8,6 +8,7 @@
 //! | `index` | where entries lie on disk, changed when they do |
 //! | `shared` | both of these behind one lock, the queue, admission |
 //! | `writer` | one thread: queue, one write, one sync, callbacks |
+//! | `read` | entries from disk |
 //! | `spare` | another thread: the next segment, zeroed ahead of need |
 //! | `recovery`, `replay` | opening |
 //!
@@ -24,6 +25,7 @@
 
 mod error;
 mod index;
+mod read;
 mod record;
 mod recovery;
 mod replay;
@@ -60,10 +62,10 @@ pub(crate) use types::WalState;
 pub(crate) use types::WalStats;
 
 use self::index::Run;
-use self::record::Record;
-use self::segment::BatchError;
+use self::read::Collected;
+use self::read::lost;
+use self::read::read_run;
 use self::segment::MIN_SEGMENT_BYTES;
-use self::segment::Reader;
 use self::shared::Op;
 use self::shared::Shared;
 use self::shared::Spare;
@@ -257,7 +259,7 @@ impl Wal {
     /// payload than `max_bytes` otherwise. Empty if the first is purged or not there yet.
     pub(crate) fn read(&self, range: Range<u64>, max_bytes: u64) -> io::Result<Vec<LogEntry>> {
         let shared = &self.log.shared;
-        let mut out = Batched::new(range, max_bytes);
+        let mut out = Collected::new(range, max_bytes);
         let mut truncations = None;
         loop {
             let run = {
@@ -410,80 +412,4 @@ impl Drop for Log {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-/// Entries collected by a read.
-struct Batched {
-    entries: Vec<LogEntry>,
-    /// Index of the entry that is wanted next.
-    next: u64,
-    end: u64,
-    bytes: u64,
-    max_bytes: u64,
-    /// Nothing more is wanted.
-    full: bool,
-}
-
-impl Batched {
-    fn new(range: Range<u64>, max_bytes: u64) -> Self {
-        Self {
-            entries: Vec::new(),
-            next: range.start,
-            end: range.end,
-            bytes: 0,
-            max_bytes,
-            full: range.is_empty(),
-        }
-    }
-
-    /// Takes the entry if it is the next and there is room; says whether to go on.
-    fn take(&mut self, entry: &LogEntry) -> bool {
-        if self.full || entry.id.index != self.next {
-            return !self.full;
-        }
-        let bytes = self.bytes + entry.payload.len() as u64;
-        if bytes > self.max_bytes && !self.entries.is_empty() {
-            self.full = true;
-            return false;
-        }
-        self.entries.push(entry.clone());
-        self.bytes = bytes;
-        self.next += 1;
-        self.full = self.next >= self.end;
-        !self.full
-    }
-}
-
-/// Reads from disk until the run's end or until enough is collected.
-fn read_run(run: &Run, out: &mut Batched) -> io::Result<()> {
-    let mut reader = Reader::new(&run.segment);
-    let mut offset = run.offset;
-    while out.next < run.end && !out.full {
-        let batch = match reader.batch(offset) {
-            Ok(batch) if !batch.header.seal => batch,
-            Ok(_) => return Err(lost(out.next, "its segment ends before it")),
-            Err(BatchError::Io(error)) => return Err(error),
-            Err(BatchError::Damaged(at)) => {
-                let path = run.segment.path.display();
-                return Err(lost(out.next, &format!("{path} is damaged at byte {at}")));
-            }
-        };
-        for record in &batch.records {
-            match record {
-                Record::Entry(entry) if entry.id.index < run.end => {
-                    if !out.take(entry) {
-                        return Ok(());
-                    }
-                }
-                _ => {}
-            }
-        }
-        offset += batch.header.total_bytes();
-    }
-    Ok(())
-}
-
-fn lost(index: u64, why: &str) -> io::Error {
-    let message = format!("entry {index} cannot be read: {why}");
-    io::Error::new(io::ErrorKind::InvalidData, message)
 }

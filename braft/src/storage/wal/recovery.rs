@@ -303,7 +303,7 @@ impl Recovery<'_> {
     /// The highest synced mark that any readable batch header behind `from` bears.
     fn evidence(&self, segment: &Segment, from: u64) -> Result<Option<u64>, OpenWalError> {
         let mut highest = None;
-        let mut buf = vec![0; STEP_BYTES];
+        let mut buf = vec![0; step_bytes(segment, from)];
         let mut at = from;
         while at < segment.header.bytes {
             let file = &segment.file;
@@ -316,7 +316,7 @@ impl Recovery<'_> {
                     highest = highest.max(Some(header.synced));
                 }
             }
-            if read < buf.len() {
+            if at + read as u64 >= segment.header.bytes || read <= BATCH_HEADER {
                 break;
             }
             // A header may lie across two steps.
@@ -364,13 +364,18 @@ impl Recovery<'_> {
     }
 }
 
+/// Length of the next piece of a segment that is looked at.
+fn step_bytes(segment: &Segment, at: u64) -> usize {
+    STEP_BYTES.min(segment.header.bytes.saturating_sub(at) as usize)
+}
+
 /// Overwrites whatever is left behind the log's end. Mostly there is nothing.
 fn zero_rest(segment: &Segment, from: u64) -> std::io::Result<()> {
-    let zeros = vec![0; STEP_BYTES];
-    let mut buf = vec![0; STEP_BYTES];
+    let step = step_bytes(segment, from);
+    let (zeros, mut buf) = (vec![0; step], vec![0; step]);
     let mut at = from;
     while at < segment.header.bytes {
-        let step = STEP_BYTES.min((segment.header.bytes - at) as usize);
+        let step = step_bytes(segment, at);
         segment.file.read_up_to(&mut buf[..step], at)?;
         if buf[..step] != zeros[..step] {
             segment.file.write_all_at(&zeros[..step], at)?;

@@ -207,7 +207,9 @@ impl<'a> Reader<'a> {
     fn bytes(&mut self, offset: u64, bytes: usize) -> io::Result<Bytes> {
         let end = self.piece_at + self.piece.len() as u64;
         if offset < self.piece_at || offset + bytes as u64 > end {
-            let mut buf = vec![0; bytes.max(READ_BYTES)];
+            let rest = self.segment.header.bytes.saturating_sub(offset);
+            let piece = READ_BYTES.min(usize::try_from(rest).unwrap_or(READ_BYTES));
+            let mut buf = vec![0; bytes.max(piece)];
             let read = self.segment.file.read_up_to(&mut buf, offset)?;
             buf.truncate(read);
             self.piece = Bytes::from(buf);

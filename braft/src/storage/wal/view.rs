@@ -127,8 +127,12 @@ impl View {
     /// Drops all entries after `last`, as told by [`Self::truncated_last`].
     pub(super) fn truncate(&mut self, last: Option<LogId>) {
         let keep = last.map_or(0, |last| last.index + 1);
-        while let Some(entry) = self.cache.pop_back_if(|entry| entry.id.index >= keep) {
-            self.cache_bytes -= cost(&entry);
+        while self
+            .cache
+            .back()
+            .is_some_and(|entry| entry.id.index >= keep)
+        {
+            self.cache_bytes -= self.cache.pop_back().map_or(0, |entry| cost(&entry));
         }
         while self.terms.back().is_some_and(|(first, _)| *first >= keep) {
             self.terms.pop_back();
@@ -139,12 +143,7 @@ impl View {
 
     /// Drops all entries up to `upto`, which may lie behind the last one.
     pub(super) fn purge(&mut self, upto: LogId) {
-        while let Some(entry) = self
-            .cache
-            .pop_front_if(|entry| entry.id.index <= upto.index)
-        {
-            self.cache_bytes -= cost(&entry);
-        }
+        while self.pop_oldest(upto.index) {}
         self.state.last_purged = Some(upto);
         if self.state.last.is_none_or(|last| last.index <= upto.index) {
             self.state.last = Some(upto);
@@ -159,11 +158,16 @@ impl View {
 
     /// Forgets the oldest entries beyond `limit` bytes, but none after `durable`.
     pub(super) fn evict(&mut self, limit: u64, durable: u64) {
-        while self.cache_bytes > limit
-            && let Some(entry) = self.cache.pop_front_if(|entry| entry.id.index <= durable)
-        {
-            self.cache_bytes -= cost(&entry);
+        while self.cache_bytes > limit && self.pop_oldest(durable) {}
+    }
+
+    /// Forgets the oldest entry in memory if it is at most `upto`.
+    fn pop_oldest(&mut self, upto: u64) -> bool {
+        if self.cache.front().is_none_or(|entry| entry.id.index > upto) {
+            return false;
         }
+        self.cache_bytes -= self.cache.pop_front().map_or(0, |entry| cost(&entry));
+        true
     }
 
     /// The term of an entry, or of the last purged one.

@@ -10,7 +10,6 @@
 //! The votes do not live among the batches because a purge would have to carry them along.
 
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::OpenWalError;
@@ -142,13 +141,13 @@ fn encode(stored: Stored) -> [u8; USED] {
     out
 }
 
-fn decode(path: &PathBuf, slot: &[u8; USED]) -> Result<Option<Stored>, OpenWalError> {
+fn decode(path: &Path, slot: &[u8; USED]) -> Result<Option<Stored>, OpenWalError> {
     if slot[0..8] != MAGIC || le_u32(slot, 8) != crc32fast::hash(&slot[12..]) {
         return Ok(None);
     }
     let found = le_u32(slot, 12);
     if found > FORMAT {
-        let (file, known) = (path.clone(), FORMAT);
+        let (file, known) = (path.to_path_buf(), FORMAT);
         return Err(OpenWalError::NewerFormat { file, found, known });
     }
     let flags = le_u32(slot, 24);

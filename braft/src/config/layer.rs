@@ -1,0 +1,54 @@
+//! The settings as one source gives them.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// Settings of one source; what it does not mention is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Layer {
+    pub(super) discovery: Option<String>,
+    pub(super) expect: Option<usize>,
+    pub(super) ip: Option<IpAddr>,
+    pub(super) interface: Option<String>,
+    pub(super) raft_port: Option<u16>,
+    pub(super) http_port: Option<u16>,
+    pub(super) name: Option<String>,
+    pub(super) cluster: Option<String>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) heartbeat_ms: Option<u32>,
+    pub(super) election_min_ms: Option<u32>,
+    pub(super) election_max_ms: Option<u32>,
+    pub(super) snapshot_every: Option<u64>,
+    pub(super) keep_log_entries: Option<u64>,
+    pub(super) segment_bytes: Option<u64>,
+    pub(super) disk_reserve_bytes: Option<u64>,
+    pub(super) reflection: Option<bool>,
+}
+
+impl Layer {
+    /// This source's settings where it has them, else the other's.
+    pub(super) fn over(self, other: Layer) -> Layer {
+        Layer {
+            discovery: self.discovery.or(other.discovery),
+            expect: self.expect.or(other.expect),
+            ip: self.ip.or(other.ip),
+            interface: self.interface.or(other.interface),
+            raft_port: self.raft_port.or(other.raft_port),
+            http_port: self.http_port.or(other.http_port),
+            name: self.name.or(other.name),
+            cluster: self.cluster.or(other.cluster),
+            data_dir: self.data_dir.or(other.data_dir),
+            heartbeat_ms: self.heartbeat_ms.or(other.heartbeat_ms),
+            election_min_ms: self.election_min_ms.or(other.election_min_ms),
+            election_max_ms: self.election_max_ms.or(other.election_max_ms),
+            snapshot_every: self.snapshot_every.or(other.snapshot_every),
+            keep_log_entries: self.keep_log_entries.or(other.keep_log_entries),
+            segment_bytes: self.segment_bytes.or(other.segment_bytes),
+            disk_reserve_bytes: self.disk_reserve_bytes.or(other.disk_reserve_bytes),
+            reflection: self.reflection.or(other.reflection),
+        }
+    }
+}

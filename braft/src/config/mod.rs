@@ -1,0 +1,305 @@
+//! How a node is set up: in code, from the environment, from a file.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `layer.rs` | the settings as one source gives them |
+//! | `env.rs` | the environment as a source |
+//! | `resolve.rs` | all sources together: checked as a whole, defaults filled in |
+//! | `address.rs` | under which address this node is reached |
+//! | `listen.rs` | opening the ports |
+
+mod address;
+mod env;
+mod layer;
+mod listen;
+mod resolve;
+
+use std::net::{IpAddr, TcpListener};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Format, Toml};
+
+use crate::discovery::Discovery;
+use crate::error::Error;
+use crate::net::Dialer;
+use crate::node::Node;
+use crate::service::{Service, ServiceFactory, factory};
+use crate::settings::Settings;
+use layer::Layer;
+pub(crate) use resolve::Resolved;
+
+type OwnRoutes = Box<dyn FnOnce(&Node) -> axum::Router + Send>;
+pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
+
+/// The configuration of a node.
+///
+/// What is set in code comes first, then the environment, then the file, then the defaults. It is
+/// checked as a whole when the node starts, and all mistakes are reported at once.
+///
+/// | in code | environment (short form) | file | default |
+/// |---|---|---|---|
+/// | [`discovery`](Config::discovery) | `BRAFT_DISCOVERY` (`BDI`) | `discovery` | this node alone is listed |
+/// | [`expect_nodes`](Config::expect_nodes) | `BRAFT_EXPECT` | `expect` | the length of a static list |
+/// | [`ip`](Config::ip) | `BRAFT_IP` (`BIP`) | `ip` | found out |
+/// | | `BRAFT_IF` (`BIF`): interface names, `*` allowed | `interface` | any |
+/// | [`raft_port`](Config::raft_port) | `BRAFT_RPORT` (`BRP`) | `raft_port` | 15000; 0 = a free one |
+/// | [`http_port`](Config::http_port) | `BRAFT_HPORT` (`BHP`) | `http_port` | raft port + 2 |
+/// | [`name`](Config::name) | `BRAFT_NAME` | `name` | host name and raft port |
+/// | [`cluster_name`](Config::cluster_name) | `BRAFT_CLUSTER` | `cluster` | program and user name |
+/// | [`data_dir`](Config::data_dir) | `BRAFT_DATA_DIR` | `data_dir` | `./braft-data` |
+/// | [`heartbeat`](Config::heartbeat) | `BRAFT_HEARTBEAT_MS` | `heartbeat_ms` | 100 |
+/// | [`election_timeout`](Config::election_timeout) | `BRAFT_ELECTION_MIN_MS`, `BRAFT_ELECTION_MAX_MS` | `election_min_ms`, `election_max_ms` | 300 to 600 |
+/// | [`snapshot_every`](Config::snapshot_every) | `BRAFT_SNAPSHOT_EVERY` | `snapshot_every` | 20,000 log entries |
+/// | [`keep_log_entries`](Config::keep_log_entries) | `BRAFT_KEEP_LOG_ENTRIES` | `keep_log_entries` | 5,000 |
+/// | [`segment_bytes`](Config::segment_bytes) | `BRAFT_SEGMENT_BYTES` | `segment_bytes` | 64 MiB |
+/// | [`disk_reserve_bytes`](Config::disk_reserve_bytes) | `BRAFT_DISK_RESERVE_BYTES` | `disk_reserve_bytes` | 256 MiB |
+/// | [`reflection`](Config::reflection) | `DISABLE_GRPC_REFLECTION` (`DGR`) | `reflection` | on |
+///
+/// `BRAFT_CONFIG` names the file.
+#[derive(Default)]
+pub struct Config {
+    code: Layer,
+    env: Layer,
+    file: Layer,
+    mistakes: Vec<String>,
+    factories: Vec<ServiceFactory>,
+    source: Option<Arc<dyn Discovery>>,
+    listener: Option<TcpListener>,
+    without_http: bool,
+    own_routes: Vec<OwnRoutes>,
+    grpc_routes: tonic::service::Routes,
+    settings: Settings,
+    biz_data: Option<BizData>,
+    exit_code: Option<u8>,
+    dialer: Dialer,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Config")
+            .field("code", &self.code)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Config {
+    /// The defaults; reads neither environment nor files.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads the environment, and the file that `BRAFT_CONFIG` names, if it does.
+    ///
+    /// # Errors
+    /// If that file cannot be read. Mistakes in values are reported when the node starts, together.
+    pub fn from_env() -> Result<Self, Error> {
+        let lookup = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let mut config = match lookup("BRAFT_CONFIG") {
+            Some(path) => Self::from_file(path)?,
+            None => Self::new(),
+        };
+        config.read_env(&lookup);
+        env::warn_about_unknown(
+            std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()),
+        );
+        Ok(config)
+    }
+
+    /// Reads a TOML file; not the environment.
+    ///
+    /// # Errors
+    /// If it cannot be read, or has settings that do not exist or are of the wrong type.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let file = Figment::from(Toml::file_exact(path))
+            .extract::<Layer>()
+            .map_err(|error| {
+                let text = format!("the configuration file {} cannot be used", path.display());
+                Error::rejected(format!("{text}: {error}"))
+            })?;
+        Ok(Config {
+            file,
+            ..Self::default()
+        })
+    }
+
+    fn read_env(&mut self, lookup: &dyn Fn(&str) -> Option<String>) {
+        let (layer, mistakes) = env::read(lookup);
+        self.env = layer;
+        self.mistakes.extend(mistakes);
+    }
+
+    /// Adds a service; a node may have several.
+    pub fn service<S: Service>(mut self) -> Self {
+        self.factories.push(factory::<S>());
+        self
+    }
+
+    /// The node's readable name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.code.name = Some(name.into());
+        self
+    }
+
+    /// Keeps strangers on one network apart: nodes of another name are not spoken to.
+    pub fn cluster_name(mut self, name: impl Into<String>) -> Self {
+        self.code.cluster = Some(name.into());
+        self
+    }
+
+    /// Where log, snapshots and identity are kept. One directory for each node.
+    pub fn data_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.code.data_dir = Some(path.into());
+        self
+    }
+
+    /// The address to listen on and to be reached at.
+    pub fn ip(mut self, ip: IpAddr) -> Self {
+        self.code.ip = Some(ip);
+        self
+    }
+
+    /// The port for peers and clients (gRPC); 0 takes a free one.
+    pub fn raft_port(mut self, port: u16) -> Self {
+        self.code.raft_port = Some(port);
+        self
+    }
+
+    /// The port for HTTP; 0 takes a free one.
+    pub fn http_port(mut self, port: u16) -> Self {
+        self.code.http_port = Some(port);
+        self
+    }
+
+    /// A listener for peers and clients that is open already.
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listener = Some(listener);
+        self
+    }
+
+    /// Serves no HTTP of its own; [`Node::router`] still gives the routes.
+    pub fn without_http(mut self) -> Self {
+        self.without_http = true;
+        self
+    }
+
+    /// Adds HTTP routes of one's own, made with the node in hand.
+    pub fn http_routes(
+        mut self,
+        routes: impl FnOnce(&Node) -> axum::Router + Send + 'static,
+    ) -> Self {
+        self.own_routes.push(Box::new(routes));
+        self
+    }
+
+    /// Adds a gRPC service of one's own on the raft port.
+    pub fn grpc_service<S>(mut self, service: S) -> Self
+    where
+        S: tower::Service<http::Request<tonic::body::Body>, Error = std::convert::Infallible>
+            + tonic::server::NamedService
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        S::Response: axum::response::IntoResponse,
+        S::Future: Send + 'static,
+    {
+        self.grpc_routes = std::mem::take(&mut self.grpc_routes).add_service(service);
+        self
+    }
+
+    /// Whether tools may ask for the schemas of the gRPC services.
+    pub fn reflection(mut self, on: bool) -> Self {
+        self.code.reflection = Some(on);
+        self
+    }
+
+    /// How the other nodes are found.
+    pub fn discovery(mut self, source: impl Discovery) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// How many nodes with empty disks form a cluster; 1 runs alone.
+    pub fn expect_nodes(mut self, nodes: usize) -> Self {
+        self.code.expect = Some(nodes);
+        self
+    }
+
+    /// How often the leader makes itself heard.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.code.heartbeat_ms = Some(whole_ms(interval));
+        self
+    }
+
+    /// How long a follower hears nothing before it campaigns: at random within the range.
+    pub fn election_timeout(mut self, range: Range<Duration>) -> Self {
+        self.code.election_min_ms = Some(whole_ms(range.start));
+        self.code.election_max_ms = Some(whole_ms(range.end));
+        self
+    }
+
+    /// Log entries after which a snapshot is written. One entry holds many commands under load.
+    pub fn snapshot_every(mut self, entries: u64) -> Self {
+        self.code.snapshot_every = Some(entries);
+        self
+    }
+
+    /// Log entries kept behind a snapshot, for followers that lag.
+    pub fn keep_log_entries(mut self, entries: u64) -> Self {
+        self.code.keep_log_entries = Some(entries);
+        self
+    }
+
+    /// The size of a file of the log.
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.code.segment_bytes = Some(bytes);
+        self
+    }
+
+    /// Free disk space below which commands are refused as busy, so that the log can still be
+    /// purged and snapshots be written.
+    pub fn disk_reserve_bytes(mut self, bytes: u64) -> Self {
+        self.code.disk_reserve_bytes = Some(bytes);
+        self
+    }
+
+    /// The replicated settings a new cluster begins with; later nodes obey the cluster's.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Data of one's own, shown in the node's status.
+    pub fn biz_data(
+        mut self,
+        data: impl Fn() -> serde_json::Value + Send + Sync + 'static,
+    ) -> Self {
+        self.biz_data = Some(Arc::new(data));
+        self
+    }
+
+    /// The exit code of [`run`](crate::run) when the node had to stop, for systemd and the like.
+    pub fn shutdown_exit_code(mut self, code: u8) -> Self {
+        self.exit_code = Some(code);
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn dialer(mut self, dialer: Dialer) -> Self {
+        self.dialer = dialer;
+        self
+    }
+
+    pub(crate) fn exit_code_when_forced(&self) -> u8 {
+        self.exit_code.unwrap_or(1)
+    }
+}
+
+fn whole_ms(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,318 @@
+//! All sources together: checked as a whole, defaults filled in.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::address::{Choice, choose, host_name};
+use super::layer::Layer;
+use super::{BizData, Config, OwnRoutes};
+use crate::discovery::{Discovery, DiscoverySpec, Host, PeerAddress, PeerSet, StaticList};
+use crate::error::Error;
+use crate::net::Dialer;
+use crate::node::Node;
+use crate::raft::network::Timers;
+use crate::service::ServiceFactory;
+use crate::settings::Settings;
+
+const DEFAULT_RAFT_PORT: u16 = 15_000;
+/// The HTTP port is this far above the raft port, unless it is set.
+const HTTP_PORT_OFFSET: u16 = 2;
+const DEFAULT_SNAPSHOT_EVERY: u64 = 20_000;
+const DEFAULT_KEEP_LOG_ENTRIES: u64 = 5_000;
+const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
+const MIN_SEGMENT_BYTES: u64 = 64 << 10;
+const DEFAULT_DISK_RESERVE_BYTES: u64 = 256 << 20;
+const DEFAULT_TIMERS: Timers = Timers {
+    heartbeat_ms: 100,
+    election_min_ms: 300,
+    election_max_ms: 600,
+};
+
+/// The settings a node runs with.
+pub(crate) struct Resolved {
+    pub(crate) factories: Vec<ServiceFactory>,
+    pub(crate) name: String,
+    /// This host's name.
+    pub(crate) host: String,
+    pub(crate) cluster_name: String,
+    /// Where the others reach this node: "host:port".
+    pub(crate) address: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) discovery: Arc<dyn Discovery>,
+    pub(crate) expect: Option<usize>,
+    pub(crate) timers: Timers,
+    pub(crate) snapshot_every: u64,
+    pub(crate) keep_log_entries: u64,
+    pub(crate) segment_bytes: u64,
+    pub(crate) disk_reserve_bytes: u64,
+    pub(crate) settings: Settings,
+    pub(crate) grpc_routes: tonic::service::Routes,
+    pub(crate) reflection: bool,
+    pub(crate) dialer: Dialer,
+    pub(crate) biz_data: Option<BizData>,
+    pub(super) bind_ip: IpAddr,
+    pub(super) http_port: Option<u16>,
+    pub(super) listener: Option<std::net::TcpListener>,
+    pub(super) own_routes: Vec<OwnRoutes>,
+}
+
+impl Resolved {
+    /// The user's own HTTP routes.
+    pub(crate) fn own_routes(&mut self, node: &Node) -> axum::Router {
+        let own = std::mem::take(&mut self.own_routes);
+        own.into_iter().fold(axum::Router::new(), |router, routes| {
+            router.merge(routes(node))
+        })
+    }
+}
+
+impl Config {
+    /// Checks everything, reports all mistakes at once, and opens the raft port.
+    pub(crate) fn resolve(self) -> Result<Resolved, Error> {
+        let mut mistakes = self.mistakes;
+        let layer = self.code.over(self.env).over(self.file);
+        if self.factories.is_empty() {
+            mistakes.push("no service is configured; add one with Config::service".to_owned());
+        }
+        let timers = check_timers(&layer, &mut mistakes);
+        check_sizes(&layer, &mut mistakes);
+        let wanted = layer.raft_port.unwrap_or(DEFAULT_RAFT_PORT);
+        if layer
+            .http_port
+            .is_some_and(|http| http == wanted && http != 0)
+        {
+            mistakes.push(format!(
+                "BRAFT_HPORT and BRAFT_RPORT are both {wanted}; give them different ports"
+            ));
+        }
+        if !mistakes.is_empty() {
+            return Err(Error::rejected(mistakes.join("; ")));
+        }
+
+        let given = self
+            .listener
+            .as_ref()
+            .map(|listener| listener.local_addr())
+            .transpose();
+        let given = given.map_err(|error| {
+            Error::rejected(format!("the listener handed in has no address: {error}"))
+        })?;
+        let port = given.map_or(wanted, |address| address.port());
+        let listed = listed(&layer, port).map_err(Error::rejected)?;
+        let choice = Choice {
+            ip: layer.ip.or(given
+                .map(|address| address.ip())
+                .filter(|ip| !ip.is_unspecified())),
+            interface: layer.interface.as_deref(),
+            port,
+            listed: listed.as_ref(),
+        };
+        let (address, bind_ip) = choose(&choice).map_err(Error::rejected)?;
+        let listener = match self.listener {
+            Some(listener) => listener,
+            None => super::listen::bind(bind_ip, port, "BRAFT_RPORT")?,
+        };
+        let port = listener
+            .local_addr()
+            .map_err(|error| Error::fatal("the raft port has no address").with_source(error))?
+            .port();
+        let address = address.with_port(port);
+        let (discovery, listed_nodes) = discovery(&layer, self.source, &address)?;
+        let http_port = (!self.without_http).then(|| {
+            let default = || {
+                if wanted == 0 {
+                    0
+                } else {
+                    port.saturating_add(HTTP_PORT_OFFSET)
+                }
+            };
+            layer.http_port.unwrap_or_else(default)
+        });
+        let host = host_name().unwrap_or_else(|| "node".to_owned());
+        Ok(Resolved {
+            factories: self.factories,
+            name: layer.name.unwrap_or_else(|| format!("{host}-{port}")),
+            host,
+            cluster_name: layer.cluster.unwrap_or_else(default_cluster_name),
+            address: address.to_string(),
+            data_dir: layer.data_dir.unwrap_or_else(|| "./braft-data".into()),
+            discovery,
+            expect: layer.expect.or(listed_nodes),
+            timers,
+            snapshot_every: layer.snapshot_every.unwrap_or(DEFAULT_SNAPSHOT_EVERY),
+            keep_log_entries: layer.keep_log_entries.unwrap_or(DEFAULT_KEEP_LOG_ENTRIES),
+            segment_bytes: layer.segment_bytes.unwrap_or(DEFAULT_SEGMENT_BYTES),
+            disk_reserve_bytes: layer
+                .disk_reserve_bytes
+                .unwrap_or(DEFAULT_DISK_RESERVE_BYTES),
+            settings: self.settings,
+            grpc_routes: self.grpc_routes,
+            reflection: layer.reflection.unwrap_or(true),
+            dialer: self.dialer,
+            biz_data: self.biz_data,
+            bind_ip,
+            http_port,
+            listener: Some(listener),
+            own_routes: self.own_routes,
+        })
+    }
+}
+
+fn check_timers(layer: &Layer, mistakes: &mut Vec<String>) -> Timers {
+    let timers = Timers {
+        heartbeat_ms: layer.heartbeat_ms.unwrap_or(DEFAULT_TIMERS.heartbeat_ms),
+        election_min_ms: layer
+            .election_min_ms
+            .unwrap_or(DEFAULT_TIMERS.election_min_ms),
+        election_max_ms: layer
+            .election_max_ms
+            .unwrap_or(DEFAULT_TIMERS.election_max_ms),
+    };
+    let Timers {
+        heartbeat_ms,
+        election_min_ms,
+        election_max_ms,
+    } = timers;
+    if heartbeat_ms == 0 {
+        mistakes.push("BRAFT_HEARTBEAT_MS must be at least 1, got 0".to_owned());
+    }
+    if heartbeat_ms.saturating_mul(2) > election_min_ms {
+        mistakes.push(format!(
+            "BRAFT_ELECTION_MIN_MS must be at least twice BRAFT_HEARTBEAT_MS, got \
+             {election_min_ms} with a heartbeat of {heartbeat_ms}"
+        ));
+    }
+    if election_min_ms >= election_max_ms {
+        mistakes.push(format!(
+            "BRAFT_ELECTION_MAX_MS must be above BRAFT_ELECTION_MIN_MS, got {election_max_ms} and \
+             {election_min_ms}"
+        ));
+    }
+    timers
+}
+
+fn check_sizes(layer: &Layer, mistakes: &mut Vec<String>) {
+    if layer.expect == Some(0) {
+        mistakes.push("BRAFT_EXPECT must be at least 1, got 0 (1 = run alone)".to_owned());
+    }
+    if layer.snapshot_every == Some(0) {
+        mistakes.push("BRAFT_SNAPSHOT_EVERY must be at least 1, got 0".to_owned());
+    }
+    if let Some(bytes) = layer
+        .segment_bytes
+        .filter(|bytes| *bytes < MIN_SEGMENT_BYTES)
+    {
+        mistakes.push(format!(
+            "BRAFT_SEGMENT_BYTES must be at least {MIN_SEGMENT_BYTES}, got {bytes}"
+        ));
+    }
+    let empty = |text: &Option<String>| text.as_ref().is_some_and(|text| text.trim().is_empty());
+    if empty(&layer.cluster) || empty(&layer.name) {
+        mistakes.push("BRAFT_CLUSTER and BRAFT_NAME must not be blank".to_owned());
+    }
+    if layer
+        .data_dir
+        .as_ref()
+        .is_some_and(|path| path.as_os_str().is_empty())
+    {
+        mistakes.push("BRAFT_DATA_DIR must not be empty".to_owned());
+    }
+}
+
+/// The static list, before this node's own address is known.
+fn listed(layer: &Layer, port: u16) -> Result<Option<PeerSet>, String> {
+    let Some(text) = &layer.discovery else {
+        return Ok(None);
+    };
+    let anyone = PeerAddress::new(Host::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port);
+    let DiscoverySpec::Static(list) =
+        DiscoverySpec::parse(text, &anyone).map_err(|error| error.to_string())?;
+    let peers = list.addresses().clone();
+    Ok(Some(PeerSet {
+        expect: Some(peers.len()),
+        peers,
+    }))
+}
+
+/// The source of peers, and how many nodes a static list names.
+fn discovery(
+    layer: &Layer,
+    source: Option<Arc<dyn Discovery>>,
+    own: &PeerAddress,
+) -> Result<(Arc<dyn Discovery>, Option<usize>), Error> {
+    if let Some(source) = source {
+        return Ok((source, None));
+    }
+    let alone = own.to_string();
+    let text = layer.discovery.as_ref().unwrap_or(&alone);
+    let DiscoverySpec::Static(list) = DiscoverySpec::parse(text, own)
+        .map_err(|error| Error::rejected(format!("BRAFT_DISCOVERY: {error}")))?;
+    // Without a list nobody said that this node is to run alone.
+    let expect = layer.discovery.is_some().then(|| list.addresses().len());
+    Ok((Arc::new(list) as Arc<StaticList>, expect))
+}
+
+fn default_cluster_name() -> String {
+    let program = std::env::current_exe().ok();
+    let program = program.as_ref().and_then(|path| path.file_stem()?.to_str());
+    let user = std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
+    format!("{}-{user}", program.unwrap_or("braft"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(layer: Layer) -> String {
+        let config = Config {
+            code: layer,
+            ..Config::default()
+        };
+        match config.resolve() {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_in_one_message() {
+        let text = resolve(Layer {
+            expect: Some(0),
+            heartbeat_ms: Some(400),
+            election_min_ms: Some(500),
+            election_max_ms: Some(500),
+            raft_port: Some(9),
+            http_port: Some(9),
+            segment_bytes: Some(1),
+            ..Layer::default()
+        });
+        for part in [
+            "BRAFT_EXPECT must be at least 1, got 0",
+            "BRAFT_ELECTION_MIN_MS must be at least twice",
+            "BRAFT_ELECTION_MAX_MS must be above",
+            "BRAFT_HPORT and BRAFT_RPORT are both 9",
+            "BRAFT_SEGMENT_BYTES must be at least",
+            "no service is configured",
+        ] {
+            assert!(text.contains(part), "{part} is missing in: {text}");
+        }
+    }
+
+    #[test]
+    fn code_comes_before_environment_before_file() {
+        let port = |port| Layer {
+            raft_port: Some(port),
+            ..Layer::default()
+        };
+        let name = |name: &str| Layer {
+            name: Some(name.into()),
+            ..Layer::default()
+        };
+        let layer = port(1).over(port(2)).over(name("file"));
+        assert_eq!(
+            (layer.raft_port, layer.name.as_deref()),
+            (Some(1), Some("file"))
+        );
+    }
+}
