@@ -61,8 +61,20 @@ impl View {
 async fn readiness(http_port: u16) -> Result<(), String> {
     match probe::get(http_port, "/readyz").await {
         Ok(answer) if answer.status == 200 => Ok(()),
-        Ok(answer) => Err(format!("{http_port}: {}", answer.body.trim())),
+        Ok(answer) => Err(format!("{http_port}: {}", why(&answer.body))),
         Err(error) => Err(format!("{http_port}: {error}")),
+    }
+}
+
+/// The reason in the answer of a node that does not serve.
+fn why(body: &str) -> String {
+    #[derive(Deserialize)]
+    struct Unready {
+        why: String,
+    }
+    match serde_json::from_str::<Unready>(body) {
+        Ok(unready) => unready.why,
+        Err(_) => body.trim().to_owned(),
     }
 }
 
@@ -75,6 +87,12 @@ async fn leader(http_port: u16) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_reason_is_taken_from_the_answer() {
+        assert_eq!(why(r#"{"ready":false,"why":"no leader"}"#), "no leader");
+        assert_eq!(why("gone\n"), "gone");
+    }
 
     #[test]
     fn the_line_says_what_is_missing() {
