@@ -60,6 +60,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .data_dir(data.path())
         .ip(Ipv4Addr::LOCALHOST.into())
         .raft_port(0)
+        // No others are to be waited for.
+        .expect_nodes(1)
         .without_http();
     let node = braft::start(config).await?;
     let counter = node.client::<Counter>();

@@ -87,7 +87,7 @@ impl NodeProcess {
         let pid = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = pid.and_then(Pid::from_raw) {
             // It may have ended in this moment: then the wait below says so.
-            drop(kill_process(pid, Signal::TERM));
+            let _ = kill_process(pid, Signal::TERM);
         }
         if timeout(STOP_DEADLINE, self.child.wait()).await.is_ok() {
             return true;
