@@ -171,6 +171,8 @@ impl<R, K> fmt::Debug for Call<R, K> {
     }
 }
 
+// Reached through `__private`, under another name.
+#[allow(unreachable_pub)]
 #[doc(hidden)]
 pub fn __command<R, T: Serialize>(
     channel: &Channel,
@@ -180,6 +182,8 @@ pub fn __command<R, T: Serialize>(
     call(channel, service, Operation::Command, command)
 }
 
+// Reached through `__private`, under another name.
+#[allow(unreachable_pub)]
 #[doc(hidden)]
 pub fn __query<R, T: Serialize>(
     channel: &Channel,

@@ -12,6 +12,9 @@
 //! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
 //! | 0 | `error`, `codec`, `probe` |
 
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 mod call;
 mod client;
 mod cluster;
@@ -25,7 +28,6 @@ mod machine;
 mod member;
 mod net;
 mod node;
-mod private;
 mod probe;
 mod raft;
 mod request;
@@ -51,11 +53,6 @@ pub mod grpc {
     pub use tonic;
 }
 
-#[doc(hidden)]
-pub mod __private {
-    pub use crate::private::*;
-}
-
 #[cfg(feature = "macros")]
 pub use braft_macros::{raft_service, test};
 pub use call::{Call, Channel, CommandCall, QueryCall, ReadLevel};
@@ -72,3 +69,8 @@ pub use run::{run, run_until};
 pub use service::{Method, Service, State};
 pub use settings::Settings;
 pub use status::{LogStatus, Member, ServiceStatus, Status};
+
+/// Compiles the programs of the README.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;

@@ -52,14 +52,12 @@ impl Dialer {
     }
 }
 
+type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Gated>>> + Send>>;
+
 fn connector(
     gate: Arc<dyn Gate>,
-) -> impl tower::Service<
-    Uri,
-    Response = TokioIo<Gated>,
-    Error = io::Error,
-    Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<Gated>>> + Send>>,
-> + Send
+) -> impl tower::Service<Uri, Response = TokioIo<Gated>, Error = io::Error, Future = Connecting>
++ Send
 + 'static {
     tower::service_fn(move |uri: Uri| {
         let gate = gate.clone();
@@ -72,7 +70,7 @@ fn connector(
             stream.set_nodelay(true)?;
             Ok(TokioIo::new(Gated { stream, gate, to }))
         };
-        Box::pin(connecting) as Pin<Box<dyn Future<Output = _> + Send>>
+        Box::pin(connecting) as Connecting
     })
 }
 

@@ -116,8 +116,6 @@ pub(crate) trait AnyService: Send + Sync {
     fn query(&self, moment: Moment, query: &[u8]) -> Result<Vec<u8>, Error>;
     fn save(&self, out: &mut dyn Write) -> Result<(), Error>;
     fn load(&mut self, from: &mut dyn Read) -> Result<(), Error>;
-    /// Goes back to the state of a new cluster.
-    fn reset(&mut self);
 }
 
 /// Makes a fresh, empty instance of a registered service.
@@ -170,10 +168,6 @@ impl<S: Service> AnyService for Hosted<S> {
             ))
         })?;
         Ok(())
-    }
-
-    fn reset(&mut self) {
-        self.0 = S::default();
     }
 }
 

@@ -1,5 +1,8 @@
 //! Clusters in one process: what the runtime promises, with nodes that die, return and join.
 
+// Services are public in life; here nothing outside could see them.
+#![allow(unreachable_pub)]
+
 mod exactly_once;
 mod faults;
 mod growth;

@@ -22,15 +22,24 @@ pub struct PeerSet {
 ///
 /// Implement it to find nodes by means of your own, for example a service registry:
 ///
-/// ```ignore
-/// struct Registry { updates: tokio::sync::watch::Receiver<PeerSet> }
+/// ```
+/// use braft::{Discovery, PeerSet};
+/// use futures_util::stream::{self, BoxStream, StreamExt};
+///
+/// /// A service registry, asked every five seconds.
+/// struct Registry;
 ///
 /// impl Discovery for Registry {
 ///     fn name(&self) -> &str {
 ///         "registry"
 ///     }
 ///     fn peers(&self) -> BoxStream<'static, PeerSet> {
-///         WatchStream::new(self.updates.clone()).boxed()
+///         let sets = stream::unfold((), |()| async {
+///             tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+///             let peers = ["10.0.0.1:15000".parse().ok()?].into();
+///             Some((PeerSet { peers, expect: Some(3) }, ()))
+///         });
+///         sets.boxed()
 ///     }
 /// }
 /// ```

@@ -4,6 +4,8 @@
 //! Nothing here reads a clock, a file or local configuration.
 
 mod apply;
+#[cfg(feature = "testing")]
+mod digest;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use apply::{Answers, HaltError};
-pub(crate) use snapshot::{ReadSnapshotError, SectionSink, SnapshotHeader};
+pub(crate) use snapshot::{SectionSink, SnapshotHeader};
 
 use crate::context::LogPosition;
 use crate::error::Error;

@@ -94,8 +94,6 @@ pub(crate) enum Change {
     SetNode { id: u64, info: NodeInfo },
     /// Makes exactly these members vote; the others listen.
     Voters(BTreeSet<u64>),
-    /// Removes learners.
-    Remove(BTreeSet<u64>),
 }
 
 /// The handle on one node's raft. Cheap to clone.
@@ -207,7 +205,6 @@ impl RaftNode {
                 ChangeMembers::SetNodes([(id, info)].into()),
             ]),
             Change::Voters(ids) => ChangeMembers::ReplaceAllVoters(ids),
-            Change::Remove(ids) => ChangeMembers::RemoveNodes(ids),
         };
         let last_membership_log_id = decided_on.map(|(term, index)| log_id(term, index));
         let only_if = Precondition::<TypeConfig>::LastMembershipLogId {
@@ -229,12 +226,8 @@ impl RaftNode {
         asked.map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))
     }
 
-    pub(crate) async fn snapshot(&self) -> Result<(), Error> {
-        let asked = self.raft.trigger().snapshot().await;
-        asked.map_err(|error| Error::fatal(format!("no snapshot can be built: {error}")))
-    }
-
     /// Confirms leadership with a quorum, and says up to which index the log is committed.
+    #[cfg(feature = "testing")]
     pub(crate) async fn confirm_leadership(&self) -> Result<u64, Error> {
         let read = self
             .raft

@@ -40,7 +40,10 @@ mod tests {
             Err("the reason")?;
             Ok(())
         }
-        let text = fails().err().expect("it fails").to_string();
+        let text = match fails() {
+            Ok(()) => panic!("it fails"),
+            Err(error) => error.to_string(),
+        };
         assert!(
             text.contains("the reason") && text.contains("result.rs"),
             "{text}"

@@ -131,11 +131,6 @@ impl Formation {
         }
     }
 
-    /// What must be on disk once the actions handed out so far are carried out.
-    pub(crate) fn record(&self) -> &PromiseRecord {
-        &self.record
-    }
-
     /// Takes in one event and says what to do.
     pub(crate) fn handle(&mut self, event: Event, now: Duration) -> Vec<Action> {
         let mut actions = Vec::new();

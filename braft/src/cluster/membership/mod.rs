@@ -19,7 +19,7 @@ mod view;
 #[cfg(test)]
 mod properties;
 
-pub(crate) use plan::{Change, Decision, Plan, Refusal, plan};
-pub(crate) use view::{Candidate, Limits, MAX_LAG, Member, Removal, Role, View};
+pub(crate) use plan::{Change, Plan, plan};
 #[cfg(test)]
-pub(crate) use view::{FAILED_AFTER, MAX_MEMBERS};
+pub(crate) use view::{Candidate, Removal};
+pub(crate) use view::{Limits, MAX_LAG, Member, Role, View};

@@ -7,7 +7,7 @@ mod service;
 mod snapshot;
 
 pub(crate) use client::Network;
-pub(crate) use peers::{DialError, Identity, Peers, Timers};
+pub(crate) use peers::{Identity, Peers, Timers};
 pub(crate) use service::RaftService;
 
 /// The largest raft message, in bytes: an append carries about 1 MiB, or one larger entry.
