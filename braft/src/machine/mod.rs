@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or local configuration.
 
 mod apply;
+mod pace;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use apply::{Answers, HaltError};
+pub(crate) use pace::Pace;
 pub(crate) use snapshot::{ReadSnapshotError, SectionSink, SnapshotHeader};
 
 use crate::context::LogPosition;
