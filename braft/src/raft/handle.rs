@@ -25,8 +25,9 @@ use crate::storage::wal::Wal;
 
 /// Entries in one append message; its bytes are capped where entries are read.
 const MAX_ENTRIES_PER_APPEND: u64 = 1024;
-/// Log entries removed at once: many small purges would cost more than the space is worth.
-const PURGE_BATCH: u64 = 512;
+/// The least number of log entries that is worth removing. A purge follows a snapshot, so it is
+/// seldom; and entries count commands by the hundred, so few of them can be many megabytes.
+const PURGE_BATCH: u64 = 1;
 /// Commits waiting to be applied. openraft's core blocks when this is full, heartbeats included;
 /// the leader stops taking commands long before.
 const APPLY_QUEUE: u64 = 65_536;
