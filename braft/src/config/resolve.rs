@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::net::Dialer;
 use crate::node::Node;
 use crate::raft::network::Timers;
+use crate::request::MAX_COMMAND_BYTES;
 use crate::service::ServiceFactory;
 use crate::settings::Settings;
 
@@ -21,7 +22,9 @@ const HTTP_PORT_OFFSET: u16 = 2;
 const DEFAULT_SNAPSHOT_EVERY: u64 = 20_000;
 const DEFAULT_KEEP_LOG_ENTRIES: u64 = 5_000;
 const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
-const MIN_SEGMENT_BYTES: u64 = 64 << 10;
+/// An entry lies in one segment: the largest command has to fit, with room to spare for what
+/// surrounds it. A leader whose log cannot take an entry stops, and so would the next one.
+const MIN_SEGMENT_BYTES: u64 = 2 * MAX_COMMAND_BYTES as u64;
 const DEFAULT_DISK_RESERVE_BYTES: u64 = 256 << 20;
 const DEFAULT_TIMERS: Timers = Timers {
     heartbeat_ms: 100,

@@ -91,6 +91,18 @@ impl Core {
         });
     }
 
+    /// Frees the data directory for another start. To be called when raft and all tasks have ended.
+    pub(super) fn close_disk(&self) {
+        // A log that never met raft closes when it is dropped.
+        drop(
+            self.parts
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
+        self.dir.release();
+    }
+
     /// Raft, as soon as this node is in a cluster.
     pub(super) async fn raft_started(&self) -> &RaftNode {
         loop {

@@ -146,6 +146,7 @@ impl Node {
         }
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+        self.inner.core.close_disk();
     }
 
     /// Asks the voter that is furthest to take over, and waits until it leads.

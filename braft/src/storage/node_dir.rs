@@ -1,6 +1,6 @@
 //! A node's data directory: who the node is, and that one process at a time uses it.
 //!
-//! `LOCK` is locked as long as the process runs and holds its id. `node` holds format version,
+//! `LOCK` is locked as long as the node runs, and holds the id of its process. `node` holds format version,
 //! node id and cluster id. `promise` holds what the node has promised while a cluster forms.
 //! `log/` and `snapshots/` belong to the modules of those names.
 
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -121,13 +122,13 @@ pub(crate) enum SetClusterIdError {
     Io(#[from] io::Error),
 }
 
-/// An open data directory, locked until this is dropped.
+/// An open data directory, locked until this is released or dropped.
 pub(crate) struct NodeDir {
     fs: Arc<dyn Fs>,
     path: PathBuf,
     identity: Mutex<Identity>,
-    /// Holds the lock.
-    _lock: Arc<dyn FsFile>,
+    /// Holds the lock, until [`Self::release`].
+    lock: Mutex<Option<Arc<dyn FsFile>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -163,12 +164,22 @@ impl NodeDir {
             fs,
             path: path.to_path_buf(),
             identity: Mutex::new(identity),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         })
     }
 
     fn identity(&self) -> Identity {
         *self.identity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the lock up: the node has stopped writing here, though parts of it may be held a
+    /// while longer, say by a connection that is still open.
+    pub(crate) fn release(&self) {
+        drop(self.held().take());
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Arc<dyn FsFile>>> {
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The directory itself.

@@ -24,7 +24,7 @@ const HEARTBEAT: Duration = Duration::from_millis(50);
 const ELECTION_MIN: Duration = Duration::from_millis(250);
 const ELECTION_MAX: Duration = Duration::from_millis(500);
 /// Small, since each node of each test writes its segments in full ahead of time.
-const SEGMENT_BYTES: u64 = 1 << 20;
+const SEGMENT_BYTES: u64 = 2 << 20;
 
 /// A cluster for one test; clones share it.
 pub struct Cluster<S> {

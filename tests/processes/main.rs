@@ -1,0 +1,6 @@
+//! Nodes as processes, killed as a crash or a power cut kills them.
+
+mod crash;
+mod growth;
+mod nodes;
+mod writers;
