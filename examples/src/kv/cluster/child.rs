@@ -60,6 +60,8 @@ impl NodeProcess {
             .env("BRAFT_RPORT", member.raft_port.to_string())
             .env("BRAFT_HPORT", member.http_port.to_string())
             .env("BRAFT_DATA_DIR", &member.data_dir)
+            // Its output goes to a file.
+            .env("NO_COLOR", "1")
             // Its end tells the node that this process is gone, however it went.
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
