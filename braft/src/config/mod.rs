@@ -283,7 +283,7 @@ impl Config {
         self
     }
 
-    /// The exit code of [`run`](crate::run) when the node had to stop, for systemd and the like.
+    /// The exit code of [`run`](fn@crate::run) when the node had to stop, for systemd and the like.
     pub fn shutdown_exit_code(mut self, code: u8) -> Self {
         self.exit_code = Some(code);
         self

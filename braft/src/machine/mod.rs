@@ -6,6 +6,7 @@
 mod apply;
 #[cfg(feature = "testing")]
 mod digest;
+mod pace;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub(crate) use apply::{Answers, HaltError};
+pub(crate) use pace::Pace;
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
 
 use crate::context::LogPosition;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
@@ -33,6 +33,9 @@ const PURGE_BATCH: u64 = 1;
 const APPLY_QUEUE: u64 = 65_536;
 /// Waits between attempts to reach a peer that is down.
 const BACKOFF: &str = "20ms,50ms,100ms,200ms";
+/// How often a changed view is looked at: it changes with every entry, and making one out of raft's
+/// figures costs more than the entry.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// openraft's own limit on sending one snapshot; progress is watched elsewhere.
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 3_600_000;
 
@@ -269,6 +272,7 @@ impl RaftNode {
             if holds(&view) {
                 return Some(view);
             }
+            tokio::time::sleep(LOOK_EVERY).await;
             metrics.changed().await.ok()?;
         }
     }

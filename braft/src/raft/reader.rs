@@ -147,14 +147,14 @@ pub(crate) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Read>)
         }
         return;
     }
-    let machine = machine.clone();
+    let (replica, count) = (machine.clone(), reads.len());
     // Queries may take long, and must not hold up the tasks of this thread.
-    let work = move || {
+    machine.run_queries(count, move || {
         let queries: Vec<_> = reads
             .iter()
             .map(|read| (&*read.service, &*read.payload))
             .collect();
-        let answers = machine.machine().query(&queries);
+        let answers = replica.machine().query(&queries);
         for (read, answer) in reads.into_iter().zip(answers) {
             match answer {
                 Ok((answer, index)) => read.reply.send(Reply {
@@ -164,6 +164,5 @@ pub(crate) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Read>)
                 Err(refusal) => read.reply.refuse(refusal),
             }
         }
-    };
-    drop(tokio::task::spawn_blocking(work));
+    });
 }

@@ -1,8 +1,8 @@
 //! openraft's view of the replicated state machine and its snapshot files.
 
 use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, TryLockError};
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
 use crate::codec;
 use crate::error::Error;
-use crate::machine::{Answers, HaltError, Machine, SectionSink, SnapshotHeader};
+use crate::machine::{Answers, HaltError, Machine, Pace, SectionSink, SnapshotHeader};
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore, SnapshotWriter};
 use crate::storage::wal;
 
@@ -40,13 +40,22 @@ pub(crate) struct Shared {
     applied: watch::Sender<u64>,
     /// Why this replica stopped applying, once it has.
     halted: watch::Sender<Option<String>>,
-    /// Whether the runtime has other threads to carry on while this one is busy.
+    /// Whether the runtime can be told that a thread of it is busy.
     may_block: bool,
+    /// Held by the one thread of the runtime that may be busy with the state without saying so;
+    /// `None` if the runtime has no other thread that carries on meanwhile.
+    brief: Option<Mutex<()>>,
+    /// How long entries take, by their bytes.
+    apply_pace: Pace,
+    /// How long queries take, by their number.
+    query_pace: Pace,
 }
 
 impl StateMachine {
     pub(crate) fn new(machine: Machine, snapshots: SnapshotStore, cluster_id: u128) -> Self {
-        let flavor = tokio::runtime::Handle::current().runtime_flavor();
+        let runtime = tokio::runtime::Handle::current();
+        let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+        let has_others = may_block && runtime.metrics().num_workers() > 1;
         StateMachine {
             shared: Arc::new(Shared {
                 machine,
@@ -54,7 +63,10 @@ impl StateMachine {
                 cluster_id,
                 applied: watch::Sender::new(0),
                 halted: watch::Sender::new(None),
-                may_block: flavor == tokio::runtime::RuntimeFlavor::MultiThread,
+                may_block,
+                brief: has_others.then(Mutex::default),
+                apply_pace: Pace::default(),
+                query_pace: Pace::default(),
             }),
         }
     }
@@ -85,6 +97,34 @@ impl StateMachine {
         }
     }
 
+    /// Runs work on the state at once if it should be brief, and gives it back if not.
+    ///
+    /// Telling the runtime of every batch would cost two changes of thread, as much as the rest of
+    /// a command's way. Work that turns out long keeps one thread of the runtime busy, never two:
+    /// another one carries on with the heartbeats, and until the work is quick again the runtime is
+    /// told.
+    fn if_brief<T, W: FnOnce() -> T>(&self, pace: &Pace, units: usize, work: W) -> Result<T, W> {
+        let Some(brief) = self.shared.brief.as_ref().filter(|_| pace.is_brief(units)) else {
+            return Err(work);
+        };
+        let _only_one = match brief.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(work),
+        };
+        Ok(timed(pace, units, work))
+    }
+
+    /// Runs queries, this many, here or on a thread where they may take long.
+    pub(super) fn run_queries(&self, queries: usize, work: impl FnOnce() + Send + 'static) {
+        let pace = &self.shared.query_pace;
+        if let Err(work) = self.if_brief(pace, queries, work) {
+            let shared = self.shared.clone();
+            let work = move || timed(&shared.query_pace, queries, work);
+            drop(tokio::task::spawn_blocking(work));
+        }
+    }
+
     fn apply_entry(&self, entry: &Entry) -> Result<Answers, HaltError> {
         let id = plain(&entry.log_id);
         let machine = &self.shared.machine;
@@ -98,7 +138,7 @@ impl StateMachine {
         Ok(Answers::new())
     }
 
-    fn apply_chunk(&self, chunk: Vec<io::Result<EntryResponder<TypeConfig>>>) -> io::Result<()> {
+    fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
         for next in chunk {
             let (entry, responder) = next?;
             let answers = self
@@ -143,6 +183,25 @@ impl StateMachine {
             .send_replace(applied.map_or(0, |(_, index)| index));
         Ok(())
     }
+}
+
+type Chunk = Vec<io::Result<EntryResponder<TypeConfig>>>;
+
+/// Bytes of commands in a chunk.
+fn bytes(chunk: &Chunk) -> usize {
+    let entries = chunk.iter().flatten();
+    let bytes = entries.map(|(entry, _)| match &entry.payload {
+        EntryPayload::Normal(batch) => batch.0.len(),
+        EntryPayload::Blank | EntryPayload::Membership(_) => 1,
+    });
+    bytes.sum()
+}
+
+fn timed<T>(pace: &Pace, units: usize, work: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = work();
+    pace.note(units, began.elapsed());
+    result
 }
 
 fn read_header(file: &SnapshotFile) -> io::Result<SnapshotHeader> {
@@ -192,7 +251,12 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     {
         let mut chunks = entries.ready_chunks(MAX_APPLY_CHUNK);
         while let Some(chunk) = chunks.next().await {
-            self.blocking(|| self.apply_chunk(chunk))?;
+            // What the last chunk woke runs first: on this thread it would have to wait for us,
+            // and it may be raft itself.
+            tokio::task::yield_now().await;
+            let (pace, bytes) = (&self.shared.apply_pace, bytes(&chunk));
+            self.if_brief(pace, bytes, || self.apply_chunk(chunk))
+                .unwrap_or_else(|work| self.blocking(|| timed(pace, bytes, work)))?;
         }
         Ok(())
     }

@@ -39,7 +39,8 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterArgs {
     /// How many nodes, 1 to 9
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=9))]
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=9))]
     pub(crate) nodes: u16,
     /// Where the nodes keep their data and logs
     #[arg(long, default_value = "./braft-data", value_name = "DIR")]
@@ -52,8 +53,8 @@ pub(crate) struct ClusterArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct NodeArgs {
-    /// Where the node keeps its data; stands above BRAFT_DATA_DIR
-    #[arg(long, value_name = "DIR")]
+    /// Where the node keeps its data [default: ./braft-data/node-PORT, with the raft port]
+    #[arg(long, env = "BRAFT_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Also stop when standard input ends: a node does not outlive the cluster command
     #[arg(long, hide = true)]
@@ -79,7 +80,14 @@ mod tests {
     }
 
     #[test]
-    fn ports_of_all_nodes_fit() {
-        assert!(57000_u16.checked_add(8 * 1000 + 2).is_some());
+    fn what_cannot_work_is_refused() {
+        for slip in [
+            "--nodes=0",
+            "--nodes=10",
+            "--base-port=80",
+            "--base-port=57001",
+        ] {
+            assert!(Cli::try_parse_from(["kv", slip]).is_err(), "{slip}");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io::{Read, sink, stdin};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use braft::{Config, Node};
@@ -17,7 +18,7 @@ pub(crate) async fn run(args: NodeArgs) -> Result<ExitCode, Box<dyn Error>> {
     let mut config = Config::from_env()?
         .service::<Kv>()
         .http_routes(|node: &Node| http::routes(node.client::<Kv>()));
-    if let Some(data_dir) = args.data_dir {
+    if let Some(data_dir) = args.data_dir.or_else(default_data_dir) {
         config = config.data_dir(data_dir);
     }
     if !args.until_stdin_ends {
@@ -31,6 +32,19 @@ pub(crate) async fn run(args: NodeArgs) -> Result<ExitCode, Box<dyn Error>> {
         }
     };
     Ok(braft::run_until(config, stop).await?)
+}
+
+/// A directory for each port, so that several nodes may be started in one place; the same that the
+/// cluster command uses. A configuration file decides by itself.
+fn default_data_dir() -> Option<PathBuf> {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    if set("BRAFT_CONFIG").is_some() {
+        return None;
+    }
+    // What is not a port is refused when the node starts, before it makes a directory.
+    let port = set("BRAFT_RPORT").or_else(|| set("BRP"));
+    let port = port.as_deref().unwrap_or("15000");
+    Some(format!("./braft-data/node-{port}").into())
 }
 
 /// Waits until the process that holds the other end of standard input has gone.

@@ -392,6 +392,7 @@ impl Peers {
                 wanted,
             });
         }
+        self.compare_timers(&answer);
         // A member that has just been taken in does not know its cluster yet.
         let theirs = cluster_id_from(&answer.cluster_id).ok();
         if theirs.is_some() && theirs != self.cluster_id() {
@@ -404,6 +405,25 @@ impl Peers {
                 reason: status.message().to_owned(),
             })?;
         Ok(channel)
+    }
+
+    /// Reports a member whose timers differ: elections then come too early or too late.
+    fn compare_timers(&self, peer: &pb::HandshakeResponse) {
+        let theirs = Timers {
+            heartbeat_ms: peer.heartbeat_ms,
+            election_min_ms: peer.election_min_ms,
+            election_max_ms: peer.election_max_ms,
+        };
+        let ours = self.me.timers;
+        if theirs != ours {
+            tracing::warn!(
+                ?ours,
+                ?theirs,
+                "the node at {} has other timers; give all members the same BRAFT_HEARTBEAT_MS, \
+                 BRAFT_ELECTION_MIN_MS and BRAFT_ELECTION_MAX_MS",
+                peer.address
+            );
+        }
     }
 
     /// Forgets a connection that failed: the next call dials again.

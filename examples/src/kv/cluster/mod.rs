@@ -35,8 +35,8 @@ pub(crate) async fn run(args: ClusterArgs) -> Result<ExitCode, Box<dyn Error>> {
     let mut watch = Watch::start(members, discovery)?;
     let place = args.data_dir.display();
     say(&match found {
-        true => format!("starting {} nodes on their data below {place}", args.nodes),
-        false => format!("starting {} new nodes, data below {place}", args.nodes),
+        true => format!("starting on the data found below {place}"),
+        false => format!("starting a new cluster, data below {place}"),
     });
     let failed = tokio::select! {
         // A signal first: it may be what ended a node.

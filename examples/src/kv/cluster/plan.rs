@@ -156,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_ports_exist() {
+        let mut most = args(9, Path::new("data"));
+        most.base_port = 57000;
+        let ports = members(&most);
+        assert_eq!(ports.last().map(|member| member.http_port), Some(65002));
+    }
+
+    #[test]
     fn a_taken_port_is_named_with_the_option_to_change() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = taken.local_addr().expect("it is bound").port();
