@@ -2,6 +2,8 @@
 //! Each gets a clear error, nothing is lost, and the others keep working.
 
 mod disks;
+mod foreign;
+mod full_disk;
 mod input;
 mod outsider;
 mod strangers;

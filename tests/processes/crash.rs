@@ -51,6 +51,31 @@ async fn every_acknowledged_write_is_there_after_all_nodes_were_killed_at_once()
     run().await.unwrap_or_else(|error| panic!("{error}"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_on_one_data_directory_ends_with_a_clear_error() {
+    let run = async || -> TestResult {
+        let mut nodes = Nodes::start(1, &[]).await?;
+        let client = nodes.client().await?;
+        assert_eq!(client.record(1, "").await?, 1);
+        let first = nodes.pid(0).ok_or("it is down")?;
+        let (succeeded, words) = nodes.second_process(0)?;
+        assert!(!succeeded, "{words}");
+        let holder = format!("in use by process {first}");
+        let directory = nodes.data_dir(0).display().to_string();
+        for part in [&holder, &directory] {
+            assert!(words.contains(part), "{part:?} is missing in {words:?}");
+        }
+        assert_eq!(client.record(1, "").await?, 2);
+        // The lock of a killed process is gone with it.
+        nodes.kill(0)?;
+        nodes.restart(0)?;
+        nodes.leader().await?;
+        assert_eq!(nodes.client().await?.count().await?, 1);
+        Ok(())
+    };
+    run().await.unwrap_or_else(|error| panic!("{error}"));
+}
+
 /// Prints how long writes stand still when the leader is killed: five times, and their median.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures; run it alone and in release"]

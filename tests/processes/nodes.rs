@@ -94,14 +94,33 @@ impl Nodes {
 
     /// Starts a node on the data it has.
     pub(crate) fn restart(&mut self, node: usize) -> TestResult {
-        let initial = self.initial;
-        let list: Vec<_> = (0..initial)
-            .map(|node| format!("{}:{RAFT_PORT}", self.ip(node)))
-            .collect();
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.log_file(node))?;
+        let process = self.command(node).stderr(log).spawn()?;
+        self.processes[node] = Some(process);
+        Ok(())
+    }
+
+    /// Starts another process on the data of a running node, with ports of its own; says whether
+    /// it ended well, and its last words.
+    pub(crate) fn second_process(&self, node: usize) -> TestResult<(bool, String)> {
+        let output = self
+            .command(node)
+            .env("BRAFT_RPORT", "0")
+            .env("BRAFT_HPORT", "0")
+            .stderr(Stdio::piped())
+            .output()?;
+        let words = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ok((output.status.success(), words))
+    }
+
+    fn command(&self, node: usize) -> Command {
+        let initial = self.initial;
+        let list: Vec<_> = (0..initial)
+            .map(|node| format!("{}:{RAFT_PORT}", self.ip(node)))
+            .collect();
         let mut command = Command::new(env!("CARGO_BIN_EXE_node"));
         command
             .env("BRAFT_IP", self.ip(node))
@@ -113,10 +132,8 @@ impl Nodes {
             .env("BRAFT_DATA_DIR", self.data_dir(node))
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        self.processes[node] = Some(command.spawn()?);
-        Ok(())
+            .stdout(Stdio::null());
+        command
     }
 
     /// `kill -9`.

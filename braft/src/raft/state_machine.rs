@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, TryLockError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
@@ -22,6 +22,9 @@ const MAX_APPLY_CHUNK: usize = 64;
 
 /// Bytes of a snapshot file copied at once.
 const COPY_CHUNK_BYTES: usize = 1 << 20;
+
+/// How long to wait before the next attempt to write a snapshot when one has failed.
+const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Applies entries, builds and installs snapshots; clones share the machine.
 #[derive(Clone)]
@@ -284,8 +287,18 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, SnapshotFile>> {
-        let file = self.blocking(|| self.write_snapshot())?;
-        describe(file)
+        let error = match self.blocking(|| self.write_snapshot()) {
+            Ok(file) => return describe(file),
+            Err(error) => error,
+        };
+        // An error here would stop the node, though nothing is lost but space: the disk may be
+        // full, and the log keeps what the snapshot would have replaced. The old one stays.
+        let Some(current) = self.shared.snapshots.current() else {
+            return Err(error);
+        };
+        tracing::error!(%error, "no snapshot was written; it is tried again");
+        tokio::time::sleep(SNAPSHOT_RETRY_PAUSE).await;
+        describe(current)
     }
 }
 
