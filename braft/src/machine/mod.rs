@@ -10,7 +10,8 @@ mod pace;
 mod snapshot;
 
 use std::collections::BTreeMap;
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub(crate) struct Machine {
     /// Empty instances that check commands without waiting for the replica's lock.
     prototypes: BTreeMap<&'static str, Box<dyn AnyService>>,
     replica: RwLock<Replica>,
+    /// Log time in nanoseconds, for those who cannot wait for the replica.
+    clock: AtomicU64,
 }
 
 /// The replica's state at one log id.
@@ -70,6 +73,7 @@ impl Machine {
             factories,
             prototypes,
             replica: RwLock::new(replica),
+            clock: AtomicU64::new(0),
         })
     }
 
@@ -80,6 +84,20 @@ impl Machine {
 
     fn write(&self) -> RwLockWriteGuard<'_, Replica> {
         self.replica.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nobody is at the state now, as one who saves it to a snapshot may be for long.
+    pub(crate) fn is_free(&self) -> bool {
+        !matches!(self.replica.try_write(), Err(TryLockError::WouldBlock))
+    }
+
+    /// Log time as far as it is known without waiting: a moment old while the state is in use.
+    pub(crate) fn clock(&self) -> Duration {
+        if let Ok(replica) = self.replica.try_read() {
+            let nanos = u64::try_from(replica.clock.as_nanos()).unwrap_or(u64::MAX);
+            self.clock.store(nanos, Ordering::Relaxed);
+        }
+        Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
     /// Whether the bytes are a command of a service of this build.

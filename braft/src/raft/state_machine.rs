@@ -104,7 +104,8 @@ impl StateMachine {
     /// another one carries on with the heartbeats, and until the work is quick again the runtime is
     /// told.
     fn if_brief<T, W: FnOnce() -> T>(&self, pace: &Pace, units: usize, work: W) -> Result<T, W> {
-        let Some(brief) = self.shared.brief.as_ref().filter(|_| pace.is_brief(units)) else {
+        let is_brief = pace.is_brief(units) && self.shared.machine.is_free();
+        let Some(brief) = self.shared.brief.as_ref().filter(|_| is_brief) else {
             return Err(work);
         };
         let _only_one = match brief.try_lock() {

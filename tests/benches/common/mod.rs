@@ -10,9 +10,9 @@ use braft::raft_service;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the value in one command.
-pub const VALUE_BYTES: usize = 256;
+pub(crate) const VALUE_BYTES: usize = 256;
 /// How often each measurement is taken.
-pub const ROUNDS: usize = 3;
+pub(crate) const ROUNDS: usize = 3;
 /// Runs before each measurement, unmeasured: connections and sessions are opened in it.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Keys that each client goes through: the state stays small, so that it is the log that counts.
@@ -20,31 +20,31 @@ const KEYS: u64 = 16;
 
 #[raft_service]
 #[derive(Default, Serialize, Deserialize)]
-pub struct Store {
+pub(crate) struct Store {
     values: BTreeMap<u64, String>,
 }
 
 #[raft_service]
 impl Store {
-    pub fn put(&mut self, key: u64, value: &str) {
+    pub(crate) fn put(&mut self, key: u64, value: &str) {
         let slot = self.values.entry(key).or_default();
         slot.clear();
         slot.push_str(value);
     }
 
-    pub fn get(&self, key: u64) -> Option<&str> {
+    pub(crate) fn get(&self, key: u64) -> Option<&str> {
         self.values.get(&key).map(String::as_str)
     }
 }
 
 /// How long one measurement takes; `BRAFT_BENCH_SECONDS` changes it.
-pub fn round() -> Duration {
+pub(crate) fn round() -> Duration {
     let seconds = std::env::var("BRAFT_BENCH_SECONDS").ok();
     Duration::from_secs_f64(seconds.and_then(|text| text.parse().ok()).unwrap_or(2.0))
 }
 
 /// Numbers of clients to measure; `BRAFT_BENCH_CLIENTS=1,256` changes them.
-pub fn client_counts(standard: &[u64]) -> Vec<u64> {
+pub(crate) fn client_counts(standard: &[u64]) -> Vec<u64> {
     let counts = std::env::var("BRAFT_BENCH_CLIENTS").ok();
     counts.map_or_else(
         || standard.to_vec(),
@@ -53,18 +53,18 @@ pub fn client_counts(standard: &[u64]) -> Vec<u64> {
 }
 
 /// The value that commands carry.
-pub fn value() -> String {
+pub(crate) fn value() -> String {
     "v".repeat(VALUE_BYTES)
 }
 
 /// The key of a client's n-th call.
-pub fn key(client: u64, n: u64) -> u64 {
+pub(crate) fn key(client: u64, n: u64) -> u64 {
     client * KEYS + n % KEYS
 }
 
 /// Calls per second of closed-loop clients, each of which sends its next call once it has the
 /// answer to the last one.
-pub async fn closed_loop<F>(clients: u64, call: impl Fn(u64) -> F) -> f64
+pub(crate) async fn closed_loop<F>(clients: u64, call: impl Fn(u64) -> F) -> f64
 where
     F: Client,
 {
@@ -100,15 +100,15 @@ where
 }
 
 /// One client's n-th call.
-pub trait Client: Send + Sync + 'static {
+pub(crate) trait Client: Send + Sync + 'static {
     fn call(&self, n: u64) -> impl Future<Output = ()> + Send;
 }
 
 /// A client that writes.
-pub struct Writer {
-    pub client: StoreClient,
-    pub id: u64,
-    pub value: String,
+pub(crate) struct Writer {
+    pub(crate) client: StoreClient,
+    pub(crate) id: u64,
+    pub(crate) value: String,
 }
 
 impl Client for Writer {
@@ -120,20 +120,20 @@ impl Client for Writer {
 
 /// Rates of several rounds of one measurement.
 #[derive(Default)]
-pub struct Rates(Vec<f64>);
+pub(crate) struct Rates(Vec<f64>);
 
 impl Rates {
-    pub fn add(&mut self, rate: f64) {
+    pub(crate) fn add(&mut self, rate: f64) {
         self.0.push(rate);
         self.0.sort_by(f64::total_cmp);
     }
 
-    pub fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         self.0[self.0.len() / 2]
     }
 
     /// Prints a line of the table; `floor` is what the median is compared with.
-    pub fn print(&self, name: &str, floor: f64) {
+    pub(crate) fn print(&self, name: &str, floor: f64) {
         println!(
             "{name:<28} {:>10.0} {:>10.0} {:>10.0} {:>8.2}",
             self.median(),
@@ -145,7 +145,7 @@ impl Rates {
 }
 
 /// Prints the head of the table.
-pub fn print_head(compared_with: &str) {
+pub(crate) fn print_head(compared_with: &str) {
     println!(
         "{:<28} {:>10} {:>10} {:>10} {:>8}",
         "calls/s", "median", "min", "max", compared_with
