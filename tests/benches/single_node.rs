@@ -1,6 +1,8 @@
 //! One node, clients in its process, durable writes of 256 B, against a plain loop of `pwrite` and
 //! `fdatasync` on the same disk in the same run.
 
+#![allow(unreachable_pub)] // services are public in life
+
 mod common;
 
 use std::fs::File;

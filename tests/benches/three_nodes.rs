@@ -1,5 +1,7 @@
 //! Three nodes in one process over real gRPC: durable writes of 256 B and linearizable reads.
 
+#![allow(unreachable_pub)] // services are public in life
+
 mod common;
 
 use braft::testing::{Cluster, TestNode, TestResult};

@@ -147,14 +147,22 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         if self.lane == Lane::Heartbeat {
             return openraft::network::stream_append_sequential(self, input, option);
         }
+        let mut input = input;
         Box::pin(async move {
+            // The back-off after an error is spent inside the input: a peer that is down would be
+            // dialed without pause if the dialing came before the first request.
+            let Some(head) = input.next().await else {
+                return Ok(futures_util::stream::empty().boxed());
+            };
             let mut client = self.connect().await?;
             let envelope = self.envelope();
             let first = AtomicBool::new(true);
-            let requests = input.map(move |request| {
-                let first = first.swap(false, Ordering::Relaxed);
-                convert::append_to(request, first.then(|| envelope.clone()))
-            });
+            let requests = futures_util::stream::iter([head])
+                .chain(input)
+                .map(move |request| {
+                    let first = first.swap(false, Ordering::Relaxed);
+                    convert::append_to(request, first.then(|| envelope.clone()))
+                });
             let responses = match client.append(requests).await {
                 Ok(responses) => responses.into_inner(),
                 Err(status) => return Err(RPCError::Unreachable(self.failed(&status))),
