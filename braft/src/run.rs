@@ -60,6 +60,7 @@ fn log_to_stderr() {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .finish();
     // An error means that the program has set up its own.
     drop(subscriber.try_init());

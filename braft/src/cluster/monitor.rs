@@ -41,6 +41,7 @@ pub(crate) fn start(raft: RaftNode, timers: Timers) -> (Outlook, impl Future<Out
         outlook,
         term: 0,
         watched: BTreeMap::new(),
+        settings: Settings::default(),
         last: Instant::now(),
     };
     (seen, monitor.run())
@@ -52,6 +53,8 @@ struct Monitor {
     outlook: watch::Sender<Vec<String>>,
     term: u64,
     watched: BTreeMap<u64, Watched>,
+    /// The replicated settings when the state was last seen.
+    settings: Settings,
     last: Instant,
 }
 
@@ -82,7 +85,14 @@ impl Monitor {
     }
 
     async fn round(&mut self, raft: &RaftView) {
-        let settings = self.raft.machine().read().settings().clone();
+        if let Some(settings) = self
+            .raft
+            .machine()
+            .glance(|replica| replica.settings().clone())
+        {
+            self.settings = settings;
+        }
+        let settings = self.settings.clone();
         let view = self.look(raft, &settings);
         let plan = plan(&view);
         self.outlook.send_if_modified(|lines| {
@@ -215,7 +225,7 @@ pub(crate) async fn seed_settings(raft: RaftNode, seed: Arc<Settings>) {
         bytes::Bytes::from(codec::encode(&*seed).expect("numbers always have a MessagePack form"));
     let mut applied = raft.watch_applied();
     loop {
-        if raft.machine().read().seeded() {
+        if raft.machine().glance(|replica| replica.seeded()) == Some(true) {
             return;
         }
         if raft

@@ -82,6 +82,12 @@ impl Machine {
         self.replica.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Looks at the state unless somebody is changing it: never waits, so a long command or snapshot
+    /// does not hold up the thread that looks.
+    pub(crate) fn glance<T>(&self, look: impl FnOnce(&Replica) -> T) -> Option<T> {
+        self.replica.try_read().ok().map(|replica| look(&replica))
+    }
+
     fn write(&self) -> RwLockWriteGuard<'_, Replica> {
         self.replica.write().unwrap_or_else(PoisonError::into_inner)
     }

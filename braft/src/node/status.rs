@@ -138,20 +138,21 @@ impl Core {
             fsyncs: stats.fsyncs,
             entries: stats.entries,
         };
-        let replica = raft.machine().read();
-        status.sessions = replica.sessions() as u64;
         let names = |methods: &[crate::Method], commands: bool| {
             let wanted = methods
                 .iter()
                 .filter(|method| method.is_command == commands);
             wanted.map(|method| method.name.to_owned()).collect()
         };
-        let services = replica.services().map(|(name, methods)| ServiceStatus {
-            name: name.to_owned(),
-            commands: names(methods, true),
-            queries: names(methods, false),
+        raft.machine().glance(|replica| {
+            status.sessions = replica.sessions() as u64;
+            let services = replica.services().map(|(name, methods)| ServiceStatus {
+                name: name.to_owned(),
+                commands: names(methods, true),
+                queries: names(methods, false),
+            });
+            status.services = services.collect();
         });
-        status.services = services.collect();
     }
 
     /// What all members say of themselves; those that do not answer are named with the reason.

@@ -292,11 +292,14 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
             Ok(file) => return describe(file),
             Err(error) => error,
         };
-        // An error here would stop the node, though nothing is lost but space: the disk may be
-        // full, and the log keeps what the snapshot would have replaced. The old one stays.
+        // A full disk must not stop the node: the log keeps what the snapshot would have replaced,
+        // and the old one stays. Any other error does: what the disk says can no longer be trusted.
         let Some(current) = self.shared.snapshots.current() else {
             return Err(error);
         };
+        if error.kind() != io::ErrorKind::StorageFull {
+            return Err(error);
+        }
         tracing::error!(%error, "no snapshot was written; it is tried again");
         tokio::time::sleep(SNAPSHOT_RETRY_PAUSE).await;
         describe(current)
@@ -329,21 +332,61 @@ impl StateMachine {
         let (term, index) = header.applied.unwrap_or_default();
         let meta = codec::encode(&header).map_err(io::Error::other)?;
         let last = wal::LogId { term, index };
-        let mut writer = self
-            .shared
-            .snapshots
-            .create(last, &meta)
-            .map_err(io::Error::other)?;
-        replica
-            .save(&mut Sink(&mut writer))
-            .map_err(io::Error::other)?;
+        let mut writer = self.shared.snapshots.create(last, &meta).map_err(as_io)?;
+        let mut sink = Sink {
+            writer: &mut writer,
+            full: false,
+        };
+        let saved = replica.save(&mut sink);
         // The state is in the file: syncing it needs no lock.
         drop(replica);
-        writer.finish().map_err(io::Error::other)
+        if sink.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        saved.map_err(as_io)?;
+        writer.finish().map_err(as_io)
     }
 }
 
-struct Sink<'a>(&'a mut SnapshotWriter);
+/// An error as an I/O error, of the kind of the one at its root.
+fn as_io(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+    while let Some(this) = cause {
+        if let Some(io) = this.downcast_ref::<io::Error>()
+            && io.get_ref().is_none()
+        {
+            return io::Error::new(io.kind(), error);
+        }
+        cause = this.source();
+    }
+    io::Error::other(error)
+}
+
+struct Sink<'a> {
+    writer: &'a mut SnapshotWriter,
+    /// Whether the disk was full: serde's errors do not tell.
+    full: bool,
+}
+
+/// Takes note of a full disk.
+struct Noting<'a, W> {
+    writer: W,
+    full: &'a mut bool,
+}
+
+impl<W: io::Write> io::Write for Noting<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.writer.write(bytes);
+        if let Err(error) = &written {
+            *self.full |= error.kind() == io::ErrorKind::StorageFull;
+        }
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
 
 impl SectionSink for Sink<'_> {
     fn section(
@@ -351,10 +394,13 @@ impl SectionSink for Sink<'_> {
         name: &str,
         fill: &mut dyn FnMut(&mut dyn io::Write) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut section = self.0.section(name).map_err(|error| {
+        let section = self.writer.section(name).map_err(|error| {
             Error::fatal("cannot write the snapshot; free disk space or check the disk")
                 .with_source(error)
         })?;
-        fill(&mut section)
+        fill(&mut Noting {
+            writer: section,
+            full: &mut self.full,
+        })
     }
 }
