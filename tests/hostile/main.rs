@@ -6,4 +6,5 @@ mod foreign;
 mod full_disk;
 mod input;
 mod outsider;
+mod raw_calls;
 mod strangers;
