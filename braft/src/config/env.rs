@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 18] = [
+const NAMES: [(&str, &str); 19] = [
     ("BRAFT_DISCOVERY", "BDI"),
     ("BRAFT_EXPECT", ""),
     ("BRAFT_IP", "BIP"),
@@ -19,6 +19,7 @@ const NAMES: [(&str, &str); 18] = [
     ("BRAFT_ELECTION_MIN_MS", ""),
     ("BRAFT_ELECTION_MAX_MS", ""),
     ("BRAFT_SNAPSHOT_EVERY", ""),
+    ("BRAFT_SNAPSHOT_BYTES", ""),
     ("BRAFT_KEEP_LOG_ENTRIES", ""),
     ("BRAFT_SEGMENT_BYTES", ""),
     ("BRAFT_DISK_RESERVE_BYTES", ""),
@@ -72,6 +73,7 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
         election_min_ms: reader.value("BRAFT_ELECTION_MIN_MS", "a number of milliseconds"),
         election_max_ms: reader.value("BRAFT_ELECTION_MAX_MS", "a number of milliseconds"),
         snapshot_every: reader.value("BRAFT_SNAPSHOT_EVERY", "a number of log entries"),
+        snapshot_bytes: reader.value("BRAFT_SNAPSHOT_BYTES", "a number of bytes"),
         keep_log_entries: reader.value("BRAFT_KEEP_LOG_ENTRIES", "a number of log entries"),
         segment_bytes: reader.value("BRAFT_SEGMENT_BYTES", "a number of bytes"),
         disk_reserve_bytes: reader.value("BRAFT_DISK_RESERVE_BYTES", "a number of bytes"),

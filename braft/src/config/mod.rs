@@ -54,7 +54,8 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | [`heartbeat`](Config::heartbeat) | `BRAFT_HEARTBEAT_MS` | `heartbeat_ms` | 100 |
 /// | [`election_timeout`](Config::election_timeout) | `BRAFT_ELECTION_MIN_MS`, `BRAFT_ELECTION_MAX_MS` | `election_min_ms`, `election_max_ms` | 300 to 600 |
 /// | [`snapshot_every`](Config::snapshot_every) | `BRAFT_SNAPSHOT_EVERY` | `snapshot_every` | 20,000 log entries |
-/// | [`keep_log_entries`](Config::keep_log_entries) | `BRAFT_KEEP_LOG_ENTRIES` | `keep_log_entries` | 5,000 |
+/// | [`snapshot_bytes`](Config::snapshot_bytes) | `BRAFT_SNAPSHOT_BYTES` | `snapshot_bytes` | 128 MiB |
+/// | [`keep_log_entries`](Config::keep_log_entries) | `BRAFT_KEEP_LOG_ENTRIES` | `keep_log_entries` | 1,000 |
 /// | [`segment_bytes`](Config::segment_bytes) | `BRAFT_SEGMENT_BYTES` | `segment_bytes` | 64 MiB |
 /// | [`disk_reserve_bytes`](Config::disk_reserve_bytes) | `BRAFT_DISK_RESERVE_BYTES` | `disk_reserve_bytes` | 256 MiB |
 /// | [`reflection`](Config::reflection) | `DISABLE_GRPC_REFLECTION` (`DGR`) | `reflection` | on |
@@ -246,6 +247,12 @@ impl Config {
     /// Log entries after which a snapshot is written. One entry holds many commands under load.
     pub fn snapshot_every(mut self, entries: u64) -> Self {
         self.code.snapshot_every = Some(entries);
+        self
+    }
+
+    /// Bytes of log after which a snapshot is written, unless the last snapshot was larger.
+    pub fn snapshot_bytes(mut self, bytes: u64) -> Self {
+        self.code.snapshot_bytes = Some(bytes);
         self
     }
 

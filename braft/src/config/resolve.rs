@@ -20,7 +20,9 @@ const DEFAULT_RAFT_PORT: u16 = 15_000;
 /// The HTTP port is this far above the raft port, unless it is set.
 const HTTP_PORT_OFFSET: u16 = 2;
 const DEFAULT_SNAPSHOT_EVERY: u64 = 20_000;
-const DEFAULT_KEEP_LOG_ENTRIES: u64 = 5_000;
+const DEFAULT_SNAPSHOT_BYTES: u64 = 128 << 20;
+/// An entry may hold thousands of commands: this many are seconds of full load.
+const DEFAULT_KEEP_LOG_ENTRIES: u64 = 1_000;
 const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 /// An entry lies in one segment: the largest command has to fit, with room to spare for what
 /// surrounds it. A leader whose log cannot take an entry stops, and so would the next one.
@@ -46,6 +48,7 @@ pub(crate) struct Resolved {
     pub(crate) expect: Option<usize>,
     pub(crate) timers: Timers,
     pub(crate) snapshot_every: u64,
+    pub(crate) snapshot_bytes: u64,
     pub(crate) keep_log_entries: u64,
     pub(crate) segment_bytes: u64,
     pub(crate) disk_reserve_bytes: u64,
@@ -144,6 +147,7 @@ impl Config {
             expect: layer.expect.or(listed_nodes),
             timers,
             snapshot_every: layer.snapshot_every.unwrap_or(DEFAULT_SNAPSHOT_EVERY),
+            snapshot_bytes: layer.snapshot_bytes.unwrap_or(DEFAULT_SNAPSHOT_BYTES),
             keep_log_entries: layer.keep_log_entries.unwrap_or(DEFAULT_KEEP_LOG_ENTRIES),
             segment_bytes: layer.segment_bytes.unwrap_or(DEFAULT_SEGMENT_BYTES),
             disk_reserve_bytes: layer
@@ -198,6 +202,9 @@ fn check_timers(layer: &Layer, mistakes: &mut Vec<String>) -> Timers {
 fn check_sizes(layer: &Layer, mistakes: &mut Vec<String>) {
     if layer.expect == Some(0) {
         mistakes.push("BRAFT_EXPECT must be at least 1, got 0 (1 = run alone)".to_owned());
+    }
+    if layer.snapshot_bytes == Some(0) {
+        mistakes.push("BRAFT_SNAPSHOT_BYTES must be at least 1, got 0".to_owned());
     }
     if layer.snapshot_every == Some(0) {
         mistakes.push("BRAFT_SNAPSHOT_EVERY must be at least 1, got 0".to_owned());

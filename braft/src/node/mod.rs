@@ -5,9 +5,11 @@
 //! | `start.rs` | from a configuration to a running node |
 //! | `core.rs` | its parts and how they meet |
 //! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
+//! | `disk.rs` | watches free space and the growth of the log |
 //! | `status.rs` | what it says of itself |
 
 mod core;
+mod disk;
 mod door;
 mod start;
 mod status;

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
@@ -31,9 +30,6 @@ use crate::storage::fs::{DiskFs, Fs};
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::{Wal, WalOptions};
-
-/// How often the free space of the disk is looked at.
-const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Starts a node and returns once it serves; it then forms or joins its cluster by itself.
 ///
@@ -281,6 +277,7 @@ async fn begin(core: &Arc<Core>, cluster_id: Option<u128>) -> Result<Start, Erro
 /// Tasks that begin when raft does.
 fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
     let (timers, seed) = (resolved.timers, Arc::new(resolved.settings.clone()));
+    let snapshot_bytes = resolved.snapshot_bytes;
     let watched = core.clone();
     let tracker = tasks.tracker.clone();
     let stop = tasks.stop.clone();
@@ -311,20 +308,9 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
             }
         }));
         until_stop(Box::pin(monitor::seed_settings(raft.clone(), seed)));
-        let disk = watched.clone();
-        let wal = raft.wal().clone();
+        let (disk, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
-            let mut ticks = tokio::time::interval(DISK_CHECK_INTERVAL);
-            loop {
-                ticks.tick().await;
-                let low = wal.disk_low().unwrap_or_else(|error| {
-                    tracing::warn!(%error, "the free space of the disk is not known");
-                    false
-                });
-                if disk.disk_low.send_replace(low) != low {
-                    tracing::warn!(low, "free disk space crossed the reserve");
-                }
-            }
+            super::disk::watch(watched_raft, &disk.disk_low, snapshot_bytes).await;
         }));
         let mut halted = raft.watch_halted();
         let mut doubled = watched.peers.watch_doubled();

@@ -230,6 +230,20 @@ impl RaftNode {
         asked.map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))
     }
 
+    /// Asks for a snapshot of the state as it stands.
+    pub(crate) async fn snapshot(&self) -> Result<(), Error> {
+        let asked = self.raft.trigger().snapshot().await;
+        asked.map_err(|error| Error::fatal(format!("no snapshot can be built: {error}")))
+    }
+
+    /// The size of the newest snapshot file, in bytes; 0 without one.
+    pub(crate) fn snapshot_bytes(&self) -> u64 {
+        self.machine
+            .snapshots()
+            .current()
+            .map_or(0, |file| file.bytes)
+    }
+
     /// Confirms leadership with a quorum, and says up to which index the log is committed.
     #[cfg(feature = "testing")]
     pub(crate) async fn confirm_leadership(&self) -> Result<u64, Error> {
@@ -282,6 +296,7 @@ impl RaftNode {
         if let Err(error) = self.raft.shutdown().await {
             tracing::debug!(%error, "raft had already stopped");
         }
+        self.machine.close();
         let wal = self.wal.clone();
         let closed = tokio::task::spawn_blocking(move || wal.close()).await;
         if let Err(error) = closed {

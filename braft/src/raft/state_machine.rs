@@ -1,6 +1,7 @@
 //! openraft's view of the replicated state machine and its snapshot files.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(crate) struct Shared {
     applied: watch::Sender<u64>,
     /// Why this replica stopped applying, once it has.
     halted: watch::Sender<Option<String>>,
+    /// Set at shutdown: nothing may be written to the data directory any more.
+    closed: AtomicBool,
     /// Whether the runtime can be told that a thread of it is busy.
     may_block: bool,
     /// Held by the one thread of the runtime that may be busy with the state without saying so;
@@ -63,6 +66,7 @@ impl StateMachine {
                 cluster_id,
                 applied: watch::Sender::new(0),
                 halted: watch::Sender::new(None),
+                closed: AtomicBool::new(false),
                 may_block,
                 brief: has_others.then(Mutex::default),
                 apply_pace: Pace::default(),
@@ -82,6 +86,15 @@ impl StateMachine {
     /// The index of the last applied entry, as it moves.
     pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
         self.shared.applied.subscribe()
+    }
+
+    /// Ends what might still write to the data directory.
+    pub(super) fn close(&self) {
+        self.shared.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.shared.closed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
@@ -288,21 +301,22 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
     type SnapshotData = SnapshotFile;
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, SnapshotFile>> {
-        let error = match self.blocking(|| self.write_snapshot()) {
-            Ok(file) => return describe(file),
-            Err(error) => error,
-        };
-        // A full disk must not stop the node: the log keeps what the snapshot would have replaced,
-        // and the old one stays. Any other error does: what the disk says can no longer be trusted.
-        let Some(current) = self.shared.snapshots.current() else {
-            return Err(error);
-        };
-        if error.kind() != io::ErrorKind::StorageFull {
-            return Err(error);
+        loop {
+            let error = match self.blocking(|| self.write_snapshot()) {
+                Ok(file) => return describe(file),
+                Err(error) => error,
+            };
+            // A full disk must not stop the node: the log keeps what the snapshot would have
+            // replaced. Any other error does: what the disk says can no longer be trusted.
+            if error.kind() != io::ErrorKind::StorageFull || self.is_closed() {
+                return Err(error);
+            }
+            tracing::error!(%error, "no snapshot was written; free disk space; it is tried again");
+            tokio::time::sleep(SNAPSHOT_RETRY_PAUSE).await;
+            if self.is_closed() {
+                return Err(error);
+            }
         }
-        tracing::error!(%error, "no snapshot was written; it is tried again");
-        tokio::time::sleep(SNAPSHOT_RETRY_PAUSE).await;
-        describe(current)
     }
 }
 
