@@ -56,7 +56,7 @@ pub async fn run_until(
 
 fn log_to_stderr() {
     let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,openraft=warn,h2=warn,hyper=warn,tonic=warn"));
+        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error,h2=warn,hyper=warn,tonic=warn"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -173,6 +173,8 @@ impl<S: Service> AnyService for Hosted<S> {
 
 fn decode_call<S: State, T: DeserializeOwned>(what: &str, bytes: &[u8]) -> Result<T, Error> {
     codec::decode(bytes).map_err(|error| {
+        // The generated type's name would tell the caller nothing.
+        let error = error.to_string().replace(std::any::type_name::<T>(), what);
         Error::rejected(format!(
             "service {} does not know this {what}: {error}; use a client of the same version",
             S::NAME

@@ -5,29 +5,7 @@ use std::collections::BTreeMap;
 use braft::raft_service;
 use braft::testing::{Cluster, TestNode, TestResult};
 use serde::{Deserialize, Serialize};
-
-#[raft_service]
-#[derive(Default, Serialize, Deserialize)]
-pub struct Counter {
-    value: u64,
-}
-
-#[derive(Debug, PartialEq, thiserror::Error, Serialize, Deserialize)]
-#[error("counter would overflow")]
-pub struct Overflow;
-
-#[raft_service]
-impl Counter {
-    /// Adds `by` and returns the new total.
-    pub fn add(&mut self, by: u64) -> Result<u64, Overflow> {
-        self.value = self.value.checked_add(by).ok_or(Overflow)?;
-        Ok(self.value)
-    }
-
-    pub fn get(&self) -> u64 {
-        self.value
-    }
-}
+pub use tests::{Counter, Overflow};
 
 #[raft_service]
 #[derive(Default, Serialize, Deserialize)]

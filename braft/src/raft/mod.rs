@@ -5,6 +5,7 @@
 //! | `types.rs` | the raft type configuration and plain counterparts |
 //! | `encoding.rs` | log entries as bytes |
 //! | `log_storage.rs`, `state_machine.rs` | openraft's view of our log and our state machine |
+//! | `snapshot_writing.rs` | the state written to a file |
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
@@ -21,6 +22,7 @@ mod proposer;
 mod reader;
 mod responder;
 mod slot;
+mod snapshot_writing;
 mod state_machine;
 #[cfg(test)]
 mod suite;

@@ -13,10 +13,8 @@ use tokio::sync::watch;
 
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
 use crate::codec;
-use crate::error::Error;
-use crate::machine::{Answers, HaltError, Machine, Pace, SectionSink, SnapshotHeader};
-use crate::storage::snapshot::{SnapshotFile, SnapshotStore, SnapshotWriter};
-use crate::storage::wal;
+use crate::machine::{Answers, HaltError, Machine, Pace, SnapshotHeader};
+use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
@@ -30,13 +28,13 @@ const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
 /// Applies entries, builds and installs snapshots; clones share the machine.
 #[derive(Clone)]
 pub(crate) struct StateMachine {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 pub(crate) struct Shared {
     pub(crate) machine: Machine,
     pub(crate) snapshots: SnapshotStore,
-    cluster_id: u128,
+    pub(super) cluster_id: u128,
     /// Index of the last applied entry, for readers that wait for it.
     applied: watch::Sender<u64>,
     /// Why this replica stopped applying, once it has.
@@ -337,84 +335,5 @@ impl StateMachine {
             receiver.write(offset, &chunk).map_err(io::Error::other)?;
         }
         receiver.finish().map(drop).map_err(io::Error::other)
-    }
-
-    /// Writes the state as it stands to a new snapshot file.
-    fn write_snapshot(&self) -> io::Result<SnapshotFile> {
-        let replica = self.shared.machine.read();
-        let header = replica.snapshot_header(self.shared.cluster_id);
-        let (term, index) = header.applied.unwrap_or_default();
-        let meta = codec::encode(&header).map_err(io::Error::other)?;
-        let last = wal::LogId { term, index };
-        let mut writer = self.shared.snapshots.create(last, &meta).map_err(as_io)?;
-        let mut sink = Sink {
-            writer: &mut writer,
-            full: false,
-        };
-        let saved = replica.save(&mut sink);
-        // The state is in the file: syncing it needs no lock.
-        drop(replica);
-        if sink.full {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        saved.map_err(as_io)?;
-        writer.finish().map_err(as_io)
-    }
-}
-
-/// An error as an I/O error, of the kind of the one at its root.
-fn as_io(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(this) = cause {
-        if let Some(io) = this.downcast_ref::<io::Error>()
-            && io.get_ref().is_none()
-        {
-            return io::Error::new(io.kind(), error);
-        }
-        cause = this.source();
-    }
-    io::Error::other(error)
-}
-
-struct Sink<'a> {
-    writer: &'a mut SnapshotWriter,
-    /// Whether the disk was full: serde's errors do not tell.
-    full: bool,
-}
-
-/// Takes note of a full disk.
-struct Noting<'a, W> {
-    writer: W,
-    full: &'a mut bool,
-}
-
-impl<W: io::Write> io::Write for Noting<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.writer.write(bytes);
-        if let Err(error) = &written {
-            *self.full |= error.kind() == io::ErrorKind::StorageFull;
-        }
-        written
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
-    }
-}
-
-impl SectionSink for Sink<'_> {
-    fn section(
-        &mut self,
-        name: &str,
-        fill: &mut dyn FnMut(&mut dyn io::Write) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        let section = self.writer.section(name).map_err(|error| {
-            Error::fatal("cannot write the snapshot; free disk space or check the disk")
-                .with_source(error)
-        })?;
-        fill(&mut Noting {
-            writer: section,
-            full: &mut self.full,
-        })
     }
 }

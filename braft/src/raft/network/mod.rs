@@ -2,6 +2,7 @@
 
 mod client;
 mod convert;
+mod dial;
 mod peers;
 mod service;
 mod snapshot;

@@ -17,10 +17,10 @@ pub fn error_response(error: &Error) -> Response {
         ErrorKind::SessionExpired => (StatusCode::CONFLICT, "rejected"),
         ErrorKind::Fatal => (StatusCode::INTERNAL_SERVER_ERROR, "unavailable"),
     };
-    let outcome = if error.outcome() == Outcome::Unknown {
-        "unknown"
-    } else {
-        kind
+    // Whatever may have had an effect is not said to be refused.
+    let outcome = match error.outcome() {
+        Outcome::NotApplied => kind,
+        Outcome::Unknown | Outcome::Applied => "unknown",
     };
     (
         status,

@@ -1,0 +1,187 @@
+//! Reaching a peer: dialing, and the caller's side of the handshake.
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint};
+
+use super::peers::{Lane, PROTOCOL, Peers, Timers, locked};
+use crate::member::display_id;
+use crate::wire::convert::{cluster_id_from, cluster_id_to};
+use crate::wire::v1 as pb;
+
+/// The longest a connection attempt, handshake included, may take.
+const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
+/// Idle and stuck connections are found out after this long.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Flow-control windows: room for a few large appends under way.
+const STREAM_WINDOW_BYTES: u32 = 8 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// A peer could not be reached under its id.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("no address is known for node {}", display_id(*.0))]
+    NoAddress(u64),
+    #[error("{address} is not a valid address")]
+    BadAddress { address: String },
+    #[error("cannot connect to {address}: {reason}")]
+    Connect { address: String, reason: String },
+    #[error("{address} refused the handshake: {reason}")]
+    Refused { address: String, reason: String },
+    #[error("{address} is now node {}, not {}", display_id(*.found), display_id(*.wanted))]
+    OtherNode {
+        address: String,
+        found: u64,
+        wanted: u64,
+    },
+    #[error("{address} belongs to another cluster")]
+    OtherCluster { address: String },
+}
+
+impl Peers {
+    /// Asks whoever answers at an address who it is.
+    pub(crate) async fn probe(&self, address: &str) -> Option<pb::HandshakeResponse> {
+        self.connect(address).await.ok().map(|(_, answer)| answer)
+    }
+
+    async fn connect(&self, address: &str) -> Result<(Channel, pb::HandshakeResponse), DialError> {
+        let endpoint = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|_| DialError::BadAddress {
+                address: address.to_owned(),
+            })?
+            .tcp_nodelay(true)
+            .connect_timeout(DIAL_TIMEOUT)
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+            .keep_alive_while_idle(true)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        let connecting = async {
+            let channel =
+                self.dialer
+                    .connect(&endpoint)
+                    .await
+                    .map_err(|error| DialError::Connect {
+                        address: address.to_owned(),
+                        reason: error_chain(&error),
+                    })?;
+            let mut client = pb::cluster_client::ClusterClient::new(channel.clone());
+            let answer = client.handshake(self.request()).await.map_err(|status| {
+                if status.code() == tonic::Code::AlreadyExists {
+                    self.doubled.send_replace(Some(status.message().to_owned()));
+                }
+                DialError::Refused {
+                    address: address.to_owned(),
+                    reason: status.message().to_owned(),
+                }
+            })?;
+            Ok((channel, answer.into_inner()))
+        };
+        match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
+            Ok(result) => result,
+            Err(_) => Err(DialError::Connect {
+                address: address.to_owned(),
+                reason: format!("no answer within {} ms", DIAL_TIMEOUT.as_millis()),
+            }),
+        }
+    }
+
+    fn request(&self) -> pb::HandshakeRequest {
+        pb::HandshakeRequest {
+            cluster_id: self.cluster_id().map(cluster_id_to).unwrap_or_default(),
+            cluster_name: self.me.cluster_name.clone(),
+            node_id: self.me.node_id,
+            incarnation: self.me.incarnation,
+            address: self.me.address.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: PROTOCOL,
+        }
+    }
+
+    /// A connection to the member `node_id`, shaken hands with.
+    pub(crate) async fn dial(
+        &self,
+        node_id: u64,
+        committed: &str,
+        lane: Lane,
+    ) -> Result<Channel, DialError> {
+        if let Some(channel) = locked(&self.channels).get(&(node_id, lane)) {
+            return Ok(channel.clone());
+        }
+        let mut addresses: Vec<String> = self.address_of(node_id).into_iter().collect();
+        if !committed.is_empty() && addresses.iter().all(|address| address != committed) {
+            addresses.push(committed.to_owned());
+        }
+        let mut failure = DialError::NoAddress(node_id);
+        for address in addresses {
+            match self.dial_at(node_id, &address).await {
+                Ok(channel) => {
+                    locked(&self.channels).insert((node_id, lane), channel.clone());
+                    return Ok(channel);
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn dial_at(&self, node_id: u64, address: &str) -> Result<Channel, DialError> {
+        let address = || address.to_owned();
+        let (channel, answer) = self.connect(&address()).await?;
+        if answer.node_id != node_id {
+            let (found, wanted) = (answer.node_id, node_id);
+            return Err(DialError::OtherNode {
+                address: address(),
+                found,
+                wanted,
+            });
+        }
+        self.compare_timers(&answer);
+        // A member that has just been taken in does not know its cluster yet.
+        let theirs = cluster_id_from(&answer.cluster_id).ok();
+        if theirs.is_some() && theirs != self.cluster_id() {
+            return Err(DialError::OtherCluster { address: address() });
+        }
+        self.meet(node_id, answer.incarnation, &address())
+            .await
+            .map_err(|status| DialError::Refused {
+                address: address(),
+                reason: status.message().to_owned(),
+            })?;
+        Ok(channel)
+    }
+
+    /// Reports a member whose timers differ: elections then come too early or too late.
+    fn compare_timers(&self, peer: &pb::HandshakeResponse) {
+        let theirs = Timers {
+            heartbeat_ms: peer.heartbeat_ms,
+            election_min_ms: peer.election_min_ms,
+            election_max_ms: peer.election_max_ms,
+        };
+        let ours = self.me.timers;
+        if theirs != ours {
+            tracing::warn!(
+                ?ours,
+                ?theirs,
+                "the node at {} has other timers; give all members the same BRAFT_HEARTBEAT_MS, \
+                 BRAFT_ELECTION_MIN_MS and BRAFT_ELECTION_MAX_MS",
+                peer.address
+            );
+        }
+    }
+
+    /// Forgets a connection that failed: the next call dials again.
+    pub(crate) fn hang_up(&self, node_id: u64, lane: Lane) {
+        locked(&self.channels).remove(&(node_id, lane));
+    }
+}
+
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
