@@ -1,5 +1,8 @@
 //! Nodes that stop and come back with their data.
 
+use std::time::Duration;
+
+use braft::Stopped;
 use braft::testing::{Cluster, TestNode, TestResult};
 
 use crate::services::Counter;
@@ -65,4 +68,17 @@ fn a_node_that_was_away_until_the_log_was_purged_catches_up_by_snapshot() {
         cluster.stop_all().await;
         Ok(())
     });
+}
+
+#[braft::test(nodes = 3)]
+async fn a_leader_that_is_shut_down_hands_over_and_loses_nothing(
+    cluster: Cluster<Counter>,
+) -> TestResult {
+    let counter = cluster.client();
+    assert_eq!(counter.add(1).await??, 1);
+    let node = cluster.node(cluster.leader().await?)?;
+    node.shutdown(Duration::from_secs(10)).await;
+    assert_eq!(node.stopped().await, Stopped::Shutdown);
+    assert_eq!(counter.add(1).await??, 2);
+    Ok(())
 }

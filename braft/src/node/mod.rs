@@ -29,6 +29,8 @@ use crate::raft::Role;
 use crate::service::Service;
 use crate::status::Status;
 
+/// A voter that has answered within this time is up, as far as anybody can tell.
+const RECENT_CONTACT: Duration = Duration::from_millis(500);
 /// The longest a handover of leadership may take; after that the others elect.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -161,15 +163,15 @@ impl Node {
             return;
         }
         let me = self.inner.core.peers().me().node_id;
-        let matched = view.matched.unwrap_or_default();
-        let others = view
-            .members
-            .members
-            .voters()
-            .into_iter()
-            .filter(|id| *id != me);
-        let Some(heir) = others.max_by_key(|id| matched.get(id).copied().flatten()) else {
-            return;
+        let in_contact = |id: &u64| {
+            let contact = view.contact.get(id).copied().flatten();
+            *id != me && contact.is_some_and(|at| at.elapsed() < RECENT_CONTACT)
+        };
+        let matched = view.matched.as_ref();
+        let furthest = |id: &u64| matched.and_then(|all| all.get(id).copied().flatten());
+        let others = view.members.members.voters().into_iter().filter(in_contact);
+        let Some(heir) = others.max_by_key(furthest) else {
+            return tracing::info!("no other voter is in contact: leadership is not handed over");
         };
         if let Err(error) = raft.transfer_leader(heir).await {
             return tracing::warn!(%error, "leadership was not handed over; the others will elect");

@@ -261,8 +261,10 @@ impl Peers {
         }
         if known.incarnation != incarnation {
             if known.incarnation != 0 {
+                if known.past.len() >= MAX_PAST_INCARNATIONS {
+                    known.past.pop_front();
+                }
                 known.past.push_back(known.incarnation);
-                known.past.truncate(MAX_PAST_INCARNATIONS);
             }
             known.incarnation = incarnation;
         }
