@@ -230,3 +230,68 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         }))
     }
 }
+
+#[cfg(all(test, feature = "testing"))]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Duration;
+
+    use super::super::peers::{Identity, Timers};
+    use super::*;
+    use crate::net::{Dialer, Gate};
+
+    /// A network that is down, and counts who tries.
+    #[derive(Debug, Default)]
+    struct Down(AtomicUsize);
+
+    impl Gate for Down {
+        fn is_open(&self, _to: &str) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            false
+        }
+    }
+
+    /// openraft spends its back-off before the first request of a stream: dialing must wait for it.
+    #[tokio::test]
+    async fn a_peer_that_is_down_is_not_dialed_before_there_is_something_to_send() {
+        let down = Arc::new(Down::default());
+        let me = Identity {
+            cluster_name: "test".to_owned(),
+            node_id: 1,
+            incarnation: 1,
+            address: "127.0.0.1:1".to_owned(),
+            timers: Timers {
+                heartbeat_ms: 100,
+                election_min_ms: 300,
+                election_max_ms: 600,
+            },
+        };
+        let peers = Arc::new(Peers::new(me, Dialer::gated(down.clone()), Some(1)));
+        let node = NodeInfo {
+            address: "127.0.0.1:2".to_owned(),
+            ..NodeInfo::default()
+        };
+        let mut client = Network { peers }.client(2, &node, Lane::Append);
+        let option = RPCOption::new(Duration::from_secs(1));
+        let silent = futures_util::stream::pending::<AppendEntriesRequest<TypeConfig>>();
+        let mut opening = client.stream_append(silent, option.clone());
+        assert!(futures_util::poll!(&mut opening).is_pending());
+        drop(opening);
+        assert_eq!(down.0.load(Ordering::Relaxed), 0);
+        let request = AppendEntriesRequest {
+            vote: openraft::vote::RaftVote::from_leader_id(
+                super::super::super::types::LeaderId {
+                    term: 1,
+                    voted_for: 1,
+                },
+                true,
+            ),
+            prev_log_id: None,
+            entries: Vec::new(),
+            leader_commit: None,
+        };
+        let opened = client.stream_append(futures_util::stream::iter([request]), option);
+        assert!(opened.await.is_err());
+        assert_eq!(down.0.load(Ordering::Relaxed), 1);
+    }
+}
