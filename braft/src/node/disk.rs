@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::raft::RaftNode;
 
 /// How often the disk is looked at.
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Tells when free space crosses the reserve, and asks for a snapshot when the log has grown by
 /// `snapshot_bytes`, or by the size of the last snapshot if that is more: writing the state again
@@ -15,7 +15,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn watch(raft: RaftNode, low: &watch::Sender<bool>, snapshot_bytes: u64) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last = (None, 0);
+    let mut snapshot = None;
+    // What the log had written when the newest snapshot was begun, and whether one is awaited.
+    let (mut begun_at, mut awaited) = (0, false);
     loop {
         ticks.tick().await;
         let is_low = raft.wal().disk_low().unwrap_or_else(|error| {
@@ -25,13 +27,17 @@ pub(super) async fn watch(raft: RaftNode, low: &watch::Sender<bool>, snapshot_by
         if low.send_replace(is_low) != is_low {
             tracing::warn!(is_low, "free disk space has crossed the reserve");
         }
-        let snapshot = raft.view().snapshot;
+        let newest = raft.view().snapshot;
         let written = raft.wal().stats().bytes;
-        if snapshot != last.0 {
-            last = (snapshot, written);
+        if newest != snapshot {
+            snapshot = newest;
+            // One that was asked for here counts from then: what was written meanwhile is not in it.
+            if !std::mem::take(&mut awaited) {
+                begun_at = written;
+            }
         }
-        if written - last.1 > snapshot_bytes.max(raft.snapshot_bytes()) {
-            last.1 = written;
+        if written - begun_at > snapshot_bytes.max(raft.snapshot_bytes()) {
+            (begun_at, awaited) = (written, true);
             if let Err(error) = raft.snapshot().await {
                 tracing::debug!(%error, "raft has stopped");
                 return;
