@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use crate::member::Removal;
+
 /// The version of this layout. A replica that meets another one stops: it must not guess.
 const FORMAT: u8 = 1;
 const HEADER_BYTES: usize = 17;
@@ -19,6 +21,7 @@ const KIND_COMMAND: u8 = 1;
 const KIND_OPEN_SESSION: u8 = 2;
 const KIND_CLOSE_SESSION: u8 = 3;
 const KIND_SEED_SETTINGS: u8 = 4;
+const KIND_NOTE_REMOVAL: u8 = 5;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,19 @@ pub(crate) enum Item {
     CloseSession { session: u64 },
     /// The first settings of a cluster, as MessagePack; without effect on a cluster that has some.
     SeedSettings { settings: Bytes },
+    /// Why a member is about to be removed; the membership without it follows.
+    NoteRemoval { node_id: u64, removal: Removal },
+}
+
+const REMOVALS: [(u8, Removal); 3] = [
+    (1, Removal::Dead),
+    (2, Removal::Superseded),
+    (3, Removal::Operator),
+];
+
+fn removal_code(removal: Removal) -> u8 {
+    let known = REMOVALS.iter().find(|(_, other)| *other == removal);
+    known.expect("each removal has a code").0
 }
 
 /// An entry cannot be read: the replica must stop rather than skip it.
@@ -51,6 +67,8 @@ pub(crate) enum ReadEntryError {
     Short { at: usize },
     #[error("log entry has an item of unknown kind {kind} at byte {at}; start a newer binary")]
     UnknownItem { kind: u8, at: usize },
+    #[error("log entry has a removal of unknown reason {code}; start a newer binary")]
+    UnknownRemoval { code: u8 },
 }
 
 /// Builds an entry item by item.
@@ -101,6 +119,11 @@ impl EntryWriter {
                 out.put_u8(KIND_SEED_SETTINGS);
                 out.put_u32_le(u32::try_from(settings.len()).expect("settings are small"));
                 out.put_slice(settings);
+            }
+            Item::NoteRemoval { node_id, removal } => {
+                out.put_u8(KIND_NOTE_REMOVAL);
+                out.put_u64_le(*node_id);
+                out.put_u8(removal_code(*removal));
             }
         }
     }
@@ -204,6 +227,14 @@ impl EntryReader {
             KIND_SEED_SETTINGS => Item::SeedSettings {
                 settings: self.payload()?,
             },
+            KIND_NOTE_REMOVAL => {
+                let node_id = self.number()?;
+                self.need(1)?;
+                let code = self.rest.get_u8();
+                let known = REMOVALS.iter().find(|(known, _)| *known == code);
+                let removal = known.ok_or(ReadEntryError::UnknownRemoval { code })?.1;
+                Item::NoteRemoval { node_id, removal }
+            }
             kind => return Err(ReadEntryError::UnknownItem { kind, at }),
         };
         Ok(Some(item))
@@ -228,13 +259,17 @@ mod tests {
             Item::SeedSettings {
                 settings: Bytes::from_static(b"x"),
             },
+            Item::NoteRemoval {
+                node_id: 9,
+                removal: Removal::Operator,
+            },
         ]
     }
 
     fn written() -> Bytes {
         let mut writer = EntryWriter::new(Duration::from_nanos(5), 9);
         items().iter().for_each(|item| writer.push(item));
-        assert_eq!(writer.items(), 4);
+        assert_eq!(writer.items(), 5);
         writer.finish()
     }
 

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct NodeInfo {
     /// Readable name: host name and port, or as configured.
     pub(crate) name: String,
+    /// Whether the name was configured. One that was made up may be borne by two nodes.
+    pub(crate) name_is_chosen: bool,
     /// Where its peers reach it: "host:port".
     pub(crate) address: String,
     /// Where its HTTP is: "host:port"; empty without HTTP.
@@ -21,6 +23,17 @@ impl fmt::Display for NodeInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}", self.name, self.address)
     }
+}
+
+/// Why a node is no longer a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Removal {
+    /// It was silent too long; it may come back.
+    Dead,
+    /// Another node took its place; it may come back.
+    Superseded,
+    /// It left or an operator removed it; it stays out.
+    Operator,
 }
 
 /// Who votes and who listens.

@@ -81,6 +81,13 @@ pub struct Member {
     pub lag: Option<u64>,
     /// On the leader: milliseconds since it last answered.
     pub last_contact_ms: Option<u64>,
+    /// The version of braft it runs, if it has been met.
+    pub version: Option<String>,
+    /// On the leader: `healthy`, `catching up`, `silent`, `failed` (it counts as lost for the
+    /// moment) or `dead` (it is to be removed).
+    pub health: Option<String>,
+    /// On the leader: why something that suggests itself is not done with it.
+    pub outlook: Option<String>,
 }
 
 /// The log and the state made of it.

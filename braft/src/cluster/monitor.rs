@@ -1,253 +1,220 @@
 //! The leader's watch over the members: gathers what only it can know, and carries the plan out.
-//!
-//! Takes learners in as voters once they have caught up, and finishes joint configurations.
-//! Removals are planned, and reported with their reasons, but not carried out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::identity::DisplayNode;
-use super::membership::{Change, Limits, Member, Plan, Role, View, plan};
-use crate::raft::network::Timers;
+use super::membership::{Change, Plan, View, plan};
+use super::observation::{INTERVAL, Observation};
+use super::requests::Requests;
+use crate::entry::Item;
+use crate::error::Error;
+use crate::member::{Removal, display_id};
+use crate::raft::network::{Progress, Timers};
 use crate::raft::{self, RaftNode, RaftView};
-use crate::settings::Settings;
 
-/// How often the leader looks.
-const INTERVAL: Duration = Duration::from_millis(200);
-/// How late a round may be before what it sees does not count: a paused leader blames nobody.
-const MAX_LATE: Duration = Duration::from_millis(200);
-/// How long a learner has to keep up before it votes.
-const STABLE_FOR: Duration = Duration::from_millis(400);
+/// The longest a round waits for a change; a later one sees what became of it.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is remembered of a member between rounds.
-#[derive(Clone, Copy, Debug)]
-struct Watched {
-    silent: Duration,
-    stable: Duration,
+/// What the leader makes of its members; empty elsewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Report {
+    /// What it would do next, and why it does not do more: a line each.
+    pub(crate) lines: Vec<String>,
+    /// Why something that suggests itself is not done with a member.
+    pub(crate) reasons: BTreeMap<u64, String>,
+    /// How each member is.
+    pub(crate) health: BTreeMap<u64, String>,
 }
 
-/// What the leader would do next about its members, and why it does not do more: a line each.
-pub(crate) type Outlook = watch::Receiver<Vec<String>>;
+/// The leader's report, as it changes.
+pub(crate) type Outlook = watch::Receiver<Report>;
 
 /// Starts the watch; it idles while this node does not lead.
-pub(crate) fn start(raft: RaftNode, timers: Timers) -> (Outlook, impl Future<Output = ()> + Send) {
-    let (outlook, seen) = watch::channel(Vec::new());
+pub(crate) fn start(
+    raft: RaftNode,
+    timers: Timers,
+    requests: Arc<Requests>,
+) -> (Outlook, impl Future<Output = ()> + Send) {
+    let (report, seen) = watch::channel(Report::default());
     let monitor = Monitor {
+        observation: Observation::new(raft.clone(), timers),
         raft,
-        timers,
-        outlook,
-        term: 0,
-        watched: BTreeMap::new(),
-        settings: Settings::default(),
-        last: Instant::now(),
+        requests,
+        report,
+        logged: Vec::new(),
     };
     (seen, monitor.run())
 }
 
 struct Monitor {
     raft: RaftNode,
-    timers: Timers,
-    outlook: watch::Sender<Vec<String>>,
-    term: u64,
-    watched: BTreeMap<u64, Watched>,
-    /// The replicated settings when the state was last seen.
-    settings: Settings,
-    last: Instant,
+    observation: Observation,
+    requests: Arc<Requests>,
+    report: watch::Sender<Report>,
+    /// The refusals that were logged last, without their figures.
+    logged: Vec<String>,
 }
 
 impl Monitor {
     async fn run(mut self) {
-        let mut ticks = tokio::time::interval(INTERVAL);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let requests = self.requests.clone();
         loop {
-            ticks.tick().await;
+            tokio::select! {
+                () = tokio::time::sleep(INTERVAL) => {}
+                () = requests.made.notified() => {}
+            }
             let view = self.raft.view();
-            if view.role != raft::Role::Leader {
-                self.watched.clear();
-                self.outlook
-                    .send_if_modified(|lines| !std::mem::take(lines).is_empty());
-                if self
-                    .raft
-                    .wait_for(|view| view.role == raft::Role::Leader)
-                    .await
-                    .is_none()
-                {
-                    return;
-                }
-                self.last = Instant::now();
+            if view.role == raft::Role::Leader {
+                self.round(&view).await;
                 continue;
             }
-            self.round(&view).await;
+            self.observation.reset();
+            self.logged.clear();
+            self.report
+                .send_if_modified(|report| std::mem::take(report) != Report::default());
+            let leads = self.raft.wait_for(|view| view.role == raft::Role::Leader);
+            if leads.await.is_none() {
+                return;
+            }
         }
     }
 
     async fn round(&mut self, raft: &RaftView) {
-        if let Some(settings) = self
-            .raft
-            .machine()
-            .glance(|replica| replica.settings().clone())
-        {
-            self.settings = settings;
-        }
-        let settings = self.settings.clone();
-        let view = self.look(raft, &settings);
+        self.note_acknowledged(raft);
+        let view = self.observation.look(raft, &self.requests);
         let plan = plan(&view);
-        self.outlook.send_if_modified(|lines| {
-            let new = describe(&plan);
-            let changed = *lines != new;
-            *lines = new;
-            changed
-        });
+        self.tell(&view, &plan);
         let Some(decision) = plan.decision else {
             return;
         };
-        let voters = match &decision.change {
-            Change::Promote { .. } | Change::FinishJoint { .. } => {
-                decision.change.resulting_voters(&view)
+        let change = &decision.change;
+        tracing::info!(term = raft.term, "{change}: {}", decision.reason);
+        let carried_out =
+            tokio::time::timeout(CHANGE_TIMEOUT, self.carry_out(&view, change, raft)).await;
+        match carried_out {
+            Ok(Ok(())) => self.fulfilled(change),
+            Ok(Err(error)) => tracing::warn!(%error, "tried again in the next round: {change}"),
+            Err(_) => tracing::warn!("not committed within {CHANGE_TIMEOUT:?}: {change}"),
+        }
+    }
+
+    /// Remembers how far each member's disk must reach from now on.
+    fn note_acknowledged(&self, raft: &RaftView) {
+        for (id, matched) in raft.matched.iter().flatten() {
+            if let Some(last_index) = *matched {
+                let progress = Progress {
+                    vote_term: raft.term,
+                    last_index,
+                };
+                self.raft.peers().note_acknowledged(*id, progress);
             }
-            Change::AddLearner { .. }
-            | Change::RemoveLearner { .. }
-            | Change::ReplaceVoter { .. }
-            | Change::RemoveVoter { .. } => return,
-        };
-        tracing::info!(reason = %decision.reason, change = ?decision.change, "changing the voters");
-        let change = raft::Change::Voters(voters);
-        if let Err(error) = self.raft.change(change, raft.members.log_id).await {
-            tracing::warn!(%error, "tried again in the next round");
         }
     }
 
-    /// Whether what this round sees counts: same term, on time, in touch with a quorum.
-    fn counts(&mut self, raft: &RaftView, elapsed: Duration) -> bool {
-        let lease = Duration::from_millis(self.timers.election_min_ms.into());
-        let in_touch = raft.members.members.voters().len() == 1
-            || raft.quorum_contact.is_some_and(|at| at.elapsed() < lease);
-        let same_term = std::mem::replace(&mut self.term, raft.term) == raft.term;
-        same_term && elapsed < INTERVAL + MAX_LATE && in_touch
-    }
-
-    fn look(&mut self, raft: &RaftView, settings: &Settings) -> View {
-        let me = self.raft.peers().me().node_id;
-        let elapsed = self.last.elapsed();
-        self.last = Instant::now();
-        let counts = self.counts(raft, elapsed);
-        let missed_after = 2 * Duration::from_millis(self.timers.heartbeat_ms.into()) + INTERVAL;
-        let last_index = raft.last_log_index.unwrap_or(0);
-        let mut members = BTreeMap::new();
-        for (id, info) in &raft.members.members.nodes {
-            let Ok(address) = info.address.parse() else {
-                continue;
-            };
-            let contact = raft.contact.get(id).copied().flatten();
-            let in_contact = *id == me || contact.is_some_and(|at| at.elapsed() < missed_after);
-            let matched = raft
-                .matched
-                .as_ref()
-                .and_then(|all| all.get(id).copied().flatten());
-            let lag = match matched {
-                _ if *id == me => 0,
-                Some(index) => last_index.saturating_sub(index),
-                None => u64::MAX,
-            };
-            let watched = self.watched.entry(*id).or_insert(Watched {
-                silent: Duration::ZERO,
-                stable: Duration::ZERO,
-            });
-            watched.silent = match (in_contact, counts) {
-                (true, _) | (false, false) => Duration::ZERO,
-                (false, true) => watched.silent + elapsed,
-            };
-            let keeps_up = in_contact && lag <= super::membership::MAX_LAG;
-            watched.stable = if keeps_up {
-                watched.stable + elapsed
-            } else {
-                Duration::ZERO
-            };
-            let silent = if in_contact {
-                Duration::ZERO
-            } else {
-                watched.silent.max(INTERVAL)
-            };
-            let votes = raft.members.members.is_voter(*id);
-            members.insert(
-                *id,
-                Member {
-                    role: if votes { Role::Voter } else { Role::Learner },
-                    address,
-                    name: None,
-                    silent,
-                    lag,
-                    stable: watched.stable,
-                    discovered: false,
-                },
-            );
-        }
-        self.watched.retain(|id, _| members.contains_key(id));
-        let configs = &raft.members.members.configs;
-        View {
-            leader: me,
-            members,
-            change_in_flight: raft.members.log_id > raft.committed,
-            joint_target: (configs.len() > 1).then(|| configs.last().cloned().unwrap_or_default()),
-            candidates: BTreeMap::new(),
-            removed: BTreeMap::new(),
-            limits: Limits {
-                min_voters: usize::try_from(settings.min_voters).unwrap_or(usize::MAX),
-                max_voters: usize::try_from(settings.max_voters).unwrap_or(usize::MAX),
-                dead_after: Duration::from_millis(settings.dead_after_ms),
-                stable_for: STABLE_FOR,
+    async fn carry_out(&self, view: &View, change: &Change, seen: &RaftView) -> Result<(), Error> {
+        let voters = change.resulting_voters(view);
+        let change = match change {
+            Change::FinishJoint { .. } | Change::Promote { .. } => raft::Change::Voters {
+                voters,
+                remove_others: false,
             },
+            Change::AddLearner { node_id } => {
+                let joins = self.requests.joins();
+                let joiner = joins.get(node_id);
+                let info = joiner.ok_or_else(|| Error::unavailable("it asks no more"))?;
+                raft::Change::SetNodes([(*node_id, info.clone())].into())
+            }
+            Change::Update { node_ids } => {
+                let about = |id: &u64| Some((*id, self.raft.peers().about(*id)?.0));
+                raft::Change::SetNodes(node_ids.iter().filter_map(about).collect())
+            }
+            Change::RemoveLearner { node_id, removal } => {
+                self.announce(*node_id, *removal).await?;
+                raft::Change::RemoveLearner(*node_id)
+            }
+            Change::ReplaceVoter {
+                old: node_id,
+                removal,
+                ..
+            }
+            | Change::RemoveVoter { node_id, removal } => {
+                self.announce(*node_id, *removal).await?;
+                raft::Change::Voters {
+                    voters,
+                    remove_others: true,
+                }
+            }
+        };
+        self.raft.change(change, seen.members.log_id).await
+    }
+
+    /// Puts the reason of a removal into the log, so that every later leader can tell it.
+    async fn announce(&self, node_id: u64, removal: Removal) -> Result<(), Error> {
+        self.raft
+            .propose_own(Item::NoteRemoval { node_id, removal })
+            .await
+    }
+
+    fn fulfilled(&self, change: &Change) {
+        match change {
+            Change::AddLearner { node_id }
+            | Change::RemoveLearner { node_id, .. }
+            | Change::RemoveVoter { node_id, .. }
+            | Change::ReplaceVoter { old: node_id, .. } => self.requests.done(*node_id),
+            Change::FinishJoint { .. } | Change::Promote { .. } | Change::Update { .. } => {}
         }
     }
+
+    fn tell(&mut self, view: &View, plan: &Plan) {
+        let health = view
+            .members
+            .iter()
+            .map(|(id, member)| (*id, view.health(*id, member).to_owned()));
+        let reasons = plan.refusals.iter();
+        let reasons =
+            reasons.filter_map(|refusal| Some((refusal.node_id?, refusal.reason.clone())));
+        let report = Report {
+            lines: describe(plan),
+            reasons: reasons.collect(),
+            health: health.collect(),
+        };
+        self.log_refusals(plan);
+        self.report.send_if_modified(|old| {
+            let changed = *old != report;
+            *old = report;
+            changed
+        });
+    }
+
+    /// Logs the refusals when they change in more than their figures.
+    fn log_refusals(&mut self, plan: &Plan) {
+        let lines = refusals(plan);
+        let bare = |line: &String| line.replace(|c: char| c.is_ascii_digit() || c == '.', "");
+        let logged: Vec<_> = lines.iter().map(bare).collect();
+        for (line, bare) in lines.iter().zip(&logged) {
+            if !self.logged.contains(bare) {
+                tracing::info!("{line}");
+            }
+        }
+        self.logged = logged;
+    }
+}
+
+fn refusals(plan: &Plan) -> Vec<String> {
+    let refusals = plan.refusals.iter().map(|refusal| match refusal.node_id {
+        Some(id) => format!("node {}: {}", display_id(id), refusal.reason),
+        None => refusal.reason.clone(),
+    });
+    refusals.collect()
 }
 
 fn describe(plan: &Plan) -> Vec<String> {
     let decided = plan
         .decision
         .iter()
-        .map(|decision| format!("would {:?}: {}", decision.change, decision.reason));
-    let refused = plan.refusals.iter().map(|refusal| match refusal.node_id {
-        Some(id) => format!("node {}: {}", DisplayNode(id), refusal.reason),
-        None => refusal.reason.clone(),
-    });
-    decided.chain(refused).collect()
-}
-
-/// Seeds the replicated settings of a new cluster from this node's configuration.
-pub(crate) async fn seed_settings(raft: RaftNode, seed: Arc<Settings>) {
-    use crate::codec;
-    use crate::entry::Item;
-    use crate::request::ReplyTo;
-    let settings =
-        bytes::Bytes::from(codec::encode(&*seed).expect("numbers always have a MessagePack form"));
-    let mut applied = raft.watch_applied();
-    loop {
-        if raft.machine().glance(|replica| replica.seeded()) == Some(true) {
-            return;
-        }
-        if raft
-            .wait_for(|view| view.role == raft::Role::Leader)
-            .await
-            .is_none()
-        {
-            return;
-        }
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        raft.propose(raft::Proposal {
-            item: Item::SeedSettings {
-                settings: settings.clone(),
-            },
-            deadline: Instant::now() + Duration::from_secs(5),
-            reply: ReplyTo::Task(reply),
-        });
-        // Refused, because another node leads by now: that one seeds; see when it has.
-        if !matches!(answer.await, Ok(reply) if reply.result.is_ok())
-            && applied.changed().await.is_err()
-        {
-            return;
-        }
-    }
+        .map(|decision| format!("{}: {}", decision.change, decision.reason));
+    decided.chain(refusals(plan)).collect()
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 19] = [
+const NAMES: [(&str, &str); 22] = [
     ("BRAFT_DISCOVERY", "BDI"),
     ("BRAFT_EXPECT", ""),
     ("BRAFT_IP", "BIP"),
@@ -23,6 +23,9 @@ const NAMES: [(&str, &str); 19] = [
     ("BRAFT_KEEP_LOG_ENTRIES", ""),
     ("BRAFT_SEGMENT_BYTES", ""),
     ("BRAFT_DISK_RESERVE_BYTES", ""),
+    ("BRAFT_DEAD_AFTER_MS", ""),
+    ("BRAFT_MIN_VOTERS", ""),
+    ("BRAFT_MAX_VOTERS", ""),
     ("DISABLE_GRPC_REFLECTION", "DGR"),
     ("BRAFT_CONFIG", ""),
 ];
@@ -77,6 +80,9 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
         keep_log_entries: reader.value("BRAFT_KEEP_LOG_ENTRIES", "a number of log entries"),
         segment_bytes: reader.value("BRAFT_SEGMENT_BYTES", "a number of bytes"),
         disk_reserve_bytes: reader.value("BRAFT_DISK_RESERVE_BYTES", "a number of bytes"),
+        dead_after_ms: reader.value("BRAFT_DEAD_AFTER_MS", "a number of milliseconds"),
+        min_voters: reader.value("BRAFT_MIN_VOTERS", "a number of nodes"),
+        max_voters: reader.value("BRAFT_MAX_VOTERS", "a number of nodes"),
         reflection: reader.disabled("DISABLE_GRPC_REFLECTION"),
     };
     (layer, reader.mistakes)

@@ -26,6 +26,9 @@ pub(super) struct Layer {
     pub(super) keep_log_entries: Option<u64>,
     pub(super) segment_bytes: Option<u64>,
     pub(super) disk_reserve_bytes: Option<u64>,
+    pub(super) dead_after_ms: Option<u64>,
+    pub(super) min_voters: Option<u64>,
+    pub(super) max_voters: Option<u64>,
     pub(super) reflection: Option<bool>,
 }
 
@@ -50,6 +53,9 @@ impl Layer {
             keep_log_entries: self.keep_log_entries.or(other.keep_log_entries),
             segment_bytes: self.segment_bytes.or(other.segment_bytes),
             disk_reserve_bytes: self.disk_reserve_bytes.or(other.disk_reserve_bytes),
+            dead_after_ms: self.dead_after_ms.or(other.dead_after_ms),
+            min_voters: self.min_voters.or(other.min_voters),
+            max_voters: self.max_voters.or(other.max_voters),
             reflection: self.reflection.or(other.reflection),
         }
     }

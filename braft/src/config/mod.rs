@@ -58,7 +58,13 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | [`keep_log_entries`](Config::keep_log_entries) | `BRAFT_KEEP_LOG_ENTRIES` | `keep_log_entries` | 1,000 |
 /// | [`segment_bytes`](Config::segment_bytes) | `BRAFT_SEGMENT_BYTES` | `segment_bytes` | 64 MiB |
 /// | [`disk_reserve_bytes`](Config::disk_reserve_bytes) | `BRAFT_DISK_RESERVE_BYTES` | `disk_reserve_bytes` | 256 MiB |
+/// | [`dead_after`](Config::dead_after) | `BRAFT_DEAD_AFTER_MS` | `dead_after_ms` | 120,000 (2 min) |
+/// | [`min_voters`](Config::min_voters) | `BRAFT_MIN_VOTERS` | `min_voters` | 2 |
+/// | [`max_voters`](Config::max_voters) | `BRAFT_MAX_VOTERS` | `max_voters` | 5 |
 /// | [`reflection`](Config::reflection) | `DISABLE_GRPC_REFLECTION` (`DGR`) | `reflection` | on |
+///
+/// `dead_after`, `min_voters` and `max_voters` are [`Settings`] of the whole cluster: a node's own
+/// count only when it forms one.
 ///
 /// `BRAFT_CONFIG` names the file.
 #[derive(Default)]
@@ -272,6 +278,24 @@ impl Config {
     /// purged and snapshots be written.
     pub fn disk_reserve_bytes(mut self, bytes: u64) -> Self {
         self.code.disk_reserve_bytes = Some(bytes);
+        self
+    }
+
+    /// The silence after which a member counts as dead and is removed, once a cluster forms.
+    pub fn dead_after(mut self, silence: Duration) -> Self {
+        self.code.dead_after_ms = Some(u64::from(whole_ms(silence)));
+        self
+    }
+
+    /// Voters below which no member is removed by itself, once a cluster forms.
+    pub fn min_voters(mut self, voters: u64) -> Self {
+        self.code.min_voters = Some(voters);
+        self
+    }
+
+    /// Nodes that vote at most, once a cluster forms; further ones listen and step in.
+    pub fn max_voters(mut self, voters: u64) -> Self {
+        self.code.max_voters = Some(voters);
         self
     }
 

@@ -38,6 +38,8 @@ const DEFAULT_TIMERS: Timers = Timers {
 pub(crate) struct Resolved {
     pub(crate) factories: Vec<ServiceFactory>,
     pub(crate) name: String,
+    /// Whether the user chose the name.
+    pub(crate) name_is_chosen: bool,
     /// This host's name.
     pub(crate) host: String,
     pub(crate) cluster_name: String,
@@ -83,6 +85,11 @@ impl Config {
         }
         let timers = check_timers(&layer, &mut mistakes);
         check_sizes(&layer, &mut mistakes);
+        check_settings(
+            &settings(&layer, self.settings.clone()),
+            timers,
+            &mut mistakes,
+        );
         let wanted = layer.raft_port.unwrap_or(DEFAULT_RAFT_PORT);
         if layer
             .http_port
@@ -135,9 +142,11 @@ impl Config {
             };
             layer.http_port.unwrap_or_else(default)
         });
+        let settings = settings(&layer, self.settings);
         let host = host_name().unwrap_or_else(|| "node".to_owned());
         Ok(Resolved {
             factories: self.factories,
+            name_is_chosen: layer.name.is_some(),
             name: layer.name.unwrap_or_else(|| format!("{host}-{port}")),
             host,
             cluster_name: layer.cluster.unwrap_or_else(default_cluster_name),
@@ -153,7 +162,7 @@ impl Config {
             disk_reserve_bytes: layer
                 .disk_reserve_bytes
                 .unwrap_or(DEFAULT_DISK_RESERVE_BYTES),
-            settings: self.settings,
+            settings,
             grpc_routes: self.grpc_routes,
             reflection: layer.reflection.unwrap_or(true),
             dialer: self.dialer,
@@ -227,6 +236,29 @@ fn check_sizes(layer: &Layer, mistakes: &mut Vec<String>) {
         .is_some_and(|path| path.as_os_str().is_empty())
     {
         mistakes.push("BRAFT_DATA_DIR must not be empty".to_owned());
+    }
+}
+
+/// The settings a new cluster begins with: those given one by one, over those given as a whole.
+fn settings(layer: &Layer, whole: Settings) -> Settings {
+    Settings {
+        dead_after_ms: layer.dead_after_ms.unwrap_or(whole.dead_after_ms),
+        min_voters: layer.min_voters.unwrap_or(whole.min_voters),
+        max_voters: layer.max_voters.unwrap_or(whole.max_voters),
+        ..whole
+    }
+}
+
+fn check_settings(settings: &Settings, timers: Timers, mistakes: &mut Vec<String>) {
+    let least = 2 * u64::from(timers.election_max_ms);
+    if settings.dead_after_ms < least {
+        mistakes.push(format!(
+            "BRAFT_DEAD_AFTER_MS must be at least twice BRAFT_ELECTION_MAX_MS ({least}), got {}",
+            settings.dead_after_ms
+        ));
+    }
+    if settings.min_voters == 0 || settings.max_voters == 0 {
+        mistakes.push("BRAFT_MIN_VOTERS and BRAFT_MAX_VOTERS must be at least 1".to_owned());
     }
 }
 

@@ -55,6 +55,10 @@ impl Machine {
     /// Takes note of a membership entry.
     pub(crate) fn apply_members(&self, log_id: (u64, u64), members: crate::member::Members) {
         let mut replica = self.write();
+        let replica = &mut *replica;
+        replica
+            .removed
+            .changed(log_id, replica.clock, &replica.members.members, &members);
         replica.members = StoredMembers {
             log_id: Some(log_id),
             members,
@@ -128,6 +132,10 @@ impl Replica {
                     })?;
                     self.seeded = true;
                 }
+                Ok(Ok(Bytes::new()))
+            }
+            Item::NoteRemoval { node_id, removal } => {
+                self.removed.announce(node_id, removal);
                 Ok(Ok(Bytes::new()))
             }
         }

@@ -38,6 +38,8 @@ impl Machine {
         let mut hasher = Hasher::default();
         replica.save(&mut hasher)?;
         std::hash::Hash::hash(&(replica.clock, &replica.settings), &mut hasher.0);
+        crate::codec::encode_into(&replica.removed, &mut hasher)
+            .map_err(|error| Error::fatal(format!("cannot hash the removed nodes: {error}")))?;
         Ok((replica.applied, std::hash::Hasher::finish(&hasher.0)))
     }
 }

@@ -7,6 +7,7 @@ mod apply;
 #[cfg(feature = "testing")]
 mod digest;
 mod pace;
+mod removed;
 mod snapshot;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 
 pub(crate) use apply::{Answers, HaltError};
 pub(crate) use pace::Pace;
+pub(crate) use removed::RemovedNodes;
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
 
 use crate::context::LogPosition;
@@ -50,6 +52,7 @@ pub(crate) struct Replica {
     /// Log time: the latest stamp applied. Never goes back.
     clock: Duration,
     members: StoredMembers,
+    removed: RemovedNodes,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
 }
@@ -141,6 +144,7 @@ impl Replica {
             seeded: false,
             clock: Duration::ZERO,
             members: StoredMembers::default(),
+            removed: RemovedNodes::default(),
             applied: None,
         })
     }
@@ -174,6 +178,10 @@ impl Replica {
 
     pub(crate) fn members(&self) -> &StoredMembers {
         &self.members
+    }
+
+    pub(crate) fn removed(&self) -> &RemovedNodes {
+        &self.removed
     }
 
     pub(crate) fn settings(&self) -> &Settings {

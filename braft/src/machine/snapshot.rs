@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, Replica};
+use super::{Machine, RemovedNodes, Replica};
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
@@ -26,6 +26,7 @@ pub(crate) struct SnapshotHeader {
     pub(crate) written_by: String,
     pub(crate) applied: Option<(u64, u64)>,
     pub(crate) members: StoredMembers,
+    pub(crate) removed: RemovedNodes,
     pub(crate) clock: Duration,
     pub(crate) settings: Settings,
     pub(crate) seeded: bool,
@@ -66,6 +67,7 @@ impl Replica {
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
             applied: self.applied,
             members: self.members.clone(),
+            removed: self.removed.clone(),
             clock: self.clock,
             settings: self.settings.clone(),
             seeded: self.seeded,
@@ -159,6 +161,7 @@ impl Loading<'_> {
         let header = self.header;
         self.replica.applied = header.applied;
         self.replica.members = header.members;
+        self.replica.removed = header.removed;
         self.replica.clock = header.clock;
         self.replica.settings = header.settings;
         self.replica.seeded = header.seeded;

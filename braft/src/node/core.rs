@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
 use crate::client::{ClusterPin, Pool};
 use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
+use crate::cluster::joining::Joiner;
+use crate::cluster::monitor::Outlook;
 use crate::cluster::ports::{Formed, Host};
+use crate::cluster::requests::Requests;
 use crate::codec;
 use crate::discovery::PeerAddress;
 use crate::error::Error;
@@ -19,14 +21,6 @@ use crate::raft::{RaftNode, RaftOptions, RaftSlot};
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::Wal;
-use crate::wire::v1 as pb;
-use crate::wire::v1::cluster_client::ClusterClient;
-use crate::wire::v1::join_response::Result as Joined;
-
-/// The longest a request to join may take; it is made again.
-const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
-/// Redirections followed while asking to join.
-const MAX_JOIN_HOPS: usize = 3;
 
 /// Why a node is no longer running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +40,6 @@ pub(super) struct Parts {
 }
 
 pub(crate) struct Core {
-    pub(super) info: NodeInfo,
     pub(super) peers: Arc<Peers>,
     pub(super) slot: Arc<RaftSlot>,
     pub(super) started: Notify,
@@ -60,11 +53,23 @@ pub(crate) struct Core {
     /// Whether free disk space is below the reserve.
     pub(super) disk_low: watch::Sender<bool>,
     pub(super) about: super::status::About,
+    /// What nodes ask of this one while it leads.
+    pub(super) requests: Arc<Requests>,
+    pub(super) joiner: Arc<Joiner>,
 }
 
 impl Core {
     pub(crate) fn cluster_name(&self) -> &str {
         &self.peers.me().cluster_name
+    }
+
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// What this node makes of the members, if it leads.
+    pub(crate) fn outlook(&self) -> Option<&Outlook> {
+        self.about.outlook.get()
     }
 
     pub(crate) fn peers(&self) -> &Arc<Peers> {
@@ -74,6 +79,14 @@ impl Core {
     /// Raft, once this node is in a cluster.
     pub(crate) fn raft(&self) -> Option<&RaftNode> {
         self.slot.get()
+    }
+
+    /// Where the leader is reached, if one is known: where it was met, else as committed.
+    pub(crate) fn leader_address(&self) -> Option<String> {
+        let view = self.raft()?.view();
+        let (id, info) = view.leader_info()?;
+        let met = self.peers.address_of(id);
+        Some(met.unwrap_or_else(|| info.address.clone()))
     }
 
     pub(crate) async fn formation_message(&self, message: Message) -> Option<Message> {
@@ -199,51 +212,7 @@ impl Host for Core {
     }
 
     async fn join(&self, peer: PeerAddress) {
-        let mut address = peer.to_string();
-        for _ in 0..MAX_JOIN_HOPS {
-            let asked = tokio::time::timeout(JOIN_TIMEOUT, self.ask_to_join(&address)).await;
-            match asked {
-                Ok(Ok(Some(Joined::Joined(_)))) => {
-                    return tracing::info!(%address, "the cluster takes this node in");
-                }
-                Ok(Ok(Some(Joined::Leader(leader)))) => address = leader,
-                Ok(Ok(Some(Joined::Refused(why)))) => {
-                    return tracing::error!(%address, "not taken into the cluster: {why}");
-                }
-                Ok(Ok(Some(Joined::Later(why)))) => {
-                    return tracing::debug!(%address, "not taken in yet: {why}");
-                }
-                Ok(Ok(None)) => return tracing::warn!(%address, "an empty answer to joining"),
-                Ok(Err(reason)) => return tracing::debug!(%address, "cannot ask to join: {reason}"),
-                Err(_) => return tracing::debug!(%address, "no answer to joining in time"),
-            }
-        }
-    }
-}
-
-impl Core {
-    async fn ask_to_join(&self, address: &str) -> Result<Option<Joined>, String> {
-        let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|error| error.to_string())?;
-        let dialer = self.peers.dialer();
-        let channel = dialer
-            .connect(&endpoint)
-            .await
-            .map_err(|error| error.to_string())?;
-        let me = self.peers.me();
-        let request = pb::JoinRequest {
-            cluster_id: bytes::Bytes::new(),
-            cluster_name: me.cluster_name.clone(),
-            node_id: me.node_id,
-            incarnation: me.incarnation,
-            address: me.address.clone(),
-            name: self.info.name.clone(),
-            http_address: self.info.http_address.clone(),
-        };
-        let answer = ClusterClient::new(channel).join(request).await;
-        answer
-            .map(|answer| answer.into_inner().result)
-            .map_err(|status| status.message().to_owned())
+        self.joiner.ask(&peer.to_string(), None).await;
     }
 }
 
@@ -252,6 +221,7 @@ impl Core {
 fn initial_members(members: &MemberSet) -> BTreeMap<u64, NodeInfo> {
     let info = |address: &PeerAddress| NodeInfo {
         name: address.to_string(),
+        name_is_chosen: false,
         address: address.to_string(),
         http_address: String::new(),
     };

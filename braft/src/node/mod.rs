@@ -5,12 +5,14 @@
 //! | `start.rs` | from a configuration to a running node |
 //! | `core.rs` | its parts and how they meet |
 //! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
+//! | `leaving.rs` | leaving the cluster for good |
 //! | `disk.rs` | watches free space and the growth of the log |
 //! | `status.rs` | what it says of itself |
 
 mod core;
 mod disk;
 mod door;
+mod leaving;
 mod start;
 mod status;
 

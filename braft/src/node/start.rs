@@ -15,13 +15,14 @@ use crate::client::Caller;
 use crate::cluster::formation::{
     Formation, Identity as FormationIdentity, PromiseRecord, Start, Timing,
 };
-use crate::cluster::monitor;
+use crate::cluster::joining::Joiner;
 use crate::cluster::ports::{self, Formed, Host};
+use crate::cluster::{introductions, monitor, settings};
 use crate::codec;
 use crate::config::{Config, Resolved};
 use crate::error::Error;
 use crate::machine::Machine;
-use crate::member::{NodeInfo, display_id};
+use crate::member::display_id;
 use crate::raft::network::{Identity, Peers, RaftService};
 use crate::raft::{RaftOptions, RaftSlot};
 use crate::server::calls::Calls;
@@ -199,6 +200,9 @@ fn assemble(
         node_id: disk.dir.node_id(),
         incarnation,
         address: resolved.address.clone(),
+        name: resolved.name.clone(),
+        name_is_chosen: resolved.name_is_chosen,
+        http_address: about.http_address.clone(),
         timers: resolved.timers,
     };
     tracing::info!(
@@ -217,11 +221,6 @@ fn assemble(
         }
     }));
     Ok(Core {
-        info: NodeInfo {
-            name: resolved.name.clone(),
-            address: resolved.address.clone(),
-            http_address: about.http_address.clone(),
-        },
         slot,
         started: Notify::new(),
         options: RaftOptions {
@@ -240,6 +239,8 @@ fn assemble(
         stopped: watch::Sender::new(None),
         disk_low: watch::Sender::new(false),
         about,
+        requests: Arc::default(),
+        joiner: Arc::new(Joiner::new(peers.clone())),
         peers,
     })
 }
@@ -278,12 +279,13 @@ async fn begin(core: &Arc<Core>, cluster_id: Option<u128>) -> Result<Start, Erro
 fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
     let (timers, seed) = (resolved.timers, Arc::new(resolved.settings.clone()));
     let snapshot_bytes = resolved.snapshot_bytes;
+    let discovery = resolved.discovery.clone();
     let watched = core.clone();
     let tracker = tasks.tracker.clone();
     let stop = tasks.stop.clone();
     tasks.spawn(async move {
         let raft = watched.raft_started().await;
-        let (outlook, monitoring) = monitor::start(raft.clone(), timers);
+        let (outlook, monitoring) = monitor::start(raft.clone(), timers, watched.requests.clone());
         drop(watched.about.outlook.set(outlook));
         let until_stop = |task: futures_util::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();
@@ -307,19 +309,24 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
                 formed.initialized().await;
             }
         }));
-        until_stop(Box::pin(monitor::seed_settings(raft.clone(), seed)));
+        until_stop(Box::pin(settings::seed(raft.clone(), seed)));
+        until_stop(Box::pin(introductions::run(
+            raft.clone(),
+            discovery.peers(),
+            watched.joiner.clone(),
+        )));
         let (disk, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
             super::disk::watch(watched_raft, &disk.disk_low, snapshot_bytes).await;
         }));
         let mut halted = raft.watch_halted();
-        let mut doubled = watched.peers.watch_doubled();
+        let mut unfit = watched.peers.watch_unfit();
         let ended = tokio::select! {
             view = raft.wait_for(|view| view.stopped.is_some()) => {
                 view.and_then(|view| view.stopped).unwrap_or_else(|| "raft stopped".to_owned())
             }
             Ok(why) = halted.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
-            Ok(why) = doubled.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
+            Ok(why) = unfit.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
         };
         watched.stop(Stopped::Fatal(ended));
     });

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::core::{Core, Stopped};
-use crate::cluster::monitor::Outlook;
+use crate::cluster::monitor::{Outlook, Report};
 use crate::config::{BizData, Resolved};
 use crate::member::display_id;
 use crate::raft::{RaftNode, RaftView, Role};
@@ -55,7 +55,7 @@ impl Core {
         let process = process_figures();
         let mut status = Status {
             node_id: display_id(me.node_id),
-            name: self.info.name.clone(),
+            name: me.name.clone(),
             host: about.host.clone(),
             address: me.address.clone(),
             http_address: about.http_address.clone(),
@@ -66,11 +66,10 @@ impl Core {
                 .map(|id| format!("{id:032x}"))
                 .unwrap_or_default(),
             role: "forming".to_owned(),
-            formation: self
-                .formed
-                .get()
-                .map(|formed| formed.report())
-                .unwrap_or_default(),
+            formation: self.joiner.notice().unwrap_or_else(|| {
+                let formed = self.formed.get();
+                formed.map(|formed| formed.report()).unwrap_or_default()
+            }),
             discovery: about.discovery.clone(),
             started_at: about
                 .started_at
@@ -112,19 +111,16 @@ impl Core {
         }
         .to_owned();
         status.term = view.term;
-        status.members = members(&view);
+        let report = self.about.outlook.get().map(|seen| seen.borrow().clone());
+        let report = report.unwrap_or_default();
+        status.members = self.members(&view, &report);
         let leader = view.leader.map(display_id);
         status.leader = status
             .members
             .iter()
             .find(|member| Some(&member.id) == leader.as_ref())
             .cloned();
-        status.outlook = self
-            .about
-            .outlook
-            .get()
-            .map(|seen| seen.borrow().clone())
-            .unwrap_or_default();
+        status.outlook = report.lines;
         let index = |id: Option<(u64, u64)>| id.map_or(0, |(_, index)| index);
         let stats = raft.wal().stats();
         status.log = LogStatus {
@@ -153,6 +149,31 @@ impl Core {
             });
             status.services = services.collect();
         });
+    }
+
+    fn members(&self, view: &RaftView, report: &Report) -> Vec<Member> {
+        let members = &view.members.members;
+        let last = view.last_log_index.unwrap_or(0);
+        let each = members.nodes.iter().map(|(id, info)| {
+            let matched = view
+                .matched
+                .as_ref()
+                .and_then(|all| all.get(id).copied().flatten());
+            let contact = view.contact.get(id).copied().flatten();
+            Member {
+                id: display_id(*id),
+                name: info.name.clone(),
+                address: info.address.clone(),
+                votes: members.is_voter(*id),
+                lag: matched.map(|index| last.saturating_sub(index)),
+                last_contact_ms: contact
+                    .map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+                version: self.peers().about(*id).map(|(_, version)| version),
+                health: report.health.get(id).cloned(),
+                outlook: report.reasons.get(id).cloned(),
+            }
+        });
+        each.collect()
     }
 
     /// What all members say of themselves; those that do not answer are named with the reason.
@@ -193,28 +214,6 @@ impl Core {
         let answer = answer.map_err(|status| status.message().to_owned())?;
         serde_json::from_str(&answer.into_inner().status).map_err(|error| error.to_string())
     }
-}
-
-fn members(view: &RaftView) -> Vec<Member> {
-    let members = &view.members.members;
-    let last = view.last_log_index.unwrap_or(0);
-    let each = members.nodes.iter().map(|(id, info)| {
-        let matched = view
-            .matched
-            .as_ref()
-            .and_then(|all| all.get(id).copied().flatten());
-        let contact = view.contact.get(id).copied().flatten();
-        Member {
-            id: display_id(*id),
-            name: info.name.clone(),
-            address: info.address.clone(),
-            votes: members.is_voter(*id),
-            lag: matched.map(|index| last.saturating_sub(index)),
-            last_contact_ms: contact
-                .map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
-        }
-    });
-    each.collect()
 }
 
 #[derive(Default)]

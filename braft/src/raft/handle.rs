@@ -11,15 +11,17 @@ use tokio::sync::watch;
 
 use super::Raft;
 use super::log_storage::LogStore;
-use super::network::{Network, Peers, Timers};
+use super::network::{Network, Peers, Progress, Timers};
 use super::proposer::{Proposal, Proposer};
 use super::reader::{Read, Reader, answer};
 use super::state_machine::StateMachine;
 use super::touch;
 use super::types::{TypeConfig, log_id, members_of, plain};
+use crate::entry::Item;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::{NodeInfo, StoredMembers};
+use crate::request::{Reply, ReplyTo};
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::Wal;
 
@@ -38,6 +40,8 @@ const BACKOFF: &str = "20ms,50ms,100ms,200ms";
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// openraft's own limit on sending one snapshot; progress is watched elsewhere.
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 3_600_000;
+/// The longest an item of the cluster's own may take into the log.
+const OWN_ITEM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How raft runs on this node.
 #[derive(Clone, Copy, Debug)]
@@ -94,10 +98,15 @@ impl RaftView {
 /// A change of the membership, one at a time.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    /// Takes a node in, or changes what is committed about it.
-    SetNode { id: u64, info: NodeInfo },
-    /// Makes exactly these members vote; the others listen.
-    Voters(BTreeSet<u64>),
+    /// Takes nodes in, or changes what is committed about them.
+    SetNodes(BTreeMap<u64, NodeInfo>),
+    /// Makes exactly these members vote. Voters that are not among them listen, or are removed.
+    Voters {
+        voters: BTreeSet<u64>,
+        remove_others: bool,
+    },
+    /// Removes a member that does not vote.
+    RemoveLearner(u64),
 }
 
 /// The handle on one node's raft. Cheap to clone.
@@ -137,6 +146,7 @@ impl RaftNode {
         let raft = Raft::new(node_id, Arc::new(config), network, log, machine.clone())
             .await
             .map_err(|error| Error::fatal(format!("raft cannot start: {error}")))?;
+        peers.set_progress(progress(wal.clone(), machine.clone()));
         let in_touch = touch::start(raft.clone(), options.timers);
         let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone());
         let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
@@ -203,25 +213,49 @@ impl RaftNode {
         change: Change,
         decided_on: Option<(u64, u64)>,
     ) -> Result<(), Error> {
-        let members = match change {
-            Change::SetNode { id, info } => ChangeMembers::Batch(vec![
-                ChangeMembers::AddNodes([(id, info.clone())].into()),
-                ChangeMembers::SetNodes([(id, info)].into()),
-            ]),
-            Change::Voters(ids) => ChangeMembers::ReplaceAllVoters(ids),
+        let (members, retain) = match change {
+            Change::SetNodes(nodes) => {
+                let set = [
+                    ChangeMembers::AddNodes(nodes.clone()),
+                    ChangeMembers::SetNodes(nodes),
+                ];
+                (ChangeMembers::Batch(set.into()), true)
+            }
+            Change::Voters {
+                voters,
+                remove_others,
+            } => (ChangeMembers::ReplaceAllVoters(voters), !remove_others),
+            Change::RemoveLearner(id) => (ChangeMembers::RemoveNodes([id].into()), true),
         };
         let last_membership_log_id = decided_on.map(|(term, index)| log_id(term, index));
         let only_if = Precondition::<TypeConfig>::LastMembershipLogId {
             last_membership_log_id,
         };
-        // Former voters stay as learners: removing them is a decision of its own.
         let changed = self
             .raft
-            .change_membership_if(members, true, [only_if])
+            .change_membership_if(members, retain, [only_if])
             .await;
         changed
             .map(drop)
             .map_err(|error| Error::unavailable(format!("the membership was not changed: {error}")))
+    }
+
+    /// Puts an item of the cluster's own into the log, and waits until it is applied.
+    pub(crate) async fn propose_own(&self, item: Item) -> Result<(), Error> {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.propose(Proposal {
+            item,
+            deadline: Instant::now() + OWN_ITEM_TIMEOUT,
+            reply: ReplyTo::Task(reply),
+        });
+        match answer.await {
+            Ok(Reply { result: Ok(_), .. }) => Ok(()),
+            Ok(Reply {
+                result: Err(refusal),
+                ..
+            }) => Err(Error::unavailable(refusal.message)),
+            Err(_) => Err(Error::unavailable("raft is stopping")),
+        }
     }
 
     /// Asks a voter to take over the leadership.
@@ -245,7 +279,6 @@ impl RaftNode {
     }
 
     /// Confirms leadership with a quorum, and says up to which index the log is committed.
-    #[cfg(feature = "testing")]
     pub(crate) async fn confirm_leadership(&self) -> Result<u64, Error> {
         let read = self
             .raft
@@ -301,6 +334,22 @@ impl RaftNode {
         let closed = tokio::task::spawn_blocking(move || wal.close()).await;
         if let Err(error) = closed {
             tracing::error!(%error, "the log was not closed cleanly; it will be checked at start");
+        }
+    }
+}
+
+/// Reads how far this node's disk reaches. What a snapshot holds counts: the log before it may be
+/// gone, or not have been cut yet when the node crashed.
+fn progress(wal: Wal, machine: StateMachine) -> impl Fn() -> Progress + Send + Sync {
+    let applied = machine.watch_applied();
+    move || {
+        let state = wal.state();
+        let index = |id: Option<crate::storage::wal::LogId>| id.map_or(0, |id| id.index);
+        Progress {
+            vote_term: wal.read_vote().map_or(0, |vote| vote.term),
+            last_index: index(state.last)
+                .max(index(state.last_purged))
+                .max(*applied.borrow()),
         }
     }
 }

@@ -119,6 +119,7 @@ fn size(item: &Item) -> usize {
             service, payload, ..
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
+        Item::NoteRemoval { .. } => OVERHEAD,
         Item::OpenSession | Item::CloseSession { .. } => OVERHEAD,
     }
 }

@@ -1,20 +1,27 @@
 //! The gRPC service through which nodes meet: handshake, formation, joining, status.
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
+use crate::cluster::membership::MAX_MEMBERS;
+use crate::cluster::observation::is_usable;
 use crate::codec;
-use crate::member::NodeInfo;
+use crate::member::{NodeInfo, Removal, display_id};
 use crate::node::Core;
-use crate::raft::{Change, Role};
-use crate::wire::convert::cluster_id_to;
+use crate::raft::{RaftNode, Role};
+use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
 use crate::wire::v1::cluster_server::{Cluster as ClusterRpc, ClusterServer};
 use crate::wire::v1::join_response::Result as Joined;
+use crate::wire::v1::remove_response::Result as Removed;
 
 /// The largest message of this service, in bytes.
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
+/// The longest an answer waits for the plan; whoever asked asks again.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(2);
 
 pub(crate) struct ClusterService {
     core: Arc<Core>,
@@ -25,6 +32,15 @@ impl ClusterService {
         ClusterServer::new(ClusterService { core }).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
+    /// Whether a request is meant for this cluster; if not, why.
+    fn is_ours(&self, cluster_id: &[u8]) -> Result<(), String> {
+        let ours = self.core.peers().cluster_id();
+        if cluster_id.is_empty() || cluster_id_from(cluster_id).ok() == ours {
+            return Ok(());
+        }
+        Err("this is another cluster; clusters never merge".to_owned())
+    }
+
     async fn join(&self, request: pb::JoinRequest) -> Joined {
         let name = self.core.cluster_name();
         if request.cluster_name != name {
@@ -33,35 +49,146 @@ impl ClusterService {
                 request.cluster_name
             ));
         }
+        if let Err(why) = self.is_ours(&request.cluster_id) {
+            return Joined::Refused(why);
+        }
         let Some(raft) = self.core.raft() else {
             return Joined::Later("this node is in no cluster yet".to_owned());
         };
         let view = raft.view();
         if view.role != Role::Leader {
-            return match view.leader_info() {
-                Some((_, leader)) => Joined::Leader(leader.address.clone()),
+            return match self.core.leader_address() {
+                Some(leader) => Joined::Leader(leader),
                 None => Joined::Later("the cluster has no leader at this moment".to_owned()),
             };
         }
-        let cluster_id = self
-            .core
-            .peers()
-            .cluster_id()
-            .expect("raft runs in a cluster");
+        let cluster_id = self.core.peers().cluster_id();
+        let joined = Joined::Joined(cluster_id.map(cluster_id_to).unwrap_or_default());
+        let about = request.about.unwrap_or_default();
         let info = NodeInfo {
-            name: request.name,
+            name: about.name,
+            name_is_chosen: about.name_is_chosen,
             address: request.address,
-            http_address: request.http_address,
+            http_address: about.http_address,
+        };
+        if !is_usable(&info) {
+            return Joined::Refused(format!("{:?} is no address", info.address));
+        }
+        let id = request.node_id;
+        let nodes = &view.members.members.nodes;
+        if nodes.contains_key(&id) {
+            return joined;
+        }
+        if let Some(removed) = self.removed(raft, id).await {
+            return removed;
+        }
+        if nodes.len() >= MAX_MEMBERS {
+            let text = format!("there are {MAX_MEMBERS} members already; remove some first");
+            return Joined::Refused(text);
+        }
+        if !self.core.requests().join(id, info) {
+            return Joined::Later("too many nodes ask to be taken in".to_owned());
+        }
+        let taken_in = raft.wait_for(|view| view.members.members.nodes.contains_key(&id));
+        match tokio::time::timeout(REQUEST_PATIENCE, taken_in).await {
+            Ok(Some(_)) => joined,
+            Ok(None) | Err(_) => Joined::Later(self.reason(id)),
+        }
+    }
+
+    /// What to tell a node that was removed for good. Only a leader that a quorum confirms may.
+    async fn removed(&self, raft: &RaftNode, id: u64) -> Option<Joined> {
+        if let Err(error) = raft.confirm_leadership().await {
+            return Some(Joined::Later(error.to_string()));
+        }
+        let removed = raft
+            .machine()
+            .glance(|replica| replica.removed().get(id).cloned());
+        let Some(removed) = removed else {
+            return Some(Joined::Later("the leader's state is in use".to_owned()));
+        };
+        let removed = removed.filter(|removed| removed.removal == Removal::Operator)?;
+        Some(Joined::Removed(pb::Removed {
+            why: format!(
+                "this node ({}) left the cluster or was removed from it by an operator, and stays \
+                 out; to take part again as a new node, start it with an empty data directory",
+                display_id(id)
+            ),
+            term: removed.log_id.0,
+            index: removed.log_id.1,
+        }))
+    }
+
+    /// Why the plan does nothing with a node.
+    fn reason(&self, id: u64) -> String {
+        let outlook = self.core.outlook().map(|outlook| outlook.borrow().clone());
+        let reason = outlook.and_then(|report| report.reasons.get(&id).cloned());
+        reason.unwrap_or_else(|| "another change of members is under way".to_owned())
+    }
+
+    async fn remove(&self, request: pb::RemoveRequest) -> Removed {
+        if let Err(why) = self.is_ours(&request.cluster_id) {
+            return Removed::Refused(why);
+        }
+        let Some(raft) = self.core.raft() else {
+            return Removed::Refused("this node is in no cluster".to_owned());
         };
         let id = request.node_id;
-        if view.members.members.nodes.get(&id) == Some(&info) {
-            return Joined::Joined(cluster_id_to(cluster_id));
+        let view = raft.view();
+        if view.role != Role::Leader {
+            return match self.core.leader_address() {
+                Some(leader) => Removed::Leader(leader),
+                None => Removed::Later("the cluster has no leader at this moment".to_owned()),
+            };
         }
-        let change = Change::SetNode { id, info };
-        match raft.change(change, view.members.log_id).await {
-            Ok(()) => Joined::Joined(cluster_id_to(cluster_id)),
-            Err(error) => Joined::Later(error.to_string()),
+        if !view.members.members.nodes.contains_key(&id) {
+            let gone = raft
+                .machine()
+                .glance(|replica| replica.removed().get(id).cloned());
+            return match gone.flatten() {
+                Some(removed) => Removed::Removed(removed.log_id.1),
+                None => Removed::Refused(format!("{} is no member", display_id(id))),
+            };
         }
+        if !self.core.requests().remove(id) {
+            return Removed::Later("too many removals are asked for".to_owned());
+        }
+        let gone = raft.wait_for(|view| {
+            let members = &view.members;
+            !members.members.nodes.contains_key(&id) && members.log_id <= view.committed
+        });
+        match tokio::time::timeout(REQUEST_PATIENCE, gone).await {
+            Ok(Some(view)) => Removed::Removed(view.members.log_id.map_or(0, |id| id.1)),
+            Ok(None) | Err(_) => Removed::Later(self.reason(id)),
+        }
+    }
+}
+
+/// Without a join token, only hosts of the own network are let in.
+fn check_origin<T>(request: &Request<T>) -> Result<(), Status> {
+    match request.remote_addr() {
+        Some(from) if !is_private(from.ip()) => {
+            let text = format!(
+                "{} is not a private address: without a join token only nodes of the own network \
+                 are taken in",
+                from.ip()
+            );
+            tracing::warn!("{text}");
+            Err(Status::permission_denied(text))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Loopback, link-local and private addresses (RFC 1918, RFC 6598, RFC 4193).
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => {
+            let [a, b, ..] = ip.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || shared
+        }
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local(),
     }
 }
 
@@ -82,6 +209,7 @@ impl ClusterRpc for ClusterService {
         &self,
         request: Request<pb::FormationMessage>,
     ) -> Result<Response<pb::FormationMessage>, Status> {
+        check_origin(&request)?;
         let request = request.into_inner();
         let message = codec::decode(&request.message)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
@@ -99,8 +227,18 @@ impl ClusterRpc for ClusterService {
         &self,
         request: Request<pb::JoinRequest>,
     ) -> Result<Response<pb::JoinResponse>, Status> {
+        check_origin(&request)?;
         let result = Some(self.join(request.into_inner()).await);
         Ok(Response::new(pb::JoinResponse { result }))
+    }
+
+    async fn remove(
+        &self,
+        request: Request<pb::RemoveRequest>,
+    ) -> Result<Response<pb::RemoveResponse>, Status> {
+        check_origin(&request)?;
+        let result = Some(self.remove(request.into_inner()).await);
+        Ok(Response::new(pb::RemoveResponse { result }))
     }
 
     async fn status(
@@ -110,5 +248,40 @@ impl ClusterRpc for ClusterService {
         let status = serde_json::to_string(&self.core.status())
             .map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(pb::StatusResponse { status }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_own_network_is_let_in_without_a_token() {
+        for own in [
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.0.1",
+            "100.64.0.1",
+            "::1",
+            "fd00::1",
+            "fe80::1",
+            "::ffff:10.0.0.1",
+        ] {
+            assert!(is_private(own.parse().expect("an address")), "{own}");
+        }
+        for foreign in [
+            "8.8.8.8",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2001:db8::1",
+            "::ffff:8.8.8.8",
+        ] {
+            assert!(
+                !is_private(foreign.parse().expect("an address")),
+                "{foreign}"
+            );
+        }
     }
 }

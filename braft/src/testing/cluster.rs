@@ -42,10 +42,10 @@ struct Shared {
     configure: Box<dyn Fn(Config) -> Config + Send + Sync>,
 }
 
-struct Slot {
-    data_dir: PathBuf,
-    address: SocketAddr,
-    node: Option<Node>,
+pub(super) struct Slot {
+    pub(super) data_dir: PathBuf,
+    pub(super) address: SocketAddr,
+    pub(super) node: Option<Node>,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -55,7 +55,7 @@ pub struct TestNode(pub usize);
 /// A node that was stopped; its data is kept.
 #[derive(Debug)]
 #[must_use = "restart it, or name it `_`"]
-pub struct Down(TestNode);
+pub struct Down(pub(super) TestNode);
 
 impl Down {
     /// Which node it is.
@@ -118,14 +118,14 @@ impl<S: Service> Cluster<S> {
         Ok(cluster)
     }
 
-    fn nodes(&self) -> MutexGuard<'_, Vec<Slot>> {
+    pub(super) fn nodes(&self) -> MutexGuard<'_, Vec<Slot>> {
         self.shared
             .nodes
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add_slot(&self) -> TestResult<TcpListener> {
+    pub(super) fn add_slot(&self) -> TestResult<TcpListener> {
         let listener = TcpListener::bind((self.shared.ip, 0))?;
         let mut nodes = self.nodes();
         let data_dir = self
@@ -222,7 +222,7 @@ impl<S: Service> Cluster<S> {
         self.nodes()[node.0].data_dir.clone()
     }
 
-    fn running(&self) -> Vec<(TestNode, Node)> {
+    pub(super) fn running(&self) -> Vec<(TestNode, Node)> {
         let nodes = self.nodes();
         let running = nodes
             .iter()
@@ -277,7 +277,7 @@ impl<S: Service> Cluster<S> {
         self.start_again(down.0).await
     }
 
-    async fn start_again(&self, node: TestNode) -> TestResult {
+    pub(super) async fn start_again(&self, node: TestNode) -> TestResult {
         let address = self.nodes()[node.0].address;
         let listener = TcpListener::bind(address)?;
         Ok(self.boot(node, listener).await?)
@@ -331,7 +331,7 @@ impl<S: Service> Cluster<S> {
         Ok(node)
     }
 
-    async fn wait_for_member(&self, node: TestNode) -> TestResult {
+    pub(super) async fn wait_for_member(&self, node: TestNode) -> TestResult {
         let added = self.node(node)?;
         patiently("the new node to be a member", || async {
             let raft = added.core().raft()?;
@@ -436,7 +436,7 @@ impl<S: Service> Cluster<S> {
 }
 
 /// Looks again and again until there is something to see.
-async fn patiently<T, Fut: Future<Output = Option<T>>>(
+pub(super) async fn patiently<T, Fut: Future<Output = Option<T>>>(
     what: &str,
     mut look: impl FnMut() -> Fut,
 ) -> TestResult<T> {

@@ -27,6 +27,7 @@
 mod cluster;
 mod faults;
 mod loopback;
+mod members;
 mod result;
 mod run;
 

@@ -21,5 +21,5 @@ mod properties;
 
 pub(crate) use plan::{Change, Plan, plan};
 #[cfg(test)]
-pub(crate) use view::{Candidate, Removal};
-pub(crate) use view::{Limits, MAX_LAG, Member, Role, View};
+pub(crate) use view::Removal;
+pub(crate) use view::{Candidate, Limits, MAX_LAG, MAX_MEMBERS, Member, Role, View};

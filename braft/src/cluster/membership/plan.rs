@@ -66,6 +66,11 @@ pub(crate) enum Change {
         /// The reason to keep on record.
         removal: Removal,
     },
+    /// Commit what members say of themselves now, where they are reached above all.
+    Update {
+        /// Who.
+        node_ids: BTreeSet<u64>,
+    },
     /// Remove a voter for whom there is no replacement.
     RemoveVoter {
         /// Who.
@@ -81,7 +86,7 @@ impl Change {
         let mut voters = view.voters();
         match self {
             Self::FinishJoint { voters: target } => voters.clone_from(target),
-            Self::AddLearner { .. } | Self::RemoveLearner { .. } => {}
+            Self::AddLearner { .. } | Self::RemoveLearner { .. } | Self::Update { .. } => {}
             Self::Promote { node_ids } => voters.extend(node_ids),
             Self::ReplaceVoter { old, new, .. } => {
                 voters.remove(old);
@@ -99,7 +104,9 @@ impl Change {
 ///
 /// In this order: finish a joint configuration, take candidates in, remove learners, replace or
 /// remove a voter, promote. Taking in comes before removing, because a replacement has to be a
-/// learner first; removing comes before promoting, because a seat is better moved than added.
+/// learner first; removing comes before promoting, because a seat is better moved than added. What
+/// members say of themselves comes last: it is a hint, and one that keeps changing must not hold up
+/// the rest.
 pub(crate) fn plan(view: &View) -> Plan {
     let mut planner = Planner {
         view,
@@ -120,6 +127,7 @@ pub(crate) fn plan(view: &View) -> Plan {
     planner.remove_learners();
     planner.remove_voters();
     planner.promote();
+    planner.update();
     planner.plan
 }
 
@@ -182,6 +190,14 @@ impl Planner<'_> {
     /// Why a member is to go, if it is.
     fn departure(&self, node_id: u64, member: &Member) -> Option<Departure> {
         let silent = member.silent;
+        if self.view.departing.contains(&node_id) {
+            let removal = Removal::Operator;
+            return Some(Departure {
+                removal,
+                successor: None,
+                reason: "its removal was asked for".to_owned(),
+            });
+        }
         if let Some(successor) = self.view.successor(node_id, member) {
             let reason = format!(
                 "silent for {silent:?}, and {} has taken its place",
@@ -230,7 +246,10 @@ impl Planner<'_> {
             let Departure {
                 removal, reason, ..
             } = &departure;
-            if failed > tolerated {
+            if node_id == view.leader {
+                let reason = format!("not removed though {reason}: it leads; hand over first");
+                self.refuse(Some(node_id), reason);
+            } else if failed > tolerated {
                 let reason = format!(
                     "not removed though {reason}: {failed} of {voters} voters are failed, and \
                      beyond {tolerated} none is removed"
@@ -250,6 +269,12 @@ impl Planner<'_> {
                     view.limits.min_voters
                 );
                 self.refuse(Some(node_id), reason);
+            } else if self.would_lose_quorum(member, voters, failed) {
+                let reason = format!(
+                    "not removed though {reason}: {failed} of {voters} voters are failed, and the \
+                     others alone would be no majority"
+                );
+                self.refuse(Some(node_id), reason);
             } else if departure.successor.is_some() && !view.is_dead(node_id, member) {
                 let reason = format!("not removed yet though {reason}: that one cannot vote yet");
                 self.refuse(Some(node_id), reason);
@@ -261,6 +286,12 @@ impl Planner<'_> {
                 self.decide(change, reason.clone());
             }
         }
+    }
+
+    /// Whether the voters that are up would be too few once this one is gone without replacement.
+    fn would_lose_quorum(&self, member: &Member, voters: usize, failed: usize) -> bool {
+        let failed_then = failed - usize::from(self.view.is_failed(member));
+        failed_then > voters.saturating_sub(2) / 2
     }
 
     /// The learner to take a leaving voter's seat: its successor, else any that is ready.
@@ -275,8 +306,24 @@ impl Planner<'_> {
     /// Learners that may vote.
     fn ready(&self) -> BTreeSet<u64> {
         let learners = members(self.view, Role::Learner);
-        let ready = learners.filter(|(_, member)| self.view.unready(member).is_none());
+        let ready = learners.filter(|(node_id, member)| {
+            self.view.unready(member).is_none() && !self.view.departing.contains(node_id)
+        });
         ready.map(|(node_id, _)| node_id).collect()
+    }
+
+    fn update(&mut self) {
+        let node_ids: BTreeSet<u64> = self
+            .view
+            .changed
+            .iter()
+            .copied()
+            .filter(|node_id| self.view.members.contains_key(node_id))
+            .collect();
+        if !node_ids.is_empty() {
+            let reason = "they say other things of themselves than is committed";
+            self.decide(Change::Update { node_ids }, reason);
+        }
     }
 
     fn promote(&mut self) {
@@ -339,6 +386,12 @@ impl fmt::Display for Change {
             }
             Self::Promote { node_ids } => {
                 write!(f, "promote")?;
+                node_ids
+                    .iter()
+                    .try_for_each(|node_id| write!(f, " {}", DisplayNode(*node_id)))
+            }
+            Self::Update { node_ids } => {
+                write!(f, "update what is committed about")?;
                 node_ids
                     .iter()
                     .try_for_each(|node_id| write!(f, " {}", DisplayNode(*node_id)))

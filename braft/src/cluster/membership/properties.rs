@@ -1,6 +1,9 @@
 //! What holds for every view, and for a cluster that keeps obeying its plan.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use proptest::prelude::*;
 
@@ -55,6 +58,8 @@ prop_compose! {
         max_voters in 1_usize..8,
         change_in_flight in prop::bool::weighted(0.1),
         joint in prop::bool::weighted(0.1),
+        departing in prop::collection::btree_set(0_u64..20, 0..3),
+        changed in prop::collection::btree_set(0_u64..20, 0..3),
     ) -> View {
         // The leader is in contact with itself.
         members.insert(0, Member {
@@ -69,6 +74,7 @@ prop_compose! {
         let limits = Limits { min_voters, max_voters, ..Limits::DEFAULT };
         let mut view = View {
             leader: 0, members, change_in_flight, joint_target: None, candidates, removed, limits,
+            departing, changed,
         };
         view.joint_target = joint.then(|| view.voters().into_iter().take(3).collect());
         view
@@ -94,8 +100,10 @@ fn check(view: &View, plan: &Plan) {
         }
         Change::RemoveLearner { node_id, .. } => {
             assert_eq!(view.members[node_id].role, Role::Learner);
-            assert!(!view.members[node_id].silent.is_zero());
+            let asked = view.departing.contains(node_id);
+            assert!(asked || !view.members[node_id].silent.is_zero());
         }
+        Change::Update { node_ids } => assert!(node_ids.is_subset(&view.changed)),
         Change::Promote { node_ids } => {
             assert!(
                 node_ids
@@ -118,10 +126,12 @@ fn check(view: &View, plan: &Plan) {
                 .iter()
                 .filter(|id| view.members[id].silent.is_zero())
                 .count();
-            let silent = after
-                .iter()
-                .filter(|id| view.members[id].silent >= super::view::FAILED_AFTER);
-            assert!(silent.count() <= before.len() / 2 && alive > 0);
+            let failed = after.iter().filter(|id| view.is_failed(&view.members[id]));
+            let failed = failed.count();
+            assert!(
+                failed <= (after.len() - 1) / 2 && alive > 0,
+                "the rest is no majority"
+            );
         }
     }
     // One change: at most one seat moves, or two learners come in.
@@ -164,7 +174,9 @@ fn apply(view: &mut View, change: &Change) {
             view.removed.insert(*node_id, *removal);
         }
         Change::Promote { .. } => {}
+        Change::Update { node_ids } => view.changed.retain(|id| !node_ids.contains(id)),
     }
+    view.departing.retain(|id| view.members.contains_key(id));
     for (node_id, member) in &mut view.members {
         member.role = if voters.contains(node_id) {
             Role::Voter
@@ -220,6 +232,8 @@ fn healthy(voters: u64, learners: u64) -> View {
         change_in_flight: false,
         joint_target: None,
         candidates: BTreeMap::new(),
+        departing: BTreeSet::new(),
+        changed: BTreeSet::new(),
         removed: BTreeMap::new(),
         limits: Limits::DEFAULT,
     }
@@ -320,6 +334,58 @@ fn a_dead_voter_without_replacement_goes_until_the_floor_is_reached() {
     view.limits.min_voters = 3;
     assert_eq!(change(&view), None);
     assert!(refused(&view, 2).contains("min_voters is 3"));
+}
+
+#[test]
+fn a_member_that_leaves_goes_at_once_but_never_takes_the_quorum_along() {
+    let mut view = healthy(3, 0);
+    view.departing.insert(1);
+    let gone = Change::RemoveVoter {
+        node_id: 1,
+        removal: Removal::Operator,
+    };
+    assert_eq!(change(&view), Some(gone));
+    silence(&mut view, 2, 15);
+    assert_eq!(change(&view), None);
+    assert!(refused(&view, 1).contains("would be no majority"));
+    let mut view = healthy(2, 0);
+    view.departing.insert(1);
+    assert!(refused(&view, 1).contains("min_voters is 2"));
+    let mut view = healthy(3, 0);
+    view.departing.insert(0);
+    assert_eq!(change(&view), None);
+    assert!(refused(&view, 0).contains("hand over first"));
+}
+
+#[test]
+fn a_new_address_is_committed_when_nothing_else_is_to_do() {
+    let mut view = healthy(3, 1);
+    view.changed = [0, 1, 2].into();
+    let update = Change::Update {
+        node_ids: [0, 1, 2].into(),
+    };
+    assert_eq!(change(&view), Some(update));
+    silence(&mut view, 3, 500);
+    assert!(matches!(
+        change(&view),
+        Some(Change::RemoveLearner { node_id: 3, .. })
+    ));
+}
+
+#[test]
+fn five_voters_die_one_after_another_down_to_the_floor() {
+    let mut view = healthy(5, 0);
+    for dead in [4, 3, 2] {
+        silence(&mut view, dead, 121);
+        let Some(removed) = change(&view) else {
+            panic!("{dead} was not removed: {}", refused(&view, dead));
+        };
+        apply(&mut view, &removed);
+        assert!(!view.members.contains_key(&dead));
+    }
+    silence(&mut view, 1, 121);
+    assert_eq!(change(&view), None);
+    assert!(refused(&view, 1).contains("1 of 2 voters are failed"));
 }
 
 #[test]

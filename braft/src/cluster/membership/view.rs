@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::discovery::PeerAddress;
+pub(crate) use crate::member::Removal;
 
 /// A learner is caught up when it lags by no more than so many entries. Small enough that it is
 /// made up within one round of appends, large enough to be reached under full load.
@@ -30,6 +31,10 @@ pub(crate) struct View {
     pub(crate) joint_target: Option<BTreeSet<u64>>,
     /// Nodes that ask to be taken in, by id.
     pub(crate) candidates: BTreeMap<u64, Candidate>,
+    /// Members whose removal was asked for: by themselves, or by an operator.
+    pub(crate) departing: BTreeSet<u64>,
+    /// Members that say other things of themselves than is committed, their address above all.
+    pub(crate) changed: BTreeSet<u64>,
     /// Nodes removed earlier, as far as that is still kept.
     pub(crate) removed: BTreeMap<u64, Removal>,
     /// The replicated settings this plan obeys.
@@ -85,25 +90,20 @@ pub(crate) struct Candidate {
     pub(crate) address: PeerAddress,
 }
 
-/// Why a node is no longer a member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Removal {
-    /// It was silent too long; it may come back.
-    Dead,
-    /// Another node took its place; it may come back.
-    Superseded,
-    /// It left or an operator removed it; it stays out.
-    Operator,
-}
-
 impl Limits {
     /// The defaults a cluster is formed with.
+    #[cfg(test)]
     pub(crate) const DEFAULT: Self = Self {
         min_voters: 2,
         max_voters: 5,
         dead_after: Duration::from_secs(120),
         stable_for: Duration::from_secs(2),
     };
+
+    /// The silence after which a member counts as failed: never longer than makes it dead.
+    pub(crate) fn failed_after(&self) -> Duration {
+        FAILED_AFTER.min(self.dead_after)
+    }
 }
 
 impl View {
@@ -116,15 +116,33 @@ impl View {
         voters.map(|(node_id, _)| *node_id).collect()
     }
 
-    /// Voters that have missed every contact for [`FAILED_AFTER`] or longer.
+    /// Whether a member has missed every contact for as long as makes it failed.
+    pub(crate) fn is_failed(&self, member: &Member) -> bool {
+        member.silent >= self.limits.failed_after()
+    }
+
+    /// How a member is, in a word or two.
+    pub(crate) fn health(&self, node_id: u64, member: &Member) -> &'static str {
+        if self.is_dead(node_id, member) {
+            "dead"
+        } else if self.is_failed(member) {
+            "failed"
+        } else if !member.silent.is_zero() {
+            "silent"
+        } else if member.lag > MAX_LAG {
+            "catching up"
+        } else {
+            "healthy"
+        }
+    }
+
+    /// Voters that are failed.
     pub(crate) fn failed_voters(&self) -> usize {
         let voters = self
             .members
             .values()
             .filter(|member| member.role == Role::Voter);
-        voters
-            .filter(|member| member.silent >= FAILED_AFTER)
-            .count()
+        voters.filter(|member| self.is_failed(member)).count()
     }
 
     /// Whether a member is silent for as long as the settings allow.
@@ -135,7 +153,7 @@ impl View {
     /// The learner that has taken a member's place: it answers at the same address or bears the
     /// same given name, and the member itself is silent and seen nowhere.
     pub(super) fn successor(&self, node_id: u64, member: &Member) -> Option<u64> {
-        if node_id == self.leader || member.silent < FAILED_AFTER || member.discovered {
+        if node_id == self.leader || !self.is_failed(member) || member.discovered {
             return None;
         }
         let takes_place = |other: &Member| {

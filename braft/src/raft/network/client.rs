@@ -18,7 +18,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use super::super::types::TypeConfig;
-use super::peers::{Lane, Peers};
+use super::peers::{Lane, Peers, Progress};
 use super::{MAX_RAFT_MESSAGE_BYTES, convert, snapshot};
 use crate::member::NodeInfo;
 use crate::storage::snapshot::SnapshotFile;
@@ -184,7 +184,15 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let mut client = self.connect().await?;
         let request = convert::vote_request_to(request, self.envelope());
         let response = self.unary(&option, client.vote(request)).await?;
-        convert::vote_response_from(response).map_err(unreadable)
+        let response = convert::vote_response_from(response).map_err(unreadable)?;
+        if response.vote_granted {
+            let granted = Progress {
+                vote_term: response.vote.leader_id.term,
+                last_index: 0,
+            };
+            self.peers.note_acknowledged(self.target, granted);
+        }
+        Ok(response)
     }
 
     async fn pre_vote(
@@ -265,6 +273,7 @@ mod tests {
                 election_min_ms: 300,
                 election_max_ms: 600,
             },
+            ..Identity::default()
         };
         let peers = Arc::new(Peers::new(me, Dialer::gated(down.clone()), Some(1)));
         let node = NodeInfo {

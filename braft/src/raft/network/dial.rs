@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
-use super::peers::{Lane, PROTOCOL, Peers, Timers, locked};
+use super::handshake::{Introduction, PROTOCOL};
+use super::peers::{Lane, Peers, Timers, locked};
 use crate::member::display_id;
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
@@ -67,8 +68,11 @@ impl Peers {
                     })?;
             let mut client = pb::cluster_client::ClusterClient::new(channel.clone());
             let answer = client.handshake(self.request()).await.map_err(|status| {
-                if status.code() == tonic::Code::AlreadyExists {
-                    self.doubled.send_replace(Some(status.message().to_owned()));
+                if matches!(
+                    status.code(),
+                    tonic::Code::AlreadyExists | tonic::Code::DataLoss
+                ) {
+                    self.unfit.send_replace(Some(status.message().to_owned()));
                 }
                 DialError::Refused {
                     address: address.to_owned(),
@@ -95,6 +99,8 @@ impl Peers {
             address: self.me.address.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             protocol: PROTOCOL,
+            about: Some(self.own_about()),
+            progress: self.own_progress(),
         }
     }
 
@@ -109,8 +115,11 @@ impl Peers {
             return Ok(channel.clone());
         }
         let mut addresses: Vec<String> = self.address_of(node_id).into_iter().collect();
-        if !committed.is_empty() && addresses.iter().all(|address| address != committed) {
-            addresses.push(committed.to_owned());
+        let claimed = self.about(node_id).map(|(info, _)| info.address);
+        for address in claimed.into_iter().chain([committed.to_owned()]) {
+            if !address.is_empty() && !addresses.contains(&address) {
+                addresses.push(address);
+            }
         }
         let mut failure = DialError::NoAddress(node_id);
         for address in addresses {
@@ -125,10 +134,35 @@ impl Peers {
         Err(failure)
     }
 
+    /// Shakes hands with whoever answers at an address, and remembers it if it belongs to this
+    /// cluster. Gives the addresses at which that node has met others.
+    pub(crate) async fn greet(&self, address: &str) -> Result<Vec<String>, DialError> {
+        let (_, answer) = self.connect(address).await?;
+        let theirs = cluster_id_from(&answer.cluster_id).ok();
+        if theirs.is_none() || theirs != self.cluster_id() || answer.node_id == self.me.node_id {
+            return Ok(Vec::new());
+        }
+        self.met(&answer, address).await?;
+        Ok(answer.knows)
+    }
+
+    async fn met(&self, answer: &pb::HandshakeResponse, address: &str) -> Result<(), DialError> {
+        self.meet(Introduction::of_answer(answer), address)
+            .await
+            .map_err(|status| DialError::Refused {
+                address: address.to_owned(),
+                reason: status.message().to_owned(),
+            })
+    }
+
     async fn dial_at(&self, node_id: u64, address: &str) -> Result<Channel, DialError> {
         let address = || address.to_owned();
         let (channel, answer) = self.connect(&address()).await?;
         if answer.node_id != node_id {
+            // Another member that has moved here, perhaps: its id is known by its address now.
+            if cluster_id_from(&answer.cluster_id).ok() == self.cluster_id() {
+                self.met(&answer, &address()).await?;
+            }
             let (found, wanted) = (answer.node_id, node_id);
             return Err(DialError::OtherNode {
                 address: address(),
@@ -142,12 +176,7 @@ impl Peers {
         if theirs.is_some() && theirs != self.cluster_id() {
             return Err(DialError::OtherCluster { address: address() });
         }
-        self.meet(node_id, answer.incarnation, &address())
-            .await
-            .map_err(|status| DialError::Refused {
-                address: address(),
-                reason: status.message().to_owned(),
-            })?;
+        self.met(&answer, &address()).await?;
         Ok(channel)
     }
 

@@ -3,12 +3,13 @@
 mod client;
 mod convert;
 mod dial;
+mod handshake;
 mod peers;
 mod service;
 mod snapshot;
 
 pub(crate) use client::Network;
-pub(crate) use peers::{Identity, Peers, Timers};
+pub(crate) use peers::{Identity, Peers, Progress, Timers};
 pub(crate) use service::RaftService;
 
 /// The largest raft message, in bytes: an append carries about 1 MiB, or one larger entry.

@@ -1,28 +1,27 @@
 //! Who the peers are and where they answer.
 //!
 //! A peer is dialed at the address that last completed a handshake for its id; committed addresses
-//! are hints, since all of them may change at once. No raft message is taken from a process that
-//! has not shaken hands: that keeps foreign clusters, wiped nodes and copied disks out.
+//! are hints, since all of them may change at once. What a handshake has to show stands in
+//! `handshake.rs`, how one is reached in `dial.rs`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::member::display_id;
+use crate::member::NodeInfo;
 use crate::net::Dialer;
-use crate::wire::convert::{cluster_id_from, cluster_id_to};
+use crate::wire::convert::cluster_id_to;
 use crate::wire::v1 as pb;
 
-/// The version of what nodes say to each other.
-pub(crate) const PROTOCOL: u32 = 1;
-/// Incarnations of one node that are remembered as over.
-const MAX_PAST_INCARNATIONS: usize = 16;
+/// Nodes remembered; beyond it the one that was met longest ago goes. Far more than members.
+const MAX_KNOWN: usize = 256;
 
 /// Who this process is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Identity {
     pub(crate) cluster_name: String,
     pub(crate) node_id: u64,
@@ -30,34 +29,74 @@ pub(crate) struct Identity {
     pub(crate) incarnation: u64,
     /// Where this node is reached: "host:port".
     pub(crate) address: String,
+    pub(crate) name: String,
+    /// Whether its user chose the name.
+    pub(crate) name_is_chosen: bool,
+    /// "host:port"; empty without HTTP.
+    pub(crate) http_address: String,
     pub(crate) timers: Timers,
 }
 
+impl Identity {
+    /// What is to be committed about this node.
+    pub(crate) fn info(&self) -> NodeInfo {
+        NodeInfo {
+            name: self.name.clone(),
+            name_is_chosen: self.name_is_chosen,
+            address: self.address.clone(),
+            http_address: self.http_address.clone(),
+        }
+    }
+}
+
 /// Timers that the members have to share for leases and elections to be safe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Timers {
     pub(crate) heartbeat_ms: u32,
     pub(crate) election_min_ms: u32,
     pub(crate) election_max_ms: u32,
 }
 
-/// The address book and the rules of the handshake.
-#[derive(Debug)]
+/// How far a disk reaches: the term of its vote, and the index of its last log entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Progress {
+    pub(crate) vote_term: u64,
+    pub(crate) last_index: u64,
+}
+
+/// Reads this node's own progress.
+type ReadProgress = Box<dyn Fn() -> Progress + Send + Sync>;
+
+/// The address book, and what the rules of the handshake need.
 pub(crate) struct Peers {
     pub(super) me: Identity,
     pub(super) dialer: Dialer,
     cluster_id: OnceLock<u128>,
-    known: Mutex<BTreeMap<u64, Known>>,
+    progress: OnceLock<ReadProgress>,
+    pub(super) known: Mutex<BTreeMap<u64, Known>>,
     pub(super) channels: Mutex<HashMap<(u64, Lane), Channel>>,
-    /// Set when another process turns out to run with this node's id.
-    pub(super) doubled: watch::Sender<Option<String>>,
+    started: Instant,
+    /// When a leader was last heard, in milliseconds since `started`; 0 before that.
+    leader_heard_ms: AtomicU64,
+    /// Set when this process must not go on: another one runs with its id, or its disk was put back.
+    pub(super) unfit: watch::Sender<Option<String>>,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    address: String,
-    incarnation: u64,
-    past: VecDeque<u64>,
+/// A node that has shaken hands.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// Where it was met: "host:port".
+    pub(super) address: String,
+    /// What it says of itself.
+    pub(super) info: NodeInfo,
+    pub(super) version: String,
+    pub(super) incarnation: u64,
+    pub(super) past: VecDeque<u64>,
+    pub(super) met: Instant,
+    /// What this incarnation has acknowledged, as far as this node knows.
+    pub(super) acknowledged: Progress,
+    /// What earlier incarnations had acknowledged, until this one shows that its disk holds it.
+    pub(super) owed: Option<Progress>,
 }
 
 /// Connections to one peer that must not wait for each other.
@@ -75,6 +114,14 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Peers")
+            .field("me", &self.me)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Peers {
     pub(crate) fn new(me: Identity, dialer: Dialer, cluster_id: Option<u128>) -> Self {
         let id = OnceLock::new();
@@ -85,15 +132,31 @@ impl Peers {
             me,
             dialer,
             cluster_id: id,
+            progress: OnceLock::new(),
             known: Mutex::default(),
             channels: Mutex::default(),
-            doubled: watch::Sender::new(None),
+            started: Instant::now(),
+            leader_heard_ms: AtomicU64::new(0),
+            unfit: watch::Sender::new(None),
         }
     }
 
-    /// Why this node must stop: another process runs with its id.
-    pub(crate) fn watch_doubled(&self) -> watch::Receiver<Option<String>> {
-        self.doubled.subscribe()
+    /// A leader's append or heartbeat was accepted.
+    pub(super) fn note_leader_heard(&self) {
+        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.leader_heard_ms.store(ms.max(1), Ordering::Relaxed);
+    }
+
+    /// Whether a leader was heard within this time.
+    pub(crate) fn leader_heard_within(&self, time: Duration) -> bool {
+        let heard = self.leader_heard_ms.load(Ordering::Relaxed);
+        let at = Duration::from_millis(heard);
+        heard != 0 && self.started.elapsed().saturating_sub(at) < time
+    }
+
+    /// Why this node must stop, as its peers see it.
+    pub(crate) fn watch_unfit(&self) -> watch::Receiver<Option<String>> {
+        self.unfit.subscribe()
     }
 
     pub(crate) fn dialer(&self) -> &Dialer {
@@ -114,11 +177,70 @@ impl Peers {
         assert_eq!(set, id, "a node never changes its cluster");
     }
 
+    /// Says how to read what is on this node's disk; before raft starts.
+    pub(crate) fn set_progress(&self, read: impl Fn() -> Progress + Send + Sync + 'static) {
+        // A second start of raft reads the same log.
+        drop(self.progress.set(Box::new(read)));
+    }
+
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.progress.get().map(|read| read())
+    }
+
     /// The address that last completed a handshake for a node id.
     pub(crate) fn address_of(&self, node_id: u64) -> Option<String> {
         locked(&self.known)
             .get(&node_id)
             .map(|known| known.address.clone())
+    }
+
+    /// What a node last said of itself, and the version of braft it runs.
+    pub(crate) fn about(&self, node_id: u64) -> Option<(NodeInfo, String)> {
+        if node_id == self.me.node_id {
+            return Some((self.me.info(), env!("CARGO_PKG_VERSION").to_owned()));
+        }
+        locked(&self.known)
+            .get(&node_id)
+            .map(|known| (known.info.clone(), known.version.clone()))
+    }
+
+    /// Whether a node has completed a handshake within this time.
+    pub(crate) fn met_within(&self, node_id: u64, time: Duration) -> bool {
+        locked(&self.known)
+            .get(&node_id)
+            .is_some_and(|known| known.met.elapsed() < time)
+    }
+
+    /// Addresses at which nodes of this cluster were met, the latest first; at most `limit`.
+    pub(crate) fn addresses(&self, limit: usize) -> Vec<String> {
+        let known = locked(&self.known);
+        let mut met: Vec<_> = known
+            .values()
+            .map(|known| (known.met, known.address.clone()))
+            .collect();
+        met.sort_by(|a, b| b.0.cmp(&a.0));
+        met.into_iter()
+            .take(limit)
+            .map(|(_, address)| address)
+            .collect()
+    }
+
+    /// Takes note of what a node has acknowledged: its disk must never lie behind that.
+    pub(crate) fn note_acknowledged(&self, node_id: u64, progress: Progress) {
+        if let Some(known) = locked(&self.known).get_mut(&node_id) {
+            known.acknowledged = known.acknowledged.max(progress);
+        }
+    }
+
+    /// Makes room for one more node.
+    pub(super) fn make_room(known: &mut BTreeMap<u64, Known>) {
+        if known.len() < MAX_KNOWN {
+            return;
+        }
+        let oldest = known.iter().min_by_key(|(_, known)| known.met);
+        if let Some(oldest) = oldest.map(|(node_id, _)| *node_id) {
+            known.remove(&oldest);
+        }
     }
 
     pub(super) fn envelope(&self, to: u64) -> pb::Envelope {
@@ -129,161 +251,4 @@ impl Peers {
             incarnation: self.me.incarnation,
         }
     }
-
-    /// Whether a raft message may be looked at.
-    pub(super) fn admit(&self, envelope: Option<&pb::Envelope>) -> Result<(), Status> {
-        let refused = |text: String| Err(Status::failed_precondition(text));
-        let Some(envelope) = envelope else {
-            return Err(Status::invalid_argument("field envelope is missing"));
-        };
-        let cluster_id = cluster_id_from(&envelope.cluster_id).ok();
-        if cluster_id.is_none() || cluster_id != self.cluster_id() {
-            return refused(format!(
-                "this node belongs to {}, the sender to {}",
-                cluster_text(self.cluster_id()),
-                cluster_text(cluster_id)
-            ));
-        }
-        if envelope.to != self.me.node_id {
-            return refused(format!(
-                "this is node {}, not {}",
-                display_id(self.me.node_id),
-                display_id(envelope.to)
-            ));
-        }
-        match locked(&self.known).get(&envelope.from) {
-            Some(known) if known.incarnation == envelope.incarnation => Ok(()),
-            Some(known) if known.past.contains(&envelope.incarnation) => {
-                let text = two_processes(envelope.from, &known.address);
-                tracing::error!("{text}");
-                refused(text)
-            }
-            _ => refused("shake hands first".to_owned()),
-        }
-    }
-
-    /// Answers a handshake; remembers where the caller is.
-    pub(crate) async fn answer_handshake(
-        &self,
-        request: pb::HandshakeRequest,
-    ) -> Result<pb::HandshakeResponse, Status> {
-        self.check_stranger(&request)?;
-        if request.node_id == self.me.node_id && request.incarnation != self.me.incarnation {
-            let text = two_processes(self.me.node_id, &request.address);
-            tracing::error!("{text}");
-            return Err(Status::already_exists(text));
-        }
-        let same_cluster = !request.cluster_id.is_empty();
-        if request.node_id != 0 && same_cluster && request.node_id != self.me.node_id {
-            self.meet(request.node_id, request.incarnation, &request.address)
-                .await?;
-        }
-        Ok(self.introduce())
-    }
-
-    fn introduce(&self) -> pb::HandshakeResponse {
-        pb::HandshakeResponse {
-            cluster_id: self.cluster_id().map(cluster_id_to).unwrap_or_default(),
-            cluster_name: self.me.cluster_name.clone(),
-            node_id: self.me.node_id,
-            incarnation: self.me.incarnation,
-            address: self.me.address.clone(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            protocol: PROTOCOL,
-            heartbeat_ms: self.me.timers.heartbeat_ms,
-            election_min_ms: self.me.timers.election_min_ms,
-            election_max_ms: self.me.timers.election_max_ms,
-        }
-    }
-
-    fn check_stranger(&self, request: &pb::HandshakeRequest) -> Result<(), Status> {
-        if request.protocol != PROTOCOL {
-            return Err(Status::failed_precondition(format!(
-                "this node speaks protocol {PROTOCOL} (braft {}), the caller {} (braft {}); \
-                 upgrade the older one",
-                env!("CARGO_PKG_VERSION"),
-                request.protocol,
-                request.version
-            )));
-        }
-        if request.cluster_id.is_empty() {
-            return Ok(());
-        }
-        let theirs = cluster_id_from(&request.cluster_id)
-            .map_err(|error| Status::invalid_argument(error.to_string()))?;
-        if self.cluster_id().is_some_and(|ours| ours != theirs) {
-            let text = format!(
-                "node {} at {} belongs to {}, this node to {}; clusters never merge: \
-                 give one of them another cluster name or address list",
-                display_id(request.node_id),
-                request.address,
-                cluster_text(Some(theirs)),
-                cluster_text(self.cluster_id())
-            );
-            tracing::warn!("{text}");
-            return Err(Status::failed_precondition(text));
-        }
-        Ok(())
-    }
-
-    /// Takes note of a process that says it is `node_id`.
-    pub(super) async fn meet(
-        &self,
-        node_id: u64,
-        incarnation: u64,
-        address: &str,
-    ) -> Result<(), Status> {
-        let before = {
-            let known = locked(&self.known);
-            known
-                .get(&node_id)
-                .map(|known| (known.incarnation, known.address.clone()))
-        };
-        if let Some((current, old_address)) = before
-            && current != incarnation
-            && old_address != address
-        {
-            // Two processes, or one that moved? The old address decides.
-            let alive = self.probe(&old_address).await;
-            if alive
-                .is_some_and(|answer| answer.node_id == node_id && answer.incarnation == current)
-            {
-                let text = two_processes(node_id, &old_address);
-                tracing::error!("{text}");
-                return Err(Status::already_exists(text));
-            }
-        }
-        let mut all = locked(&self.known);
-        let known = all.entry(node_id).or_default();
-        if known.past.contains(&incarnation) {
-            let text = two_processes(node_id, &known.address);
-            return Err(Status::already_exists(text));
-        }
-        if known.incarnation != incarnation {
-            if known.incarnation != 0 {
-                if known.past.len() >= MAX_PAST_INCARNATIONS {
-                    known.past.pop_front();
-                }
-                known.past.push_back(known.incarnation);
-            }
-            known.incarnation = incarnation;
-        }
-        address.clone_into(&mut known.address);
-        Ok(())
-    }
-}
-
-fn cluster_text(id: Option<u128>) -> String {
-    id.map_or_else(
-        || "no cluster".to_owned(),
-        |id| format!("cluster {id:032x}"),
-    )
-}
-
-fn two_processes(node_id: u64, address: &str) -> String {
-    format!(
-        "two processes run with node id {}, one of them at {address}: a data directory was \
-         copied; stop one of them and give it an empty data directory",
-        display_id(node_id)
-    )
 }

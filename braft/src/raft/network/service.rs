@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, stream};
-use openraft::raft::StreamAppendResult;
+use openraft::raft::{StreamAppendError, StreamAppendResult};
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -98,7 +98,7 @@ impl RaftRpc for RaftService {
                 .raft()
                 .clone();
             let requests = stream::once(async { Ok(first) }).chain(incoming);
-            Ok::<_, Status>(answer_appends(raft, requests).boxed())
+            Ok::<_, Status>(answer_appends(raft, peers, requests).boxed())
         });
         let answers = answers.flat_map(|answers| match answers {
             Ok(answers) => answers,
@@ -122,6 +122,7 @@ impl RaftRpc for RaftService {
             .await
             .map_err(internal)?;
         let result: StreamAppendResult<TypeConfig> = response.into_stream_result(prev, last);
+        note_heard(&self.peers, &result);
         Ok(Response::new(convert::appended_to(result)))
     }
 
@@ -218,10 +219,18 @@ impl RaftRpc for RaftService {
     }
 }
 
+/// Whoever was not told of a higher vote is this node's leader.
+fn note_heard(peers: &Peers, result: &StreamAppendResult<TypeConfig>) {
+    if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+        peers.note_leader_heard();
+    }
+}
+
 /// Feeds appends to raft and turns its results into answers. A message that cannot be read ends
 /// the stream with an error after the answers to those before it.
 fn answer_appends(
     raft: Raft,
+    peers: Arc<Peers>,
     requests: impl Stream<Item = Result<pb::AppendRequest, Status>> + Send + 'static,
 ) -> impl Stream<Item = Result<pb::AppendResponse, Status>> + Send + 'static {
     let (failed, failure) = tokio::sync::oneshot::channel();
@@ -239,8 +248,11 @@ fn answer_appends(
         })
     });
     let results = raft.stream_append(readable).boxed();
-    let answers = results.map(|result| match result {
-        Ok(result) => Ok(convert::appended_to(result)),
+    let answers = results.map(move |result| match result {
+        Ok(result) => {
+            note_heard(&peers, &result);
+            Ok(convert::appended_to(result))
+        }
         Err(fatal) => Err(internal(fatal)),
     });
     answers.chain(stream::once(failure).filter_map(|failure| async { failure.ok().map(Err) }))

@@ -527,6 +527,31 @@ pub struct HandshakeRequest {
     pub version: ::prost::alloc::string::String,
     #[prost(uint32, tag = "7")]
     pub protocol: u32,
+    #[prost(message, optional, tag = "8")]
+    pub about: ::core::option::Option<About>,
+    /// What is on the caller's disk; absent while it is being opened.
+    #[prost(message, optional, tag = "9")]
+    pub progress: ::core::option::Option<Progress>,
+}
+/// What a node says of itself beside its id.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct About {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Whether its user chose the name; one made up from the host's may be borne by two nodes.
+    #[prost(bool, tag = "2")]
+    pub name_is_chosen: bool,
+    /// "host:port"; empty without HTTP.
+    #[prost(string, tag = "3")]
+    pub http_address: ::prost::alloc::string::String,
+}
+/// How far a node's disk reaches. One that lies behind what it acknowledged was put back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Progress {
+    #[prost(uint64, tag = "1")]
+    pub vote_term: u64,
+    #[prost(uint64, tag = "2")]
+    pub last_index: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HandshakeResponse {
@@ -551,6 +576,13 @@ pub struct HandshakeResponse {
     pub election_min_ms: u32,
     #[prost(uint32, tag = "10")]
     pub election_max_ms: u32,
+    #[prost(message, optional, tag = "11")]
+    pub about: ::core::option::Option<About>,
+    #[prost(message, optional, tag = "12")]
+    pub progress: ::core::option::Option<Progress>,
+    /// Where it has met other members of its cluster: "host:port", at most 64.
+    #[prost(string, repeated, tag = "13")]
+    pub knows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FormationMessage {
@@ -575,14 +607,12 @@ pub struct JoinRequest {
     pub incarnation: u64,
     #[prost(string, tag = "5")]
     pub address: ::prost::alloc::string::String,
-    #[prost(string, tag = "6")]
-    pub name: ::prost::alloc::string::String,
-    #[prost(string, tag = "7")]
-    pub http_address: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "6")]
+    pub about: ::core::option::Option<About>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct JoinResponse {
-    #[prost(oneof = "join_response::Result", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "join_response::Result", tags = "1, 2, 3, 4, 5")]
     pub result: ::core::option::Option<join_response::Result>,
 }
 /// Nested message and enum types in `JoinResponse`.
@@ -592,6 +622,51 @@ pub mod join_response {
         /// The id of the cluster, whose log now names the joiner as a learner.
         #[prost(bytes, tag = "1")]
         Joined(::prost::bytes::Bytes),
+        /// Ask there: "host:port".
+        #[prost(string, tag = "2")]
+        Leader(::prost::alloc::string::String),
+        /// Why not, and what to do.
+        #[prost(string, tag = "3")]
+        Refused(::prost::alloc::string::String),
+        /// Ask again in a moment, and why.
+        #[prost(string, tag = "4")]
+        Later(::prost::alloc::string::String),
+        /// It was a member and was removed for good.
+        #[prost(message, tag = "5")]
+        Removed(super::Removed),
+    }
+}
+/// Said by a leader only, after a quorum has confirmed that it leads.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Removed {
+    /// Why, and what to do.
+    #[prost(string, tag = "1")]
+    pub why: ::prost::alloc::string::String,
+    /// The log id of the membership without the node: it counts if it is newer than the node's own.
+    #[prost(uint64, tag = "2")]
+    pub term: u64,
+    #[prost(uint64, tag = "3")]
+    pub index: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveRequest {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub cluster_id: ::prost::bytes::Bytes,
+    #[prost(fixed64, tag = "2")]
+    pub node_id: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveResponse {
+    #[prost(oneof = "remove_response::Result", tags = "1, 2, 3, 4")]
+    pub result: ::core::option::Option<remove_response::Result>,
+}
+/// Nested message and enum types in `RemoveResponse`.
+pub mod remove_response {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Result {
+        /// The member is removed; the log index from which on it is.
+        #[prost(uint64, tag = "1")]
+        Removed(u64),
         /// Ask there: "host:port".
         #[prost(string, tag = "2")]
         Leader(::prost::alloc::string::String),
@@ -771,6 +846,25 @@ pub mod cluster_client {
             req.extensions_mut().insert(GrpcMethod::new("braft.v1.Cluster", "Join"));
             self.inner.unary(req, path, codec).await
         }
+        /// Asks the leader to remove a member for good: one that leaves, or one an operator gives up.
+        pub async fn remove(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RemoveRequest>,
+        ) -> std::result::Result<tonic::Response<super::RemoveResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/braft.v1.Cluster/Remove");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("braft.v1.Cluster", "Remove"));
+            self.inner.unary(req, path, codec).await
+        }
         /// The state of this node, as JSON.
         pub async fn status(
             &mut self,
@@ -826,6 +920,11 @@ pub mod cluster_server {
             &self,
             request: tonic::Request<super::JoinRequest>,
         ) -> std::result::Result<tonic::Response<super::JoinResponse>, tonic::Status>;
+        /// Asks the leader to remove a member for good: one that leaves, or one an operator gives up.
+        async fn remove(
+            &self,
+            request: tonic::Request<super::RemoveRequest>,
+        ) -> std::result::Result<tonic::Response<super::RemoveResponse>, tonic::Status>;
         /// The state of this node, as JSON.
         async fn status(
             &self,
@@ -1022,6 +1121,49 @@ pub mod cluster_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = JoinSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/braft.v1.Cluster/Remove" => {
+                    #[allow(non_camel_case_types)]
+                    struct RemoveSvc<T: Cluster>(pub Arc<T>);
+                    impl<T: Cluster> tonic::server::UnaryService<super::RemoveRequest>
+                    for RemoveSvc<T> {
+                        type Response = super::RemoveResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RemoveRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Cluster>::remove(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RemoveSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

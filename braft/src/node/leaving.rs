@@ -1,0 +1,68 @@
+//! Leaving for good: this node, or one that is given up.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{Node, Stopped};
+use crate::cluster::joining::RemoveError;
+use crate::error::Error;
+
+/// How long to wait before the leader is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+impl Node {
+    /// Leaves the cluster for good and stops: hands leadership over, has itself removed from the
+    /// members, then shuts down. Its data stays; to take part again it needs an empty data
+    /// directory. To stop for a while, use [`shutdown`](Node::shutdown).
+    ///
+    /// # Errors
+    /// If it is not removed within `deadline`, with the reason: `min_voters` would be undercut, for
+    /// one, or the others alone would be no majority. The node then goes on.
+    pub async fn leave(&self, deadline: Duration) -> Result<(), Error> {
+        let began = Instant::now();
+        self.hand_over().await;
+        let left = deadline.saturating_sub(began.elapsed());
+        let me = self.inner.core.peers().me().node_id;
+        self.remove(me, left).await?;
+        tracing::info!("left the cluster");
+        self.halt().await;
+        self.inner.core.stop(Stopped::Shutdown);
+        Ok(())
+    }
+
+    /// Removes a member from the cluster for good, by its id as the status shows it. A node that is
+    /// merely down is removed by itself after `dead_after`, and may come back; this one may not.
+    ///
+    /// # Errors
+    /// If `id` is no member's, or it is not removed within `deadline`, with the reason.
+    pub async fn remove_member(&self, id: &str, deadline: Duration) -> Result<(), Error> {
+        let id = u64::from_str_radix(id, 16).map_err(|_| {
+            let text = format!("{id:?} is no node id: 16 hexadecimal digits, as in the status");
+            Error::rejected(text)
+        })?;
+        self.remove(id, deadline).await
+    }
+
+    async fn remove(&self, id: u64, deadline: Duration) -> Result<(), Error> {
+        let core = &self.inner.core;
+        let until = Instant::now() + deadline;
+        let mut why = "the leader did not answer".to_owned();
+        loop {
+            let address = core
+                .leader_address()
+                .unwrap_or_else(|| core.peers().me().address.clone());
+            match timeout_at(until, core.joiner.remove(&address, id)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(RemoveError::Refused(why))) => return Err(Error::rejected(why)),
+                Ok(Err(RemoveError::NotYet(reason))) => why = reason,
+                Err(_) => {}
+            }
+            if Instant::now() + ASK_AGAIN >= until {
+                let text = format!("not removed within {deadline:?}: {why}");
+                return Err(Error::unavailable(text));
+            }
+            tokio::time::sleep(ASK_AGAIN).await;
+        }
+    }
+}
