@@ -8,4 +8,5 @@ mod faults;
 mod growth;
 mod membership;
 mod restart;
+mod rolling;
 mod services;

@@ -261,6 +261,17 @@ impl<S: Service> Cluster<S> {
         Ok(Down(node))
     }
 
+    /// Stops a node in order, as on SIGTERM; its data stays.
+    ///
+    /// # Errors
+    /// If it is down already.
+    pub async fn shut_down(&self, node: TestNode) -> TestResult<Down> {
+        let running = self.nodes()[node.0].node.take();
+        let running = running.ok_or_else(|| format!("{node:?} is down already"))?;
+        running.shutdown(PATIENCE).await;
+        Ok(Down(node))
+    }
+
     /// Stops the leader at once.
     ///
     /// # Errors
