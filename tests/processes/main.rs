@@ -3,4 +3,5 @@
 mod crash;
 mod growth;
 mod nodes;
+mod paused;
 mod writers;
