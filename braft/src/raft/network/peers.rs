@@ -218,7 +218,7 @@ impl Peers {
             .values()
             .map(|known| (known.met, known.address.clone()))
             .collect();
-        met.sort_by(|a, b| b.0.cmp(&a.0));
+        met.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
         met.into_iter()
             .take(limit)
             .map(|(_, address)| address)
