@@ -15,7 +15,7 @@ fn signal(nodes: &Nodes, node: usize, signal: &str) -> TestResult {
     let pid = nodes.pid(node).ok_or("it is down")?.to_string();
     let sent = Command::new("kill").args([signal, &pid]).status()?;
     if !sent.success() {
-        return Err(format!("no {signal} to process {pid}"))?;
+        Err(format!("no {signal} to process {pid}"))?;
     }
     Ok(())
 }
