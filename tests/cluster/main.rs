@@ -6,5 +6,6 @@
 mod exactly_once;
 mod faults;
 mod growth;
+mod grpc;
 mod restart;
 mod services;
