@@ -3,8 +3,10 @@
 
 mod disks;
 mod foreign;
+mod frames;
 mod full_disk;
 mod input;
 mod outsider;
 mod raw_calls;
+mod repeats;
 mod strangers;
