@@ -81,6 +81,8 @@ pub struct Member {
     pub lag: Option<u64>,
     /// On the leader: milliseconds since it last answered.
     pub last_contact_ms: Option<u64>,
+    /// On the leader: why it could not be reached when it was last dialed.
+    pub trouble: Option<String>,
 }
 
 /// The log and the state made of it.

@@ -10,3 +10,4 @@ mod outsider;
 mod raw_calls;
 mod repeats;
 mod strangers;
+mod timers;

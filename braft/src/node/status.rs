@@ -7,6 +7,7 @@ use super::core::{Core, Stopped};
 use crate::cluster::monitor::Outlook;
 use crate::config::{BizData, Resolved};
 use crate::member::display_id;
+use crate::raft::network::Peers;
 use crate::raft::{RaftNode, RaftView, Role};
 use crate::status::{LogStatus, Member, ServiceStatus, Status};
 use crate::wire::v1 as pb;
@@ -112,7 +113,7 @@ impl Core {
         }
         .to_owned();
         status.term = view.term;
-        status.members = members(&view);
+        status.members = members(&view, self.peers());
         let leader = view.leader.map(display_id);
         status.leader = status
             .members
@@ -195,7 +196,7 @@ impl Core {
     }
 }
 
-fn members(view: &RaftView) -> Vec<Member> {
+fn members(view: &RaftView, peers: &Peers) -> Vec<Member> {
     let members = &view.members.members;
     let last = view.last_log_index.unwrap_or(0);
     let each = members.nodes.iter().map(|(id, info)| {
@@ -212,6 +213,10 @@ fn members(view: &RaftView) -> Vec<Member> {
             lag: matched.map(|index| last.saturating_sub(index)),
             last_contact_ms: contact
                 .map(|at| u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)),
+            // A follower seldom dials: what it found is old.
+            trouble: (view.role == Role::Leader)
+                .then(|| peers.trouble_with(*id))
+                .flatten(),
         }
     });
     each.collect()

@@ -49,6 +49,8 @@ pub(crate) struct Peers {
     cluster_id: OnceLock<u128>,
     known: Mutex<BTreeMap<u64, Known>>,
     pub(super) channels: Mutex<HashMap<(u64, Lane), Channel>>,
+    /// Why a peer could not be reached when it was last dialed; nothing once it could.
+    pub(super) troubles: Mutex<BTreeMap<u64, String>>,
     /// Set when another process turns out to run with this node's id.
     pub(super) doubled: watch::Sender<Option<String>>,
 }
@@ -87,6 +89,7 @@ impl Peers {
             cluster_id: id,
             known: Mutex::default(),
             channels: Mutex::default(),
+            troubles: Mutex::default(),
             doubled: watch::Sender::new(None),
         }
     }
@@ -119,6 +122,11 @@ impl Peers {
         locked(&self.known)
             .get(&node_id)
             .map(|known| known.address.clone())
+    }
+
+    /// Why the node could not be reached when it was last dialed; `None` if it could.
+    pub(crate) fn trouble_with(&self, node_id: u64) -> Option<String> {
+        locked(&self.troubles).get(&node_id).cloned()
     }
 
     pub(super) fn envelope(&self, to: u64) -> pb::Envelope {
