@@ -37,6 +37,9 @@ pub struct Status {
     pub outlook: Vec<String>,
     /// Log and state.
     pub log: LogStatus,
+    /// Commands and queries that have been running here for over a second: which, and how long.
+    /// They hold up what comes after them, not the heartbeats.
+    pub slow: Vec<String>,
     /// The services with their operations.
     pub services: Vec<ServiceStatus>,
     /// Client sessions kept.

@@ -7,5 +7,6 @@ mod exactly_once;
 mod faults;
 mod growth;
 mod grpc;
+mod long_calls;
 mod restart;
 mod services;

@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(super) stopped: watch::Sender<Option<Stopped>>,
     /// Whether free disk space is below the reserve.
     pub(super) disk_low: watch::Sender<bool>,
+    /// Commands and queries that have been running for long.
+    pub(super) slow: watch::Sender<Vec<String>>,
     pub(super) about: super::status::About,
 }
 

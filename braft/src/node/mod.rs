@@ -6,11 +6,13 @@
 //! | `core.rs` | its parts and how they meet |
 //! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
 //! | `disk.rs` | watches free space and the growth of the log |
+//! | `slow.rs` | reports commands and queries that take long |
 //! | `status.rs` | what it says of itself |
 
 mod core;
 mod disk;
 mod door;
+mod slow;
 mod start;
 mod status;
 

@@ -126,6 +126,7 @@ impl Core {
             .get()
             .map(|seen| seen.borrow().clone())
             .unwrap_or_default();
+        status.slow = self.slow.borrow().clone();
         let index = |id: Option<(u64, u64)>| id.map_or(0, |(_, index)| index);
         let stats = raft.wal().stats();
         status.log = LogStatus {
