@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::{NodeInfo, display_id};
 use crate::raft::network::Peers;
-use crate::raft::{RaftNode, RaftOptions, RaftSlot};
+use crate::raft::{RaftNode, RaftOptions, RaftSlot, RaftView};
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::Wal;
@@ -135,7 +135,11 @@ impl Core {
                 .map(Formed::report)
                 .unwrap_or_else(|| "starting".to_owned())
         })?;
-        let view = raft.view();
+        self.serves(&raft.view())
+    }
+
+    /// The same for a view of raft.
+    pub(super) fn serves(&self, view: &RaftView) -> Result<(), String> {
         if view.leader.is_none() {
             return Err("no leader is known".to_owned());
         }
