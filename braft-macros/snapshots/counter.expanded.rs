@@ -17,10 +17,30 @@ impl ::braft::__private::Connected for CounterClient {
         &self.0
     }
 }
-impl ::braft::State for Counter {
+impl ::braft::State for Counter
+where
+    for<'a> Counter: ::braft::__private::Saved<'a>,
+{
     const NAME: &'static str = "Counter";
     type Client = CounterClient;
 }
+const _: () = {
+    use ::braft::__private::Bare as _;
+    const _: () = ::braft::__private::state::<
+        Counter,
+        _,
+        _,
+        _,
+    >(
+        &::braft::__private::Probe::<Counter>::DEFAULT,
+        &::braft::__private::Probe::<Counter>::SERIALIZE,
+        &::braft::__private::Probe::<Counter>::DESERIALIZE,
+    );
+    const _: () = ::braft::__private::shared(
+        ::braft::__private::Probe::<Counter>::SHARED,
+        &[],
+    );
+};
 impl Counter {
     /// Adds `by` and returns the new total.
     pub fn add(&mut self, by: u64) -> Result<u64, Overflow> {
@@ -60,7 +80,10 @@ const _: () = {
     pub enum __Query {
         get {},
     }
-    impl ::braft::Service for Counter {
+    impl ::braft::Service for Counter
+    where
+        for<'a> Counter: ::braft::__private::Saved<'a>,
+    {
         type Event = ::braft::NoEvents;
         type Command = __Command;
         type Query = __Query;

@@ -24,7 +24,10 @@ impl ::braft::__private::Connected for RefusedClient {
         &self.0
     }
 }
-impl ::braft::State for Refused {
+impl ::braft::State for Refused
+where
+    for<'a> Refused: ::braft::__private::Saved<'a>,
+{
     const NAME: &'static str = "Refused";
     type Client = RefusedClient;
 }
@@ -48,7 +51,10 @@ impl Refused {
     }
 }
 const _: () = {
-    impl ::braft::Service for Refused {
+    impl ::braft::Service for Refused
+    where
+        for<'a> Refused: ::braft::__private::Saved<'a>,
+    {
         type Event = ::braft::NoEvents;
         type Command = ::braft::__private::Refused;
         type Query = ::braft::__private::Refused;

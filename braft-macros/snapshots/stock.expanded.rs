@@ -18,7 +18,10 @@ impl crate::braft::__private::Connected for StockClient {
         &self.0
     }
 }
-impl crate::braft::State for Stock {
+impl crate::braft::State for Stock
+where
+    for<'a> Stock: crate::braft::__private::Saved<'a>,
+{
     const NAME: &'static str = "shop.stock";
     type Client = StockClient;
 }
@@ -32,6 +35,25 @@ const _: () = {
     );
     const _: () = crate::braft::__private::accept(
         crate::braft::__private::Probe::<Item>::STATE,
+    );
+    use crate::braft::__private::Bare as _;
+    const _: () = crate::braft::__private::state::<
+        Stock,
+        _,
+        _,
+        _,
+    >(
+        &crate::braft::__private::Probe::<Stock>::DEFAULT,
+        &crate::braft::__private::Probe::<Stock>::SERIALIZE,
+        &crate::braft::__private::Probe::<Stock>::DESERIALIZE,
+    );
+    const _: () = crate::braft::__private::shared(
+        crate::braft::__private::Probe::<Stock>::SHARED,
+        &[
+            crate::braft::__private::Probe::<BTreeMap<Sku, Item>>::STATE,
+            crate::braft::__private::Probe::<Sku>::STATE,
+            crate::braft::__private::Probe::<Item>::STATE,
+        ],
     );
 };
 impl Stock {
@@ -101,7 +123,10 @@ const _: () = {
         #[cfg(feature = "search")]
         search { r#in: crate::braft::__private::Owned<[Tag]> },
     }
-    impl crate::braft::Service for Stock {
+    impl crate::braft::Service for Stock
+    where
+        for<'a> Stock: crate::braft::__private::Saved<'a>,
+    {
         type Event = <Context<Moved> as crate::braft::__private::EventOf>::Event;
         type Command = __Command;
         type Query = __Query;

@@ -30,7 +30,7 @@ fn generic_state(options: &Options, state: &Ident, generics: &Generics) -> Token
     generics
         .make_where_clause()
         .predicates
-        .push(syn::parse_quote!(Self: #braft::__private::Saved));
+        .push(syn::parse_quote!(for<'a> Self: #braft::__private::Saved<'a>));
     let (parameters, arguments, where_clause) = generics.split_for_impl();
     quote! {
         impl #parameters #braft::State for #state #arguments #where_clause {
@@ -81,12 +81,13 @@ fn stubs(service: &Service, generics: &Generics, self_ty: &syn::Type) -> TokenSt
     let Service { braft, client, .. } = service;
     let event = expand::event(service);
     let mut bounded = generics.clone();
-    if !generics.params.is_empty() {
-        bounded
-            .make_where_clause()
-            .predicates
-            .push(syn::parse_quote!(Self: #braft::State));
-    }
+    let bound = if generics.params.is_empty() {
+        let saved = expand::saved(braft, self_ty);
+        syn::parse_quote!(#saved)
+    } else {
+        syn::parse_quote!(Self: #braft::State)
+    };
+    bounded.make_where_clause().predicates.push(bound);
     let (parameters, _, where_clause) = bounded.split_for_impl();
     let methods = service
         .operations

@@ -3,10 +3,11 @@
 //! A replica that silently dropped a field it does not know would diverge from one that does not,
 //! so unknown fields are refused at every depth, and so are bytes after the value.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 /// The deepest nesting a value may have. Bounds the stack a hostile value can use.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -79,10 +80,17 @@ pub(crate) fn decode_from<T: DeserializeOwned>(from: impl Read) -> Result<T, Dec
     }
 }
 
+/// The name of an enum's variant, if the bytes are one with fields.
+pub(crate) fn variant_name(bytes: &[u8]) -> Option<String> {
+    let mut deserializer = rmp_serde::Deserializer::new(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    let variant = BTreeMap::<String, IgnoredAny>::deserialize(&mut deserializer).ok()?;
+    variant.into_keys().next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde::Deserialize;
 
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Old {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
@@ -28,70 +29,74 @@ impl Dialer {
         Dialer { gate: Some(gate) }
     }
 
-    /// Connects now.
+    /// Connects now, and never again: a connection that is lost stays lost.
+    ///
+    /// What was found out about who answers holds as long as the channel then. One that reconnects
+    /// by itself would go on with whoever answers at the address by then.
     pub(crate) async fn connect(
         &self,
         endpoint: &Endpoint,
     ) -> Result<Channel, tonic::transport::Error> {
-        match &self.gate {
-            None => endpoint.connect().await,
-            Some(gate) => {
-                endpoint
-                    .connect_with_connector(connector(gate.clone()))
-                    .await
-            }
-        }
+        let used = AtomicBool::new(false);
+        let connector = self.connector(move || !used.swap(true, Ordering::Relaxed));
+        endpoint.connect_with_connector(connector).await
     }
 
     /// Connects on first use, and again after each failure.
     pub(crate) fn connect_lazy(&self, endpoint: &Endpoint) -> Channel {
-        match &self.gate {
-            None => endpoint.connect_lazy(),
-            Some(gate) => endpoint.connect_with_connector_lazy(connector(gate.clone())),
-        }
+        endpoint.connect_with_connector_lazy(self.connector(|| true))
+    }
+
+    fn connector(
+        &self,
+        may_connect: impl Fn() -> bool + Send + 'static,
+    ) -> impl tower::Service<Uri, Response = TokioIo<Gated>, Error = io::Error, Future = Connecting>
+    + Send
+    + 'static {
+        let gate = self.gate.clone();
+        tower::service_fn(move |uri: Uri| {
+            let gate = gate.clone();
+            let may_connect = may_connect();
+            let connecting = async move {
+                let to = uri.authority().map(ToString::to_string).unwrap_or_default();
+                if !may_connect {
+                    return Err(lost());
+                }
+                if gate.as_ref().is_some_and(|gate| !gate.is_open(&to)) {
+                    return Err(cut());
+                }
+                let stream = TcpStream::connect(&to).await?;
+                stream.set_nodelay(true)?;
+                Ok(TokioIo::new(Gated { stream, gate, to }))
+            };
+            Box::pin(connecting) as Connecting
+        })
     }
 }
 
 type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Gated>>> + Send>>;
 
-fn connector(
-    gate: Arc<dyn Gate>,
-) -> impl tower::Service<Uri, Response = TokioIo<Gated>, Error = io::Error, Future = Connecting>
-+ Send
-+ 'static {
-    tower::service_fn(move |uri: Uri| {
-        let gate = gate.clone();
-        let connecting = async move {
-            let to = uri.authority().map(ToString::to_string).unwrap_or_default();
-            if !gate.is_open(&to) {
-                return Err(cut());
-            }
-            let stream = TcpStream::connect(&to).await?;
-            stream.set_nodelay(true)?;
-            Ok(TokioIo::new(Gated { stream, gate, to }))
-        };
-        Box::pin(connecting) as Connecting
-    })
+fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the connection was lost")
 }
 
 fn cut() -> io::Error {
     io::Error::new(io::ErrorKind::ConnectionReset, "the network is cut")
 }
 
-/// A connection that breaks when its gate closes.
+/// A connection that breaks when its gate closes, if it has one.
 #[derive(Debug)]
 struct Gated {
     stream: TcpStream,
-    gate: Arc<dyn Gate>,
+    gate: Option<Arc<dyn Gate>>,
     to: String,
 }
 
 impl Gated {
     fn check(&self) -> io::Result<()> {
-        if self.gate.is_open(&self.to) {
-            Ok(())
-        } else {
-            Err(cut())
+        match &self.gate {
+            Some(gate) if !gate.is_open(&self.to) => Err(cut()),
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -124,5 +129,38 @@ impl AsyncWrite for Gated {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tonic::Code;
+
+    use super::*;
+    use crate::wire::v1::StatusRequest;
+    use crate::wire::v1::cluster_client::ClusterClient;
+
+    #[tokio::test]
+    async fn a_connection_that_is_lost_is_not_made_again() -> Result<(), Box<dyn std::error::Error>>
+    {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = format!("http://{}", listener.local_addr()?);
+        let endpoint = Endpoint::from_shared(address)?;
+        let dialer = Dialer::default();
+        let (channel, accepted) = tokio::join!(dialer.connect(&endpoint), listener.accept());
+        let mut client = ClusterClient::new(channel?);
+        drop(accepted?);
+        // The first call may find the connection broken, the later ones find none.
+        for _ in 0..3 {
+            let refused = client.status(StatusRequest {}).await;
+            assert_eq!(
+                refused.map_err(|status| status.code()).err(),
+                Some(Code::Unavailable)
+            );
+        }
+        let again = futures_util::poll!(std::pin::pin!(listener.accept()));
+        assert!(again.is_pending(), "somebody connected again");
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@ use ::serde::{Deserialize, Serialize};
 
 pub use serde;
 
-pub use crate::probe::{Probe, Unobjectionable, accept};
+pub use crate::probe::{Bare, Probe, Unobjectionable, accept, shared, state};
 
 use crate::call::{self, Call, Channel, CommandCall, QueryCall};
 use crate::codec;
@@ -54,9 +54,12 @@ impl<E> EventOf for Context<E> {
 }
 
 /// What a state needs besides the macro.
-pub trait Saved: Default + Serialize + DeserializeOwned + Send + Sync + 'static {}
+///
+/// The lifetime means nothing. It keeps the compiler from looking at the bound where it is written,
+/// so that what is missing is reported once, by [`state`].
+pub trait Saved<'a>: Default + Serialize + DeserializeOwned + Send + Sync + 'static {}
 
-impl<T: Default + Serialize + DeserializeOwned + Send + Sync + 'static> Saved for T {}
+impl<T: Default + Serialize + DeserializeOwned + Send + Sync + 'static> Saved<'_> for T {}
 
 /// The commands and queries of a service that was refused: there are none.
 #[derive(Serialize, Deserialize)]

@@ -12,6 +12,9 @@ use std::sync::atomic::{
 };
 use std::sync::{Mutex, OnceLock, RwLock};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
 /// Asks about `T`.
 pub struct Probe<T: ?Sized>(PhantomData<T>);
 
@@ -110,4 +113,103 @@ refuse_sharing! {
     "AtomicU32", [] AtomicU32;
     "AtomicU64", [] AtomicU64;
     "AtomicUsize", [] AtomicUsize;
+}
+
+/// The answer for a type that has what was asked for.
+#[derive(Debug)]
+pub struct Has;
+
+/// The answer for a type that lacks it.
+#[derive(Debug)]
+pub struct Lacks;
+
+impl<T: Default> Probe<T> {
+    /// Whether it can begin empty.
+    pub const DEFAULT: Has = Has;
+}
+
+impl<T: Serialize> Probe<T> {
+    /// Whether it can be written.
+    pub const SERIALIZE: Has = Has;
+}
+
+impl<T: DeserializeOwned> Probe<T> {
+    /// Whether it can be read.
+    pub const DESERIALIZE: Has = Has;
+}
+
+impl<T: Send + Sync + 'static> Probe<T> {
+    /// Why threads cannot share it.
+    pub const SHARED: Option<&'static str> = None;
+}
+
+/// The answers for a type that has nothing of what a state needs.
+pub trait Bare {
+    /// Whether it can begin empty.
+    const DEFAULT: Lacks = Lacks;
+    /// Whether it can be written.
+    const SERIALIZE: Lacks = Lacks;
+    /// Whether it can be read.
+    const DESERIALIZE: Lacks = Lacks;
+    /// Why threads cannot share it.
+    const SHARED: Option<&'static str> = Some(
+        "the state of a service is used by several threads, and a part of this one cannot be \
+         (`Rc`, a raw pointer, something with a cell inside); use a part that is \
+         `Send + Sync + 'static`",
+    );
+}
+
+impl<T: ?Sized> Bare for Probe<T> {}
+
+/// Holds for the answer of a state that can begin empty.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be the state of a service: `Default` is missing",
+    label = "add `#[derive(Default)]` to `{T}`",
+    note = "every replica begins with the default, so that all begin with the same state"
+)]
+pub trait Defaults<T> {}
+
+/// Holds for the answer of a state that can be written.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be the state of a service: `serde::Serialize` is missing",
+    label = "add `#[derive(serde::Serialize)]` to `{T}`",
+    note = "the state is written into snapshots"
+)]
+pub trait Serializes<T> {}
+
+/// Holds for the answer of a state that can be read.
+#[diagnostic::on_unimplemented(
+    message = "`{T}` cannot be the state of a service: `serde::Deserialize` is missing",
+    label = "add `#[derive(serde::Deserialize)]` to `{T}`",
+    note = "the state is read from snapshots"
+)]
+pub trait Deserializes<T> {}
+
+impl<T> Defaults<T> for Has {}
+impl<T> Serializes<T> for Has {}
+impl<T> Deserializes<T> for Has {}
+
+/// Refuses a state that lacks a trait, on the user's token and in our words.
+pub const fn state<T, D, S, L>(_default: &D, _serialize: &S, _deserialize: &L)
+where
+    D: Defaults<T>,
+    S: Serializes<T>,
+    L: Deserializes<T>,
+{
+}
+
+/// Refuses a state that threads cannot share, unless a field was refused for it already.
+///
+/// # Panics
+/// If there is something against the state, and nothing against its fields.
+#[track_caller]
+pub const fn shared(refusal: Option<&'static str>, fields: &[Option<&'static str>]) {
+    let mut rest = fields;
+    while let [first, others @ ..] = rest {
+        if first.is_some() {
+            return;
+        }
+        rest = others;
+    }
+    accept(refusal);
 }

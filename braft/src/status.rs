@@ -37,6 +37,9 @@ pub struct Status {
     pub outlook: Vec<String>,
     /// Log and state.
     pub log: LogStatus,
+    /// Commands and queries that have been running here for over a second: which, and how long.
+    /// They hold up what comes after them, not the heartbeats.
+    pub slow: Vec<String>,
     /// The services with their operations.
     pub services: Vec<ServiceStatus>,
     /// Client sessions kept.
@@ -88,6 +91,8 @@ pub struct Member {
     pub health: Option<String>,
     /// On the leader: why something that suggests itself is not done with it.
     pub outlook: Option<String>,
+    /// On the leader: why it could not be reached when it was last dialed.
+    pub trouble: Option<String>,
 }
 
 /// The log and the state made of it.

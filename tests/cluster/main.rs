@@ -6,6 +6,8 @@
 mod exactly_once;
 mod faults;
 mod growth;
+mod grpc;
+mod long_calls;
 mod membership;
 mod restart;
 mod rolling;

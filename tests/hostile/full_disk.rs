@@ -1,83 +1,34 @@
 //! A disk that fills up, on a small file system of its own.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use braft::testing::TestResult;
 use braft::{ErrorKind, Outcome, raft_service};
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 
 use crate::outsider::{PATIENCE, config, listener, until};
+use crate::small_disk::{DISK_BYTES, MIB, SmallDisk};
 
-const MIB: usize = 1 << 20;
-const DISK_BYTES: usize = 32 * MIB;
-const RESERVE_BYTES: u64 = 8 << 20;
+pub(crate) const RESERVE_BYTES: u64 = 8 << 20;
 
 /// The last of many large texts.
 #[raft_service]
 #[derive(Default, Serialize, Deserialize)]
-struct Page {
+pub(crate) struct Page {
     text: String,
     writes: u64,
 }
 
 #[raft_service]
 impl Page {
-    fn write(&mut self, text: &str) -> u64 {
+    pub(crate) fn write(&mut self, text: &str) -> u64 {
         text.clone_into(&mut self.text);
         self.writes += 1;
         self.writes
     }
 
-    fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.writes
-    }
-}
-
-/// A file system in memory, unmounted when this is dropped.
-struct SmallDisk(TempDir);
-
-impl SmallDisk {
-    /// `None` where mounting is not allowed.
-    fn mount() -> TestResult<Option<Self>> {
-        let directory = tempfile::tempdir()?;
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={DISK_BYTES}"), "tmpfs"])
-            .arg(directory.path())
-            .output();
-        let mounted = mounted.is_ok_and(|output| output.status.success());
-        Ok(mounted.then_some(SmallDisk(directory)))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Takes space until `bytes` cannot be had any more.
-    fn fill(&self, leave: usize) -> TestResult {
-        let ballast = self.path().join("ballast");
-        let spare = self.path().join("spare");
-        std::fs::write(&spare, vec![1; leave])?;
-        let mut file = File::create(ballast)?;
-        let piece = vec![1; 64 << 10];
-        while file.write_all(&piece).is_ok() {}
-        drop(file);
-        Ok(std::fs::remove_file(spare)?)
-    }
-
-    fn free(&self) -> TestResult {
-        Ok(std::fs::remove_file(self.path().join("ballast"))?)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a thread of a node that has just stopped may still hold a file.
-        drop(Command::new("umount").arg("-l").arg(self.path()).status());
     }
 }
 

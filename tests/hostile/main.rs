@@ -3,8 +3,13 @@
 
 mod disks;
 mod foreign;
+mod frames;
 mod full_disk;
+mod full_disks;
 mod input;
 mod outsider;
 mod raw_calls;
+mod repeats;
+mod small_disk;
 mod strangers;
+mod timers;

@@ -1,71 +1,9 @@
-//! Calls that no client of ours would write: frames made by hand, with payloads that cannot be
-//! decoded.
+//! Commands with payloads that cannot be decoded.
 
 use braft::testing::{Cluster, TestNode, TestResult};
-use futures_util::{StreamExt, stream};
 use tests::Counter;
-use tonic::Request;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic_prost::ProstCodec;
 
-use crate::outsider::within;
-
-/// The frames as they are on the wire, written down a second time: they must not change unnoticed.
-#[derive(Clone, PartialEq, prost::Message)]
-struct CallFrame {
-    #[prost(bytes = "vec", tag = "1")]
-    cluster_id: Vec<u8>,
-    #[prost(message, repeated, tag = "2")]
-    requests: Vec<CallRequest>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct CallRequest {
-    #[prost(uint64, tag = "1")]
-    id: u64,
-    #[prost(string, tag = "2")]
-    service: String,
-    #[prost(bytes = "vec", tag = "3")]
-    payload: Vec<u8>,
-    #[prost(uint32, tag = "4")]
-    remaining_ms: u32,
-    #[prost(message, optional, tag = "6")]
-    command: Option<Command>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct Command {
-    #[prost(uint64, tag = "1")]
-    session: u64,
-    #[prost(uint64, tag = "2")]
-    sequence: u64,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct AnswerFrame {
-    #[prost(message, repeated, tag = "2")]
-    answers: Vec<CallAnswer>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct CallAnswer {
-    #[prost(uint64, tag = "1")]
-    id: u64,
-    #[prost(bytes = "vec", optional, tag = "3")]
-    answer: Option<Vec<u8>>,
-    #[prost(message, optional, tag = "4")]
-    error: Option<CallError>,
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct CallError {
-    #[prost(int32, tag = "1")]
-    kind: i32,
-    #[prost(int32, tag = "2")]
-    outcome: i32,
-    #[prost(string, tag = "3")]
-    message: String,
-}
+use crate::frames::{CallRequest, Command, send};
 
 const REJECTED: i32 = 1;
 const NOT_APPLIED: i32 = 1;
@@ -90,47 +28,6 @@ fn undecodable() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Sends commands with these payloads on one stream, and gathers an answer to each.
-async fn send(address: &str, payloads: Vec<Vec<u8>>) -> TestResult<Vec<CallAnswer>> {
-    let count = payloads.len();
-    let requests = payloads
-        .into_iter()
-        .zip(0..)
-        .map(|(payload, id)| CallRequest {
-            id,
-            service: "Counter".to_owned(),
-            payload,
-            remaining_ms: 20_000,
-            command: Some(Command {
-                session: 1,
-                sequence: 1 + id,
-            }),
-        });
-    let frame = CallFrame {
-        cluster_id: Vec::new(),
-        requests: requests.collect(),
-    };
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?
-        .connect()
-        .await?;
-    let mut grpc = tonic::client::Grpc::new(channel);
-    grpc.ready().await?;
-    let path = PathAndQuery::from_static("/braft.v1.Calls/Call");
-    // The stream stays open: who hangs up does not want an answer.
-    let frames = stream::iter([frame]).chain(stream::pending());
-    let codec: ProstCodec<CallFrame, AnswerFrame> = ProstCodec::default();
-    let mut incoming = grpc
-        .streaming(Request::new(frames), path, codec)
-        .await?
-        .into_inner();
-    let mut answers = Vec::new();
-    while answers.len() < count {
-        let frame = within("an answer", incoming.message()).await??;
-        answers.extend(frame.ok_or("the stream ended")?.answers);
-    }
-    Ok(answers)
-}
-
 #[braft::test(nodes = 3)]
 async fn a_command_that_cannot_be_decoded_is_rejected_and_stops_nobody(
     cluster: Cluster<Counter>,
@@ -139,7 +36,15 @@ async fn a_command_that_cannot_be_decoded_is_rejected_and_stops_nobody(
     counter.add(1).await??;
     for place in 0..3 {
         let address = cluster.address(TestNode(place));
-        for answer in send(&address, undecodable()).await? {
+        let commands = undecodable().into_iter().zip(0..).map(|(payload, id)| {
+            let sequence = 1 + id;
+            let command = Command {
+                session: 1,
+                sequence,
+            };
+            CallRequest::command(id, command, payload)
+        });
+        for answer in send(&address, commands.collect()).await? {
             let error = answer.error.ok_or("it was answered")?;
             assert_eq!(error.kind, REJECTED, "payload {}: {error:?}", answer.id);
             assert_eq!(error.outcome, NOT_APPLIED, "payload {}", answer.id);

@@ -1,6 +1,7 @@
 //! Nodes as processes, killed as a crash or a power cut kills them.
 
 mod crash;
+mod environment;
 mod growth;
 mod nodes;
 mod paused;

@@ -85,6 +85,14 @@ fn import_probe(braft: &Path, checks: &TokenStream) -> TokenStream {
     quote!(use #braft::__private::Unobjectionable as _;)
 }
 
+/// That a state has what a state needs. Taken for granted here: what is missing is reported once,
+/// by the check beside the struct.
+pub(crate) fn saved(braft: &Path, state: impl ToTokens) -> TokenStream {
+    let span = state.span();
+    let braft = at(braft, span);
+    quote_spanned!(span=> for<'a> #state: #braft::__private::Saved<'a>)
+}
+
 /// The path to braft with a span of the user's: rustc reports an expression on one place only if
 /// all its tokens come from there. A path that the user wrote resolves where it was written, so it
 /// keeps its own.

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{ItemImpl, Path};
 
-use super::{at, client, command, hidden, import_probe, type_checks};
+use super::{at, client, command, hidden, import_probe, saved, type_checks};
 use crate::valid::{Kind, Operation, Service};
 
 pub(super) fn expand(service: &Service, item: &ItemImpl) -> TokenStream {
@@ -50,8 +50,9 @@ fn implementation(service: &Service) -> TokenStream {
     let apply = dispatch(service, Kind::Command);
     let answer = dispatch(service, Kind::Query);
     let head = {
+        let saved = saved(braft, state);
         let braft = at(braft, state.span());
-        quote_spanned!(state.span()=> impl #braft::Service for #state)
+        quote_spanned!(state.span()=> impl #braft::Service for #state where #saved)
     };
     quote! {
         #head {

@@ -3,29 +3,56 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Ident, ItemStruct, LitStr, Visibility};
+use syn::{Ident, ItemStruct, LitStr, Path, Visibility};
 
-use super::{at, hidden, import_probe, type_checks};
+use super::{at, hidden, import_probe, saved, type_checks};
 use crate::attr::Options;
+use crate::types;
 use crate::valid::client_ident;
 
 pub(super) fn expand(options: &Options, item: &ItemStruct) -> TokenStream {
     let client = client(options, &item.vis, &item.ident);
     let implementation = implementation(options, &item.ident);
-    let checks: TokenStream = item
-        .fields
-        .iter()
-        .map(|field| type_checks("STATE", &field.ty, &options.braft))
-        .collect();
-    let checks = (!checks.is_empty()).then(|| {
-        let import = import_probe(&options.braft, &checks);
-        hidden(quote!(#import #checks))
-    });
+    let checks = checks(options, item);
     quote! {
         #item
         #client
         #implementation
         #checks
+    }
+}
+
+/// What the state and its fields must be, on the user's tokens.
+fn checks(options: &Options, item: &ItemStruct) -> TokenStream {
+    let braft = &options.braft;
+    let of_fields = item.fields.iter();
+    let of_fields = of_fields.map(|field| type_checks("STATE", &field.ty, braft));
+    let of_fields: TokenStream = of_fields.collect();
+    let of_state = state_checks(braft, item);
+    let import = import_probe(braft, &of_fields);
+    hidden(quote! {
+        #import
+        #of_fields
+        use #braft::__private::Bare as _;
+        #of_state
+    })
+}
+
+fn state_checks(braft: &Path, item: &ItemStruct) -> TokenStream {
+    let state = &item.ident;
+    let fields = item.fields.iter();
+    let fields = fields.flat_map(|field| types::checked_nodes(&field.ty));
+    let braft = at(braft, state.span());
+    quote_spanned! {state.span()=>
+        const _: () = #braft::__private::state::<#state, _, _, _>(
+            &#braft::__private::Probe::<#state>::DEFAULT,
+            &#braft::__private::Probe::<#state>::SERIALIZE,
+            &#braft::__private::Probe::<#state>::DESERIALIZE,
+        );
+        const _: () = #braft::__private::shared(
+            #braft::__private::Probe::<#state>::SHARED,
+            &[#(#braft::__private::Probe::<#fields>::STATE),*],
+        );
     }
 }
 
@@ -62,9 +89,9 @@ pub(crate) fn client(options: &Options, visibility: &Visibility, state: &Ident) 
 pub(crate) fn implementation(options: &Options, state: &Ident) -> TokenStream {
     let client = client_ident(state);
     let name = name(options, state);
-    // On the user's token, so that a missing `Default` or `Serialize` is reported there.
     let braft = at(&options.braft, state.span());
-    let head = quote_spanned!(state.span()=> impl #braft::State for #state);
+    let saved = saved(&options.braft, state);
+    let head = quote_spanned!(state.span()=> impl #braft::State for #state where #saved);
     quote! {
         #head {
             const NAME: &'static str = #name;

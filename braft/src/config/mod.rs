@@ -244,6 +244,9 @@ impl Config {
     }
 
     /// How long a follower hears nothing before it campaigns: at random within the range.
+    ///
+    /// The same on all nodes: a node leads none whose upper bound is below its own. To change it,
+    /// restart the nodes one after the other; writes go on.
     pub fn election_timeout(mut self, range: Range<Duration>) -> Self {
         self.code.election_min_ms = Some(whole_ms(range.start));
         self.code.election_max_ms = Some(whole_ms(range.end));

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 
+use super::running::Underway;
 use super::{Machine, Replica};
 use crate::codec;
 use crate::context::{LogPosition, RequestId};
@@ -44,7 +45,9 @@ impl Machine {
         (term, index): (u64, u64),
         bytes: Bytes,
     ) -> Result<Answers, HaltError> {
-        self.write().apply_batch(term, index, bytes)
+        let mut replica = self.write();
+        let underway = self.running.entry(term, index, bytes.clone());
+        replica.apply_batch(term, index, bytes, &underway)
     }
 
     /// Takes note of an entry without commands.
@@ -68,7 +71,13 @@ impl Machine {
 }
 
 impl Replica {
-    fn apply_batch(&mut self, term: u64, index: u64, bytes: Bytes) -> Result<Answers, HaltError> {
+    fn apply_batch(
+        &mut self,
+        term: u64,
+        index: u64,
+        bytes: Bytes,
+        underway: &Underway<'_>,
+    ) -> Result<Answers, HaltError> {
         let unreadable = |source| HaltError::Unreadable { index, source };
         let mut reader = EntryReader::new(bytes).map_err(unreadable)?;
         self.clock = self.clock.max(reader.time);
@@ -80,6 +89,7 @@ impl Replica {
             ordinal: 0,
         };
         while let Some(item) = reader.next_item().map_err(unreadable)? {
+            underway.at(position.ordinal);
             answers.push(self.apply_item(position, reader.seed, item)?);
             position.ordinal += 1;
         }

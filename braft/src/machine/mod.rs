@@ -8,9 +8,11 @@ mod apply;
 mod digest;
 mod pace;
 mod removed;
+mod running;
 mod snapshot;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
@@ -20,6 +22,7 @@ use bytes::Bytes;
 pub(crate) use apply::{Answers, HaltError};
 pub(crate) use pace::Pace;
 pub(crate) use removed::RemovedNodes;
+pub(crate) use running::{Query, Running, Sighting};
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
 
 use crate::context::LogPosition;
@@ -40,6 +43,7 @@ pub(crate) struct Machine {
     replica: RwLock<Replica>,
     /// Log time in nanoseconds, for those who cannot wait for the replica.
     clock: AtomicU64,
+    running: Running,
 }
 
 /// The replica's state at one log id.
@@ -77,6 +81,7 @@ impl Machine {
             prototypes,
             replica: RwLock::new(replica),
             clock: AtomicU64::new(0),
+            running: Running::default(),
         })
     }
 
@@ -115,12 +120,20 @@ impl Machine {
     }
 
     /// Answers queries from one state, under one lock.
-    pub(crate) fn query(&self, queries: &[(&str, &[u8])]) -> Vec<Result<(Bytes, u64), Refusal>> {
+    pub(crate) fn query(&self, queries: Arc<[Query]>) -> Vec<Result<(Bytes, u64), Refusal>> {
         let replica = self.read();
-        queries
-            .iter()
-            .map(|(service, query)| replica.query(service, query))
-            .collect()
+        let underway = self.running.queries(queries.clone());
+        let mut answers = Vec::with_capacity(queries.len());
+        for (ordinal, (service, query)) in (0..).zip(&*queries) {
+            underway.at(ordinal);
+            answers.push(replica.query(service, query));
+        }
+        answers
+    }
+
+    /// The commands and queries that are being carried out.
+    pub(crate) fn running(&self) -> &Running {
+        &self.running
     }
 }
 

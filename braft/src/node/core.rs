@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::{NodeInfo, display_id};
 use crate::raft::network::Peers;
-use crate::raft::{RaftNode, RaftOptions, RaftSlot};
+use crate::raft::{RaftNode, RaftOptions, RaftSlot, RaftView};
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::Wal;
@@ -52,6 +52,8 @@ pub(crate) struct Core {
     pub(super) stopped: watch::Sender<Option<Stopped>>,
     /// Whether free disk space is below the reserve.
     pub(super) disk_low: watch::Sender<bool>,
+    /// Commands and queries that have been running for long.
+    pub(super) slow: watch::Sender<Vec<String>>,
     pub(super) about: super::status::About,
     /// What nodes ask of this one while it leads.
     pub(super) requests: Arc<Requests>,
@@ -146,7 +148,11 @@ impl Core {
                 .map(Formed::report)
                 .unwrap_or_else(|| "starting".to_owned())
         })?;
-        let view = raft.view();
+        self.serves(&raft.view())
+    }
+
+    /// The same for a view of raft.
+    pub(super) fn serves(&self, view: &RaftView) -> Result<(), String> {
         if view.leader.is_none() {
             return Err("no leader is known".to_owned());
         }

@@ -11,7 +11,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Tells when free space crosses the reserve, and asks for a snapshot when the log has grown by
 /// `snapshot_bytes`, or by the size of the last snapshot if that is more: writing the state again
-/// then costs no more than the log did.
+/// then costs no more than the log did. Below the reserve it is asked for as soon as it frees more
+/// than it costs.
 pub(super) async fn watch(raft: RaftNode, low: &watch::Sender<bool>, snapshot_bytes: u64) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -36,7 +37,8 @@ pub(super) async fn watch(raft: RaftNode, low: &watch::Sender<bool>, snapshot_by
                 begun_at = written;
             }
         }
-        if written - begun_at > snapshot_bytes.max(raft.snapshot_bytes()) {
+        let grown = if is_low { 0 } else { snapshot_bytes };
+        if written - begun_at > grown.max(raft.snapshot_bytes()) {
             (begun_at, awaited) = (written, true);
             if let Err(error) = raft.snapshot().await {
                 tracing::debug!(%error, "raft has stopped");

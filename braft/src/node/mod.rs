@@ -7,12 +7,14 @@
 //! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
 //! | `leaving.rs` | leaving the cluster for good |
 //! | `disk.rs` | watches free space and the growth of the log |
+//! | `slow.rs` | reports commands and queries that take long |
 //! | `status.rs` | what it says of itself |
 
 mod core;
 mod disk;
 mod door;
 mod leaving;
+mod slow;
 mod start;
 mod status;
 
@@ -105,13 +107,13 @@ impl Node {
     /// Returns at once, without success, when the node stops.
     pub async fn ready(&self) {
         let mut stopped = self.inner.stopped.clone();
+        let core = &self.inner.core;
         let ready = async {
-            while self.inner.core.ready().is_err() {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            let raft = core.raft_started().await;
+            raft.wait_for(|view| core.serves(view).is_ok()).await
         };
         tokio::select! {
-            () = ready => {}
+            _ = ready => {}
             _ = stopped.wait_for(Option::is_some) => {}
         }
     }

@@ -238,6 +238,7 @@ fn assemble(
         formed,
         stopped: watch::Sender::new(None),
         disk_low: watch::Sender::new(false),
+        slow: watch::Sender::default(),
         about,
         requests: Arc::default(),
         joiner: Arc::new(Joiner::new(peers.clone())),
@@ -318,6 +319,10 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         let (disk, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
             super::disk::watch(watched_raft, &disk.disk_low, snapshot_bytes).await;
+        }));
+        let (slow, watched_raft) = (watched.clone(), raft.clone());
+        until_stop(Box::pin(async move {
+            super::slow::watch(watched_raft, &slow.slow).await;
         }));
         let mut halted = raft.watch_halted();
         let mut unfit = watched.peers.watch_unfit();

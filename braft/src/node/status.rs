@@ -121,6 +121,7 @@ impl Core {
             .find(|member| Some(&member.id) == leader.as_ref())
             .cloned();
         status.outlook = report.lines;
+        status.slow = self.slow.borrow().clone();
         let index = |id: Option<(u64, u64)>| id.map_or(0, |(_, index)| index);
         let stats = raft.wal().stats();
         status.log = LogStatus {
@@ -171,6 +172,10 @@ impl Core {
                 version: self.peers().about(*id).map(|(_, version)| version),
                 health: report.health.get(id).cloned(),
                 outlook: report.reasons.get(id).cloned(),
+                // A follower seldom dials: what it found is old.
+                trouble: (view.role == Role::Leader)
+                    .then(|| self.peers().trouble_with(*id))
+                    .flatten(),
             }
         });
         each.collect()

@@ -9,10 +9,12 @@
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
+//! | `brief.rs` | turns at keeping a thread of the runtime busy |
 //! | `clock.rs`, `responder.rs` | log time; answers without a channel |
 //! | `slot.rs` | where raft appears once the node is in a cluster |
 //! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
 
+mod brief;
 mod clock;
 mod encoding;
 mod handle;

@@ -150,11 +150,10 @@ pub(crate) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Read>)
     let (replica, count) = (machine.clone(), reads.len());
     // Queries may take long, and must not hold up the tasks of this thread.
     machine.run_queries(count, move || {
-        let queries: Vec<_> = reads
+        let queries = reads
             .iter()
-            .map(|read| (&*read.service, &*read.payload))
-            .collect();
-        let answers = replica.machine().query(&queries);
+            .map(|read| (read.service.clone(), read.payload.clone()));
+        let answers = replica.machine().query(queries.collect());
         for (read, answer) in reads.into_iter().zip(answers) {
             match answer {
                 Ok((answer, index)) => read.reply.send(Reply {

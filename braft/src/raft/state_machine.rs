@@ -1,8 +1,8 @@
 //! openraft's view of the replicated state machine and its snapshot files.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
@@ -11,6 +11,7 @@ use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, S
 use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use tokio::sync::watch;
 
+use super::brief::Brief;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
 use crate::codec;
 use crate::machine::{Answers, HaltError, Machine, Pace, SnapshotHeader};
@@ -43,9 +44,8 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Whether the runtime can be told that a thread of it is busy.
     may_block: bool,
-    /// Held by the one thread of the runtime that may be busy with the state without saying so;
-    /// `None` if the runtime has no other thread that carries on meanwhile.
-    brief: Option<Mutex<()>>,
+    /// For the one thread of the runtime that may be busy with the state without saying so.
+    brief: Brief,
     /// How long entries take, by their bytes.
     apply_pace: Pace,
     /// How long queries take, by their number.
@@ -56,7 +56,6 @@ impl StateMachine {
     pub(crate) fn new(machine: Machine, snapshots: SnapshotStore, cluster_id: u128) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
-        let has_others = may_block && runtime.metrics().num_workers() > 1;
         StateMachine {
             shared: Arc::new(Shared {
                 machine,
@@ -66,7 +65,7 @@ impl StateMachine {
                 halted: watch::Sender::new(None),
                 closed: AtomicBool::new(false),
                 may_block,
-                brief: has_others.then(Mutex::default),
+                brief: Brief::of(&runtime),
                 apply_pace: Pace::default(),
                 query_pace: Pace::default(),
             }),
@@ -115,14 +114,11 @@ impl StateMachine {
     /// another one carries on with the heartbeats, and until the work is quick again the runtime is
     /// told.
     fn if_brief<T, W: FnOnce() -> T>(&self, pace: &Pace, units: usize, work: W) -> Result<T, W> {
-        let is_brief = pace.is_brief(units) && self.shared.machine.is_free();
-        let Some(brief) = self.shared.brief.as_ref().filter(|_| is_brief) else {
+        if !pace.is_brief(units) || !self.shared.machine.is_free() {
             return Err(work);
-        };
-        let _only_one = match brief.try_lock() {
-            Ok(guard) => guard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return Err(work),
+        }
+        let Some(_turn) = self.shared.brief.turn() else {
+            return Err(work);
         };
         Ok(timed(pace, units, work))
     }

@@ -27,7 +27,6 @@
 mod cluster;
 mod faults;
 mod loopback;
-mod members;
 mod result;
 mod run;
 

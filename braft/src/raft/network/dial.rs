@@ -5,7 +5,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 use super::handshake::{Introduction, PROTOCOL};
-use super::peers::{Lane, Peers, Timers, locked};
+use super::peers::{Lane, MAX_KNOWN, Peers, Timers, locked};
 use crate::member::display_id;
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
@@ -18,6 +18,7 @@ const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Flow-control windows: room for a few large appends under way.
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+
 /// A peer could not be reached under its id.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
@@ -37,6 +38,15 @@ pub(crate) enum DialError {
     },
     #[error("{address} belongs to another cluster")]
     OtherCluster { address: String },
+    #[error(
+        "{address} may vote for another leader {theirs_ms} ms after it heard from one, and a \
+         leader here counts on {ours_ms} ms; give all members the same BRAFT_ELECTION_MAX_MS"
+    )]
+    VotesTooSoon {
+        address: String,
+        theirs_ms: u32,
+        ours_ms: u32,
+    },
 }
 
 impl Peers {
@@ -125,12 +135,14 @@ impl Peers {
         for address in addresses {
             match self.dial_at(node_id, &address).await {
                 Ok(channel) => {
+                    locked(&self.troubles).remove(&node_id);
                     locked(&self.channels).insert((node_id, lane), channel.clone());
                     return Ok(channel);
                 }
                 Err(error) => failure = error,
             }
         }
+        self.report(node_id, &failure);
         Err(failure)
     }
 
@@ -170,24 +182,36 @@ impl Peers {
                 wanted,
             });
         }
-        self.compare_timers(&answer);
         // A member that has just been taken in does not know its cluster yet.
         let theirs = cluster_id_from(&answer.cluster_id).ok();
         if theirs.is_some() && theirs != self.cluster_id() {
             return Err(DialError::OtherCluster { address: address() });
         }
         self.met(&answer, &address()).await?;
+        self.compare_timers(&answer)?;
         Ok(channel)
     }
 
-    /// Reports a member whose timers differ: elections then come too early or too late.
-    fn compare_timers(&self, peer: &pb::HandshakeResponse) {
+    /// Refuses a voter whose promise is shorter than what a leader on this node counts on.
+    ///
+    /// Who hears from a leader votes for no other for its own longest election timeout, and a
+    /// leader takes its lease to last for its own. So a leader may only lead those whose time is as
+    /// long as its own, or longer. The node with the shortest time can always lead all others: a
+    /// change of the timers, one node after the other, leaves the cluster a leader.
+    fn compare_timers(&self, peer: &pb::HandshakeResponse) -> Result<(), DialError> {
         let theirs = Timers {
             heartbeat_ms: peer.heartbeat_ms,
             election_min_ms: peer.election_min_ms,
             election_max_ms: peer.election_max_ms,
         };
         let ours = self.me.timers;
+        if theirs.election_max_ms < ours.election_max_ms {
+            return Err(DialError::VotesTooSoon {
+                address: peer.address.clone(),
+                theirs_ms: theirs.election_max_ms,
+                ours_ms: ours.election_max_ms,
+            });
+        }
         if theirs != ours {
             tracing::warn!(
                 ?ours,
@@ -196,6 +220,28 @@ impl Peers {
                  BRAFT_ELECTION_MIN_MS and BRAFT_ELECTION_MAX_MS",
                 peer.address
             );
+        }
+        Ok(())
+    }
+
+    /// Says that a peer cannot be reached, in the log only when the reason is a new one: a peer is
+    /// dialed many times a second.
+    fn report(&self, node_id: u64, failure: &DialError) {
+        let text = failure.to_string();
+        let mut troubles = locked(&self.troubles);
+        if troubles.len() >= MAX_KNOWN {
+            troubles.clear();
+        }
+        let before = troubles.insert(node_id, text.clone());
+        drop(troubles);
+        if before.as_ref() == Some(&text) {
+            return;
+        }
+        let node = display_id(node_id);
+        if matches!(failure, DialError::VotesTooSoon { .. }) {
+            tracing::error!(node, "not spoken to: {text}");
+        } else {
+            tracing::debug!(node, "cannot be reached: {text}");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::wire::convert::cluster_id_to;
 use crate::wire::v1 as pb;
 
 /// Nodes remembered; beyond it the one that was met longest ago goes. Far more than members.
-const MAX_KNOWN: usize = 256;
+pub(super) const MAX_KNOWN: usize = 256;
 
 /// Who this process is.
 #[derive(Clone, Debug, Default)]
@@ -75,6 +75,8 @@ pub(crate) struct Peers {
     progress: OnceLock<ReadProgress>,
     pub(super) known: Mutex<BTreeMap<u64, Known>>,
     pub(super) channels: Mutex<HashMap<(u64, Lane), Channel>>,
+    /// Why a peer could not be reached when it was last dialed; nothing once it could.
+    pub(super) troubles: Mutex<BTreeMap<u64, String>>,
     started: Instant,
     /// When a leader was last heard, in milliseconds since `started`; 0 before that.
     leader_heard_ms: AtomicU64,
@@ -135,6 +137,7 @@ impl Peers {
             progress: OnceLock::new(),
             known: Mutex::default(),
             channels: Mutex::default(),
+            troubles: Mutex::default(),
             started: Instant::now(),
             leader_heard_ms: AtomicU64::new(0),
             unfit: watch::Sender::new(None),
@@ -192,6 +195,11 @@ impl Peers {
         locked(&self.known)
             .get(&node_id)
             .map(|known| known.address.clone())
+    }
+
+    /// Why the node could not be reached when it was last dialed; `None` if it could.
+    pub(crate) fn trouble_with(&self, node_id: u64) -> Option<String> {
+        locked(&self.troubles).get(&node_id).cloned()
     }
 
     /// What a node last said of itself, and the version of braft it runs.

@@ -2,11 +2,13 @@
 
 use std::net::TcpListener;
 
-use super::cluster::patiently;
-use super::{Cluster, Down, TestError, TestNode, TestResult};
+use super::life::Down;
+use super::waits::patiently;
+use super::{Cluster, TestNode};
 use crate::member::display_id;
 use crate::service::Service;
 use crate::status::Status;
+use crate::testing::{TestError, TestResult};
 
 impl<S: Service> Cluster<S> {
     /// The node id of a running node, as the status shows it.

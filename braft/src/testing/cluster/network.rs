@@ -1,0 +1,36 @@
+//! Cutting the network of a test.
+
+use super::{Cluster, TestNode};
+use crate::service::Service;
+
+impl<S: Service> Cluster<S> {
+    /// Cuts the network between a node and all others, both ways.
+    pub fn isolate(&self, node: TestNode) {
+        let others = (0..self.nodes().len())
+            .map(TestNode)
+            .filter(|other| *other != node);
+        self.partition(&[node], &others.collect::<Vec<_>>());
+    }
+
+    /// Cuts the network between two groups of nodes, both ways.
+    pub fn partition(&self, these: &[TestNode], those: &[TestNode]) {
+        for a in these {
+            for b in those {
+                self.cut(*a, *b);
+                self.cut(*b, *a);
+            }
+        }
+    }
+
+    /// Cuts the way from one node to another; the way back stays open.
+    pub fn cut(&self, from: TestNode, to: TestNode) {
+        self.shared
+            .faults
+            .cut(&self.address(from), &self.address(to));
+    }
+
+    /// Undoes all cuts.
+    pub fn heal(&self) {
+        self.shared.faults.heal();
+    }
+}
