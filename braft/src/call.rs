@@ -24,6 +24,9 @@ pub enum ReadLevel {
     Linearizable,
     /// Whatever the asked node has applied; may be old.
     Local,
+    /// Sees everything that this client has seen before, its own writes above all, through whatever
+    /// node it was; may not see what others have written since. Costs no exchange between nodes.
+    Session,
 }
 
 /// Whether a request changes the state.
@@ -114,6 +117,11 @@ impl<R> Call<R, QueryCall> {
     /// Answers from what the asked node has applied, without asking the others. May be old.
     pub fn local(self) -> Self {
         self.read(ReadLevel::Local)
+    }
+
+    /// Answers from any node that has applied all this client has seen, its own writes above all.
+    pub fn session(self) -> Self {
+        self.read(ReadLevel::Session)
     }
 
     /// Sets how fresh the answer must be.

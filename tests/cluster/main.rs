@@ -9,6 +9,7 @@ mod growth;
 mod grpc;
 mod long_calls;
 mod membership;
+mod reads;
 mod restart;
 mod rolling;
 mod services;

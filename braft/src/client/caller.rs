@@ -1,6 +1,7 @@
 //! Carries one call through its attempts.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use tokio::time::{sleep, timeout_at};
 use super::hop::{Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
 use super::session::{Session, Sessions};
-use crate::call::{Answer, Operation, Request, Transport};
+use crate::call::{Answer, Operation, ReadLevel, Request, Transport};
 use crate::error::Error;
 use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_size};
 
@@ -44,6 +45,7 @@ impl Caller {
         Caller(Arc::new(Engine {
             hop,
             sessions: Sessions::default(),
+            seen: AtomicU64::new(0),
         }))
     }
 }
@@ -57,6 +59,8 @@ impl Transport for Caller {
 struct Engine<H: Hop> {
     hop: H,
     sessions: Sessions,
+    /// The log index up to which this client has seen the state.
+    seen: AtomicU64,
 }
 
 impl<H: Hop> Sender for Engine<H> {
@@ -105,10 +109,11 @@ impl<H: Hop> Engine<H> {
         match request.operation {
             Operation::Command => self.command(&task).await,
             Operation::Query(level) => {
-                let action = Action::Query {
-                    level,
-                    min_index: 0,
+                let min_index = match level {
+                    ReadLevel::Session => self.seen.load(Ordering::Acquire),
+                    ReadLevel::Linearizable | ReadLevel::Local => 0,
                 };
+                let action = Action::Query { level, min_index };
                 self.harmless(&task, action).await
             }
         }
@@ -194,8 +199,13 @@ impl<H: Hop> Engine<H> {
             });
             let refusal = match timeout_at(task.deadline.into(), answer).await {
                 Ok(Ok(Reply {
-                    result: Ok(answer), ..
-                })) => return Ok(answer),
+                    index,
+                    result: Ok(answer),
+                })) => {
+                    // Before the caller learns of the answer: its next call must see as much.
+                    self.seen.fetch_max(index, Ordering::AcqRel);
+                    return Ok(answer);
+                }
                 Ok(Ok(Reply {
                     result: Err(refusal),
                     ..

@@ -1,6 +1,7 @@
 //! Where calls enter a node: to the leader's log, to its readers, or on to the leader.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -10,6 +11,9 @@ use crate::entry::Item;
 use crate::error::Error;
 use crate::raft::{Proposal, RaftNode, Read};
 use crate::request::{Action, Gateway, Incoming, Refusal};
+
+/// The longest a node lets a read wait until it has seen what the client has seen.
+const SESSION_WAIT: Duration = Duration::from_millis(500);
 
 impl Gateway for Core {
     fn submit(&self, calls: Vec<Incoming>) {
@@ -31,6 +35,16 @@ impl Gateway for Core {
                     min_index,
                 } => {
                     local.push(read(call, min_index));
+                }
+                // One that has to wait must not hold up the others.
+                Action::Query {
+                    level: ReadLevel::Session,
+                    min_index,
+                } => {
+                    let mut read = read(call, min_index);
+                    // A node that is cut off catches up much later: another one may be asked.
+                    read.deadline = read.deadline.min(Instant::now() + SESSION_WAIT);
+                    raft.read_local(vec![read]);
                 }
                 _ if !leads => elsewhere.push(call),
                 Action::Query { min_index, .. } => raft.read(read(call, min_index)),

@@ -55,6 +55,7 @@ pub(crate) fn action_to(action: Action) -> Operation {
             level: match level {
                 ReadLevel::Linearizable => v1::ReadLevel::Linearizable,
                 ReadLevel::Local => v1::ReadLevel::Local,
+                ReadLevel::Session => v1::ReadLevel::Session,
             }
             .into(),
             min_index,
@@ -75,6 +76,7 @@ pub(crate) fn action_from(operation: Option<Operation>) -> Result<Action, WireEr
             level: match v1::ReadLevel::try_from(query.level) {
                 Ok(v1::ReadLevel::Linearizable) => ReadLevel::Linearizable,
                 Ok(v1::ReadLevel::Local) => ReadLevel::Local,
+                Ok(v1::ReadLevel::Session) => ReadLevel::Session,
                 Err(_) => return Err(WireError::ReadLevel(query.level)),
             },
             min_index: query.min_index,

@@ -115,6 +115,8 @@ pub struct CallError {
 pub enum ReadLevel {
     Linearizable = 0,
     Local = 1,
+    /// Whatever the asked node has applied, once that reaches min_index.
+    Session = 2,
 }
 impl ReadLevel {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -125,6 +127,7 @@ impl ReadLevel {
         match self {
             Self::Linearizable => "READ_LEVEL_LINEARIZABLE",
             Self::Local => "READ_LEVEL_LOCAL",
+            Self::Session => "READ_LEVEL_SESSION",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -132,6 +135,7 @@ impl ReadLevel {
         match value {
             "READ_LEVEL_LINEARIZABLE" => Some(Self::Linearizable),
             "READ_LEVEL_LOCAL" => Some(Self::Local),
+            "READ_LEVEL_SESSION" => Some(Self::Session),
             _ => None,
         }
     }
