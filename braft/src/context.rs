@@ -127,7 +127,7 @@ pub struct Rng {
 }
 
 impl Rng {
-    fn new(seed: u64, ordinal: u32) -> Self {
+    pub(crate) fn new(seed: u64, ordinal: u32) -> Self {
         Rng {
             seed,
             ordinal,

@@ -24,12 +24,14 @@
 //! }
 //! ```
 
+mod check;
 mod cluster;
 mod faults;
 mod loopback;
 mod result;
 mod run;
 
+pub use check::{Check, check};
 pub use cluster::{Cluster, Down, TestNode};
 pub use loopback::loopback;
 pub use result::{TestError, TestResult};

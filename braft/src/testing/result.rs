@@ -14,6 +14,17 @@ pub struct TestError {
     location: &'static Location<'static>,
 }
 
+impl TestError {
+    /// A text for people, which may have several lines.
+    #[track_caller]
+    pub(super) fn of_text(text: String) -> Self {
+        TestError {
+            text,
+            location: Location::caller(),
+        }
+    }
+}
+
 impl<E: Debug> From<E> for TestError {
     #[track_caller]
     fn from(error: E) -> Self {

@@ -1,0 +1,242 @@
+//! One service beside its twin that is saved and loaded before each step.
+//!
+//! A replica that came from a snapshot must behave as one that applied every command. What breaks
+//! that shows here: skipped fields, maps whose order depends on their history, types that do not
+//! read back as what was written.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::invent::{InventError, below, invent};
+use crate::codec;
+use crate::context::{LogPosition, RequestId, Rng};
+use crate::service::{AnyService, Moment, Service, factory};
+
+/// Of so many steps one is a query.
+const QUERY_ONE_IN: u32 = 4;
+/// Runs spent on making a failing history shorter.
+const MAX_SHRINK_RUNS: usize = 2_000;
+/// Log time of the first step: 2000-01-01 00:00 UTC.
+const START: Duration = Duration::from_secs(946_684_800);
+
+/// One step of a history.
+#[derive(Clone)]
+struct Step {
+    is_command: bool,
+    /// As MessagePack.
+    call: Vec<u8>,
+    /// For people.
+    text: String,
+}
+
+/// What went wrong, and at which step.
+struct Broken {
+    at: usize,
+    why: String,
+}
+
+/// A history after which a service and its twin differ.
+pub(super) struct Difference {
+    service: &'static str,
+    seed: u64,
+    steps: Vec<Step>,
+    broken: Broken,
+}
+
+/// Plays one random history; the shortest one found comes back if it fails.
+pub(super) fn play<S: Service>(seed: u64, steps: usize) -> Result<Option<Difference>, InventError> {
+    let mut history = history::<S>(seed, steps)?;
+    let Some(broken) = run::<S>(&history, seed) else {
+        return Ok(None);
+    };
+    history.truncate(broken.at + 1);
+    let broken = shrink::<S>(&mut history, seed, broken);
+    Ok(Some(Difference {
+        service: S::NAME,
+        seed,
+        steps: history,
+        broken,
+    }))
+}
+
+fn history<S: Service>(seed: u64, steps: usize) -> Result<Vec<Step>, InventError> {
+    let mut rng = Rng::new(seed, 0);
+    let has = |commands: bool| {
+        S::METHODS
+            .iter()
+            .any(|method| method.is_command == commands)
+    };
+    (0..steps)
+        .map(|_| {
+            let query = has(false) && (!has(true) || below(&mut rng, QUERY_ONE_IN) == 0);
+            if query {
+                Ok(step(false, &invent::<S::Query>(&mut rng)?))
+            } else {
+                Ok(step(true, &invent::<S::Command>(&mut rng)?))
+            }
+        })
+        .collect()
+}
+
+fn step<T: serde::Serialize>(is_command: bool, call: &T) -> Step {
+    let text = serde_json::to_string(call);
+    Step {
+        is_command,
+        call: codec::encode(call).unwrap_or_default(),
+        text: text.unwrap_or_else(|error| format!("(no JSON form: {error})")),
+    }
+}
+
+/// Plays a history; the first difference.
+fn run<S: Service>(history: &[Step], seed: u64) -> Option<Broken> {
+    let mut live = factory::<S>()();
+    let mut twin = factory::<S>()();
+    for (at, step) in history.iter().enumerate() {
+        let moment = moment(at, seed);
+        let why = reload::<S>(&mut twin)
+            .and_then(|()| {
+                compare(
+                    "answer",
+                    &step.text,
+                    answer(&mut live, step, moment),
+                    answer(&mut twin, step, moment),
+                )
+            })
+            .and_then(|()| compare("state", &step.text, saved(&*live), saved(&*twin)));
+        if let Err(why) = why {
+            return Some(Broken { at, why });
+        }
+    }
+    None
+}
+
+fn moment(at: usize, seed: u64) -> Moment {
+    let index = at as u64 + 1;
+    Moment {
+        position: LogPosition {
+            term: 1,
+            index,
+            ordinal: 0,
+        },
+        request: Some(RequestId {
+            session: 1,
+            sequence: index,
+        }),
+        now: START + Duration::from_millis(index),
+        seed: seed.wrapping_add(index),
+    }
+}
+
+/// Puts a service through a snapshot.
+fn reload<S: Service>(service: &mut Box<dyn AnyService>) -> Result<(), String> {
+    let bytes = saved(&**service)?;
+    let mut fresh = factory::<S>()();
+    fresh
+        .load(&mut bytes.as_slice())
+        .map_err(|error| format!("the saved state cannot be loaded: {error}"))?;
+    *service = fresh;
+    Ok(())
+}
+
+fn saved(service: &dyn AnyService) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let saved = service.save(&mut bytes);
+    saved.map_err(|error| format!("the state cannot be saved: {error}"))?;
+    Ok(bytes)
+}
+
+/// The answer to a step; the text of the error or the panic instead.
+fn answer(
+    service: &mut Box<dyn AnyService>,
+    step: &Step,
+    moment: Moment,
+) -> Result<Vec<u8>, String> {
+    let carried_out = catch_unwind(AssertUnwindSafe(|| {
+        if step.is_command {
+            service.apply(moment, &step.call).and_then(|answer| answer)
+        } else {
+            service.query(moment, &step.call)
+        }
+    }));
+    match carried_out {
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(format!("it panicked: {}", text.unwrap_or_default()))
+        }
+    }
+}
+
+fn compare(
+    what: &str,
+    call: &str,
+    live: Result<Vec<u8>, String>,
+    twin: Result<Vec<u8>, String>,
+) -> Result<(), String> {
+    let live = live.map_err(|why| format!("{call}: {why}"))?;
+    let twin =
+        twin.map_err(|why| format!("{call}, after the state was saved and loaded: {why}"))?;
+    if live == twin {
+        return Ok(());
+    }
+    Err(format!(
+        "the {what} differs once the state was saved and loaded:\n    live    {}\n    loaded  {}",
+        readable(&live),
+        readable(&twin)
+    ))
+}
+
+/// MessagePack as JSON, where that is possible.
+fn readable(bytes: &[u8]) -> String {
+    match rmp_serde::from_slice::<serde_json::Value>(bytes) {
+        Ok(value) => value.to_string(),
+        Err(_) => format!("{bytes:02x?}"),
+    }
+}
+
+/// Leaves out steps for as long as the rest still fails.
+fn shrink<S: Service>(history: &mut Vec<Step>, seed: u64, mut broken: Broken) -> Broken {
+    let mut runs = 0;
+    let mut at = history.len();
+    while at > 0 && runs < MAX_SHRINK_RUNS {
+        at -= 1;
+        let mut shorter = history.clone();
+        shorter.remove(at);
+        runs += 1;
+        if let Some(still) = run::<S>(&shorter, seed) {
+            shorter.truncate(still.at + 1);
+            at = at.min(shorter.len());
+            *history = shorter;
+            broken = still;
+        }
+    }
+    broken
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference {
+            service,
+            seed,
+            steps,
+            broken,
+        } = self;
+        writeln!(f, "service {service} differs from its twin (seed {seed}):")?;
+        for (number, step) in steps.iter().enumerate() {
+            let kind = if step.is_command {
+                "command"
+            } else {
+                "query  "
+            };
+            let mark = if number == broken.at { ">" } else { " " };
+            writeln!(f, "{mark} {:>3}  {kind}  {}", number + 1, step.text)?;
+        }
+        writeln!(f, "  {}", broken.why)?;
+        write!(
+            f,
+            "again: braft::testing::check::<{service}>().first_seed({seed}).seeds(1)"
+        )
+    }
+}
