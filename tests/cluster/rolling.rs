@@ -9,6 +9,8 @@ use braft::testing::{Cluster, TestNode, TestResult};
 use crate::services::Counter;
 
 const CLIENTS: usize = 64;
+/// The longest anything may take; a test that hangs says what it waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What the writers have seen.
 #[derive(Default)]
@@ -18,11 +20,15 @@ struct Seen {
 }
 
 /// Waits until this many further writes are acknowledged: the cluster serves.
-async fn progress(seen: &Seen, further: u64) {
+async fn progress(seen: &Seen, further: u64) -> TestResult {
     let target = seen.acknowledged.load(Ordering::Relaxed) + further;
-    while seen.acknowledged.load(Ordering::Relaxed) < target {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let waiting = async {
+        while seen.acknowledged.load(Ordering::Relaxed) < target {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    Ok(waited.map_err(|_| format!("waited {PATIENCE:?} in vain for writes"))?)
 }
 
 #[braft::test(nodes = 3)]
@@ -47,7 +53,7 @@ async fn a_rolling_restart_fails_no_call_and_causes_no_election(
             })
         })
         .collect();
-    progress(&seen, 100).await;
+    progress(&seen, 100).await?;
     let before = cluster.node(cluster.leader().await?)?.status().term;
     let mut handovers = 0;
     for place in 0..3 {
@@ -55,14 +61,14 @@ async fn a_rolling_restart_fails_no_call_and_causes_no_election(
         handovers += u64::from(cluster.leader().await? == node);
         let began = Instant::now();
         let down = cluster.shut_down(node).await?;
-        progress(&seen, 100).await;
+        progress(&seen, 100).await?;
         println!(
             "{node:?}: stopped and writing again after {:?}",
             began.elapsed()
         );
         cluster.restart(down).await?;
         cluster.node(node)?.ready().await;
-        progress(&seen, 100).await;
+        progress(&seen, 100).await?;
     }
     seen.stop.store(true, Ordering::Relaxed);
     for writer in writers {

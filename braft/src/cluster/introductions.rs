@@ -23,6 +23,8 @@ const CALM: Duration = Duration::from_secs(10);
 const ASK_EVERY: Duration = Duration::from_secs(2);
 /// How often one that was removed for good asks.
 const ASK_WHEN_REMOVED: Duration = Duration::from_secs(30);
+/// Members asked one after the other.
+const ASK_AT_MOST: usize = 8;
 /// Handshakes under way at once.
 const AT_ONCE: usize = 16;
 /// Addresses visited in one round.
@@ -76,6 +78,9 @@ impl Introductions {
     async fn round(&mut self) {
         let view = self.raft.view();
         let me = self.raft.peers().me().node_id;
+        self.raft
+            .peers()
+            .set_members(view.members.members.nodes.keys().copied());
         let belongs = view.members.members.nodes.contains_key(&me);
         let led = self.is_led(&view);
         self.leaderless_since = match (led, self.leaderless_since) {
@@ -151,9 +156,11 @@ impl Introductions {
             return;
         }
         self.asked = Some(Instant::now());
-        // The one that was met last is the likeliest to answer.
-        for address in self.raft.peers().addresses(1) {
-            self.joiner.ask(&address, view.members.log_id).await;
+        // Some may be out as well, or follow a leader that is gone: until one settles it.
+        for address in self.raft.peers().addresses(ASK_AT_MOST) {
+            if self.joiner.ask(&address, view.members.log_id).await {
+                return;
+            }
         }
     }
 }

@@ -72,29 +72,47 @@ impl Joiner {
 
     /// Asks at an address to be taken in; `membership` is the log id of the newest membership this
     /// node knows.
-    pub(crate) async fn ask(&self, address: &str, membership: Option<LogId>) {
+    ///
+    /// Gives whether it got an answer that settles the matter.
+    pub(crate) async fn ask(&self, address: &str, membership: Option<LogId>) -> bool {
         let mut address = address.to_owned();
         for _ in 0..MAX_HOPS {
             let asked = tokio::time::timeout(REQUEST_TIMEOUT, self.ask_once(&address)).await;
             match asked {
                 Ok(Ok(Some(Joined::Joined(_)))) => {
-                    return tracing::debug!(%address, "the cluster counts this node in");
+                    tracing::debug!(%address, "the cluster counts this node in");
+                    return true;
                 }
                 Ok(Ok(Some(Joined::Leader(leader)))) => address = leader,
                 Ok(Ok(Some(Joined::Removed(removed)))) => {
-                    return self.removed(&address, removed, membership);
+                    self.removed(&address, removed, membership);
+                    return true;
                 }
                 Ok(Ok(Some(Joined::Refused(why)))) => {
-                    return tracing::error!(%address, "not taken into the cluster: {why}");
+                    let me = self.peers.me().node_id;
+                    let text = format!("not taken into the cluster by {address}: {why}");
+                    self.peers.complain(me, &text);
+                    return true;
                 }
                 Ok(Ok(Some(Joined::Later(why)))) => {
-                    return tracing::debug!(%address, "not taken in yet: {why}");
+                    tracing::debug!(%address, "not taken in yet: {why}");
+                    return false;
                 }
-                Ok(Ok(None)) => return tracing::warn!(%address, "an empty answer to joining"),
-                Ok(Err(reason)) => return tracing::debug!(%address, "cannot ask to join: {reason}"),
-                Err(_) => return tracing::debug!(%address, "no answer to joining in time"),
+                Ok(Ok(None)) => {
+                    tracing::debug!(%address, "an empty answer to joining");
+                    return false;
+                }
+                Ok(Err(reason)) => {
+                    tracing::debug!(%address, "cannot ask to join: {reason}");
+                    return false;
+                }
+                Err(_) => {
+                    tracing::debug!(%address, "no answer to joining in time");
+                    return false;
+                }
             }
         }
+        false
     }
 
     /// A leader says that this node was removed. It counts only if it is newer than the membership
@@ -102,7 +120,7 @@ impl Joiner {
     fn removed(&self, address: &str, removed: pb::Removed, membership: Option<LogId>) {
         let log_id = (removed.term, removed.index);
         if membership >= Some(log_id) {
-            return tracing::warn!(
+            return tracing::debug!(
                 %address, ?log_id, ?membership,
                 "told of a removal that is older than the membership this node knows; ignored"
             );

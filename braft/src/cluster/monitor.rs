@@ -12,7 +12,7 @@ use super::requests::Requests;
 use crate::entry::Item;
 use crate::error::Error;
 use crate::member::{Removal, display_id};
-use crate::raft::network::{Progress, Timers};
+use crate::raft::network::Timers;
 use crate::raft::{self, RaftNode, RaftView};
 
 /// The longest a round waits for a change; a later one sees what became of it.
@@ -72,6 +72,7 @@ impl Monitor {
                 continue;
             }
             self.observation.reset();
+            self.requests.clear();
             self.logged.clear();
             self.report
                 .send_if_modified(|report| std::mem::take(report) != Report::default());
@@ -83,8 +84,9 @@ impl Monitor {
     }
 
     async fn round(&mut self, raft: &RaftView) {
-        self.note_acknowledged(raft);
-        let view = self.observation.look(raft, &self.requests);
+        let Some(view) = self.observation.look(raft, &self.requests) else {
+            return;
+        };
         let plan = plan(&view);
         self.tell(&view, &plan);
         let Some(decision) = plan.decision else {
@@ -99,19 +101,7 @@ impl Monitor {
             Ok(Err(error)) => tracing::warn!(%error, "tried again in the next round: {change}"),
             Err(_) => tracing::warn!("not committed within {CHANGE_TIMEOUT:?}: {change}"),
         }
-    }
-
-    /// Remembers how far each member's disk must reach from now on.
-    fn note_acknowledged(&self, raft: &RaftView) {
-        for (id, matched) in raft.matched.iter().flatten() {
-            if let Some(last_index) = *matched {
-                let progress = Progress {
-                    vote_term: raft.term,
-                    last_index,
-                };
-                self.raft.peers().note_acknowledged(*id, progress);
-            }
-        }
+        self.observation.resume();
     }
 
     async fn carry_out(&self, view: &View, change: &Change, seen: &RaftView) -> Result<(), Error> {

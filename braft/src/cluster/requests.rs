@@ -51,7 +51,7 @@ impl Requests {
         let mut all = self.all();
         let room = all.removals.len() < MAX_REQUESTS || all.removals.contains_key(&node_id);
         if room {
-            all.removals.insert(node_id, Instant::now());
+            all.removals.entry(node_id).or_insert_with(Instant::now);
             self.made.notify_one();
         }
         room
@@ -64,12 +64,19 @@ impl Requests {
         joins.map(|(id, (info, _))| (*id, info.clone())).collect()
     }
 
-    /// Members whose removal is asked for.
-    pub(crate) fn removals(&self) -> BTreeSet<u64> {
-        self.all().removals.keys().copied().collect()
+    /// Members whose removal was asked for at least so long ago.
+    pub(crate) fn removals(&self, age: Duration) -> BTreeSet<u64> {
+        let all = self.all();
+        let old = all.removals.iter().filter(|(_, at)| at.elapsed() >= age);
+        old.map(|(id, _)| *id).collect()
     }
 
-    /// A request has been fulfilled.
+    /// Forgets all requests: this node leads no more, and its successor is asked anew.
+    pub(crate) fn clear(&self) {
+        *self.all() = All::default();
+    }
+
+    /// A request has been fulfilled, or whoever made it was told that it was not.
     pub(crate) fn done(&self, node_id: u64) {
         let mut all = self.all();
         all.joins.remove(&node_id);
@@ -92,6 +99,6 @@ mod tests {
         requests.done(3);
         assert!(requests.join(1000, NodeInfo::default()) && requests.remove(1000));
         assert_eq!(requests.joins().len(), MAX_REQUESTS);
-        assert_eq!(requests.removals().len(), MAX_REQUESTS);
+        assert_eq!(requests.removals(Duration::ZERO).len(), MAX_REQUESTS);
     }
 }

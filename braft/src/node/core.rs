@@ -218,7 +218,7 @@ impl Host for Core {
     }
 
     async fn join(&self, peer: PeerAddress) {
-        self.joiner.ask(&peer.to_string(), None).await;
+        let _settled = self.joiner.ask(&peer.to_string(), None).await;
     }
 }
 

@@ -20,11 +20,8 @@ impl Node {
     /// If it is not removed within `deadline`, with the reason: `min_voters` would be undercut, for
     /// one, or the others alone would be no majority. The node then goes on.
     pub async fn leave(&self, deadline: Duration) -> Result<(), Error> {
-        let began = Instant::now();
-        self.hand_over().await;
-        let left = deadline.saturating_sub(began.elapsed());
         let me = self.inner.core.peers().me().node_id;
-        self.remove(me, left).await?;
+        self.remove(me, deadline).await?;
         tracing::info!("left the cluster");
         self.halt().await;
         self.inner.core.stop(Stopped::Shutdown);
@@ -49,6 +46,10 @@ impl Node {
         let until = Instant::now() + deadline;
         let mut why = "the leader did not answer".to_owned();
         loop {
+            // A leader cannot remove itself; a handover that fails is tried again.
+            if id == core.peers().me().node_id {
+                self.hand_over().await;
+            }
             let address = core
                 .leader_address()
                 .unwrap_or_else(|| core.peers().me().address.clone());

@@ -158,6 +158,7 @@ impl Tasks {
 /// What a node keeps on disk, opened.
 struct Disk {
     dir: NodeDir,
+    starts: u64,
     wal: Wal,
     snapshots: SnapshotStore,
 }
@@ -178,8 +179,11 @@ fn open_disk_at(path: &Path, options: WalOptions) -> Result<Disk, Error> {
     let snapshots = SnapshotStore::open(fs.clone(), &dir.snapshot_dir())
         .map_err(|error| failed(error.into()))?;
     let wal = Wal::open(fs, &dir.log_dir(), options).map_err(|error| failed(error.into()))?;
+    // Last: a directory that is refused is left as it was.
+    let starts = dir.count_start().map_err(|error| failed(error.into()))?;
     Ok(Disk {
         dir,
+        starts,
         wal,
         snapshots,
     })
@@ -199,6 +203,7 @@ fn assemble(
         cluster_name: resolved.cluster_name.clone(),
         node_id: disk.dir.node_id(),
         incarnation,
+        starts: disk.starts,
         address: resolved.address.clone(),
         name: resolved.name.clone(),
         name_is_chosen: resolved.name_is_chosen,
@@ -333,6 +338,12 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
             Ok(why) = halted.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
             Ok(why) = unfit.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
         };
+        let is_unfit = unfit.borrow().is_some();
         watched.stop(Stopped::Fatal(ended));
+        if is_unfit {
+            // It must not vote, append or serve until its user has looked: now, not then.
+            raft.shutdown().await;
+            stop.cancel();
+        }
     });
 }

@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use crate::cluster::membership::MAX_MEMBERS;
 use crate::cluster::observation::is_usable;
+use crate::cluster::requests::Requests;
 use crate::codec;
 use crate::member::{NodeInfo, Removal, display_id};
 use crate::node::Core;
@@ -86,6 +87,9 @@ impl ClusterService {
             let text = format!("there are {MAX_MEMBERS} members already; remove some first");
             return Joined::Refused(text);
         }
+        if let Err(why) = self.is_reached(&info.address, id).await {
+            return Joined::Later(why);
+        }
         if !self.core.requests().join(id, info) {
             return Joined::Later("too many nodes ask to be taken in".to_owned());
         }
@@ -98,8 +102,16 @@ impl ClusterService {
 
     /// What to tell a node that was removed for good. Only a leader that a quorum confirms may.
     async fn removed(&self, raft: &RaftNode, id: u64) -> Option<Joined> {
-        if let Err(error) = raft.confirm_leadership().await {
-            return Some(Joined::Later(error.to_string()));
+        let index = match raft.confirm_leadership().await {
+            Ok(index) => index,
+            Err(error) => return Some(Joined::Later(error.to_string())),
+        };
+        // What was committed before this leader's time may not be applied yet.
+        let mut applied = raft.watch_applied();
+        let caught_up = applied.wait_for(|applied| *applied >= index);
+        let caught_up = tokio::time::timeout(REQUEST_PATIENCE, caught_up).await;
+        if !matches!(caught_up, Ok(Ok(_))) {
+            return Some(Joined::Later("the leader is catching up".to_owned()));
         }
         let removed = raft
             .machine()
@@ -117,6 +129,24 @@ impl ClusterService {
             term: removed.log_id.0,
             index: removed.log_id.1,
         }))
+    }
+
+    /// Whether a node answers where it says it does. One that does not would be a learner that is
+    /// never heard, removed as dead, and back at once.
+    async fn is_reached(&self, address: &str, id: u64) -> Result<(), String> {
+        let answer = self.core.peers().probe(address).await;
+        match answer {
+            Some(answer) if answer.node_id == id => Ok(()),
+            Some(answer) => Err(format!(
+                "the joiner says it is reached at {address}, where {} answers; set BRAFT_IP and \
+                 BRAFT_RPORT",
+                display_id(answer.node_id)
+            )),
+            None => Err(format!(
+                "the joiner says it is reached at {address}, where nobody answers the leader; set \
+                 BRAFT_IP and BRAFT_RPORT, or open the firewall"
+            )),
+        }
     }
 
     /// Why the plan does nothing with a node.
@@ -145,14 +175,17 @@ impl ClusterService {
             let gone = raft
                 .machine()
                 .glance(|replica| replica.removed().get(id).cloned());
-            return match gone.flatten() {
-                Some(removed) => Removed::Removed(removed.log_id.1),
-                None => Removed::Refused(format!("{} is no member", display_id(id))),
+            return match gone {
+                Some(Some(removed)) => Removed::Removed(removed.log_id.1),
+                Some(None) => Removed::Refused(format!("{} is no member", display_id(id))),
+                None => Removed::Later("the leader's state is in use".to_owned()),
             };
         }
         if !self.core.requests().remove(id) {
             return Removed::Later("too many removals are asked for".to_owned());
         }
+        // Whoever asks no more must not be removed later, behind its back.
+        let _withdrawn = Withdraw(self.core.requests(), id);
         let gone = raft.wait_for(|view| {
             let members = &view.members;
             !members.members.nodes.contains_key(&id) && members.log_id <= view.committed
@@ -161,6 +194,15 @@ impl ClusterService {
             Ok(Some(view)) => Removed::Removed(view.members.log_id.map_or(0, |id| id.1)),
             Ok(None) | Err(_) => Removed::Later(self.reason(id)),
         }
+    }
+}
+
+/// Takes a request back at the end of the call that made it.
+struct Withdraw<'a>(&'a Requests, u64);
+
+impl Drop for Withdraw<'_> {
+    fn drop(&mut self) {
+        self.0.done(self.1);
     }
 }
 
@@ -198,6 +240,10 @@ impl ClusterRpc for ClusterService {
         &self,
         request: Request<pb::HandshakeRequest>,
     ) -> Result<Response<pb::HandshakeResponse>, Status> {
+        // Clients have no node id; where they come from is not asked.
+        if request.get_ref().node_id != 0 {
+            check_origin(&request)?;
+        }
         self.core
             .peers()
             .answer_handshake(request.into_inner())

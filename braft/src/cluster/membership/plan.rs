@@ -123,6 +123,7 @@ pub(crate) fn plan(view: &View) -> Plan {
         planner.decide(change, "an earlier leader left a joint configuration");
         return planner.plan;
     }
+    planner.report_shunned();
     planner.admit();
     planner.remove_learners();
     planner.remove_voters();
@@ -221,6 +222,19 @@ impl Planner<'_> {
         })
     }
 
+    /// Says whom this leader does not speak to.
+    fn report_shunned(&mut self) {
+        let view = self.view;
+        for (node_id, member) in &view.members {
+            if let Some(why) = &member.shunned {
+                self.refuse(
+                    Some(*node_id),
+                    format!("not spoken to, and not removed: {why}"),
+                );
+            }
+        }
+    }
+
     fn remove_learners(&mut self) {
         let view = self.view;
         for (node_id, member) in members(view, Role::Learner) {
@@ -255,7 +269,9 @@ impl Planner<'_> {
                      beyond {tolerated} none is removed"
                 );
                 self.refuse(Some(node_id), reason);
-            } else if let Some(new) = self.replacement(&departure) {
+            } else if let Some(new) = self.replacement(&departure)
+                && self.can_commit_without(node_id, Some(new))
+            {
                 let change = Change::ReplaceVoter {
                     old: node_id,
                     new,
@@ -269,10 +285,10 @@ impl Planner<'_> {
                     view.limits.min_voters
                 );
                 self.refuse(Some(node_id), reason);
-            } else if self.would_lose_quorum(member, voters, failed) {
+            } else if !self.can_commit_without(node_id, None) {
                 let reason = format!(
-                    "not removed though {reason}: {failed} of {voters} voters are failed, and the \
-                     others alone would be no majority"
+                    "not removed though {reason}: of the voters that would be left, too few are in \
+                     contact and caught up to be a majority; try again when they are"
                 );
                 self.refuse(Some(node_id), reason);
             } else if departure.successor.is_some() && !view.is_dead(node_id, member) {
@@ -288,10 +304,13 @@ impl Planner<'_> {
         }
     }
 
-    /// Whether the voters that are up would be too few once this one is gone without replacement.
-    fn would_lose_quorum(&self, member: &Member, voters: usize, failed: usize) -> bool {
-        let failed_then = failed - usize::from(self.view.is_failed(member));
-        failed_then > voters.saturating_sub(2) / 2
+    /// Whether the cluster could go on at once without a voter. The new configuration counts from the
+    /// moment it is proposed, so voters that are merely silent count as gone.
+    fn can_commit_without(&self, node_id: u64, replacement: Option<u64>) -> bool {
+        let mut voters = self.view.voters();
+        voters.remove(&node_id);
+        voters.extend(replacement);
+        self.view.can_commit(&voters)
     }
 
     /// The learner to take a leaving voter's seat: its successor, else any that is ready.

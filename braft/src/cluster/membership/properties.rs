@@ -37,6 +37,7 @@ fn member() -> impl Strategy<Value = Member> {
                 lag,
                 stable: Duration::from_secs(stable),
                 discovered,
+                shunned: None,
             },
         )
 }
@@ -70,6 +71,7 @@ prop_compose! {
             lag: 0,
             stable: LONG,
             discovered: true,
+            shunned: None,
         });
         let limits = Limits { min_voters, max_voters, ..Limits::DEFAULT };
         let mut view = View {
@@ -159,6 +161,7 @@ fn apply(view: &mut View, change: &Change) {
                 lag: 0,
                 stable: LONG,
                 discovered: true,
+                shunned: None,
             };
             view.members.insert(*node_id, learner);
             view.removed.remove(node_id);
@@ -223,6 +226,7 @@ fn healthy(voters: u64, learners: u64) -> View {
         lag: 0,
         stable: LONG,
         discovered: true,
+        shunned: None,
     };
     View {
         leader: 0,
@@ -347,7 +351,16 @@ fn a_member_that_leaves_goes_at_once_but_never_takes_the_quorum_along() {
     assert_eq!(change(&view), Some(gone));
     silence(&mut view, 2, 15);
     assert_eq!(change(&view), None);
-    assert!(refused(&view, 1).contains("would be no majority"));
+    assert!(refused(&view, 1).contains("too few are in contact"));
+    // Silent for a moment only: it may be dead for good, and the rest could commit nothing.
+    silence(&mut view, 2, 3);
+    assert_eq!(change(&view), None);
+    assert!(refused(&view, 1).contains("too few are in contact"));
+    // In contact, and far behind: commits would wait for it.
+    let mut view = healthy(3, 0);
+    view.departing.insert(1);
+    view.members.get_mut(&2).expect("a voter").lag = 100_000;
+    assert_eq!(change(&view), None);
     let mut view = healthy(2, 0);
     view.departing.insert(1);
     assert!(refused(&view, 1).contains("min_voters is 2"));
@@ -355,6 +368,16 @@ fn a_member_that_leaves_goes_at_once_but_never_takes_the_quorum_along() {
     view.departing.insert(0);
     assert_eq!(change(&view), None);
     assert!(refused(&view, 0).contains("hand over first"));
+}
+
+#[test]
+fn a_voter_that_the_leader_does_not_speak_to_is_not_taken_for_dead() {
+    let mut view = healthy(3, 1);
+    silence(&mut view, 2, 500);
+    let member = view.members.get_mut(&2).expect("a voter");
+    member.shunned = Some("its timers are shorter".to_owned());
+    assert_eq!(change(&view), None);
+    assert!(refused(&view, 2).contains("its timers are shorter"));
 }
 
 #[test]

@@ -81,6 +81,8 @@ pub(crate) struct Member {
     pub(crate) stable: Duration,
     /// Discovery shows this id at some address.
     pub(crate) discovered: bool,
+    /// Why this leader does not speak to it, though it could: then its silence proves nothing.
+    pub(crate) shunned: Option<String>,
 }
 
 /// A node that asks to be taken in.
@@ -118,7 +120,17 @@ impl View {
 
     /// Whether a member has missed every contact for as long as makes it failed.
     pub(crate) fn is_failed(&self, member: &Member) -> bool {
-        member.silent >= self.limits.failed_after()
+        member.shunned.is_none() && member.silent >= self.limits.failed_after()
+    }
+
+    /// Whether these voters could commit at once: a majority of them is in contact and caught up.
+    pub(super) fn can_commit(&self, voters: &BTreeSet<u64>) -> bool {
+        let is_ready = |node_id: &&u64| {
+            self.members.get(node_id).is_some_and(|member| {
+                **node_id == self.leader || member.silent.is_zero() && member.lag <= MAX_LAG
+            })
+        };
+        voters.iter().filter(is_ready).count() > voters.len() / 2
     }
 
     /// How a member is, in a word or two.
@@ -147,7 +159,9 @@ impl View {
 
     /// Whether a member is silent for as long as the settings allow.
     pub(super) fn is_dead(&self, node_id: u64, member: &Member) -> bool {
-        node_id != self.leader && member.silent >= self.limits.dead_after
+        node_id != self.leader
+            && member.shunned.is_none()
+            && member.silent >= self.limits.dead_after
     }
 
     /// The learner that has taken a member's place: it answers at the same address or bears the

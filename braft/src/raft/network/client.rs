@@ -82,14 +82,20 @@ fn unreadable(error: convert::ReadMessageError) -> RpcError {
 
 impl PeerClient {
     pub(super) async fn connect(&self) -> Result<RaftClient<Channel>, Unreachable<TypeConfig>> {
-        let channel = self
+        Ok(self.connect_to().await?.0)
+    }
+
+    /// A client, and the incarnation of the peer that it speaks to.
+    async fn connect_to(&self) -> Result<(RaftClient<Channel>, u64), Unreachable<TypeConfig>> {
+        let line = self
             .peers
             .dial(self.target, &self.committed_address, self.lane)
             .await
             .map_err(unreachable)?;
-        Ok(RaftClient::new(channel)
+        let client = RaftClient::new(line.channel)
             .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
-            .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES))
+            .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES);
+        Ok((client, line.incarnation))
     }
 
     pub(super) fn envelope(&self) -> pb::Envelope {
@@ -154,8 +160,9 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             let Some(head) = input.next().await else {
                 return Ok(futures_util::stream::empty().boxed());
             };
-            let mut client = self.connect().await?;
+            let (mut client, incarnation) = self.connect_to().await?;
             let envelope = self.envelope();
+            let vote_term = head.vote.leader_id.term;
             let first = AtomicBool::new(true);
             let requests = futures_util::stream::iter([head])
                 .chain(input)
@@ -169,7 +176,18 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             };
             let this = &*self;
             let results = responses.map(move |response| match response {
-                Ok(response) => convert::appended_from(response).map_err(unreadable),
+                Ok(response) => {
+                    let result = convert::appended_from(response).map_err(unreadable)?;
+                    if let Ok(Some(last)) = &result {
+                        let progress = Progress {
+                            vote_term,
+                            last_index: last.index,
+                        };
+                        this.peers
+                            .note_acknowledged(this.target, incarnation, progress);
+                    }
+                    Ok(result)
+                }
                 Err(status) => Err(RPCError::Unreachable(this.failed(&status))),
             });
             Ok(results.boxed())
@@ -181,7 +199,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         request: VoteRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
-        let mut client = self.connect().await?;
+        let (mut client, incarnation) = self.connect_to().await?;
         let request = convert::vote_request_to(request, self.envelope());
         let response = self.unary(&option, client.vote(request)).await?;
         let response = convert::vote_response_from(response).map_err(unreadable)?;
@@ -190,7 +208,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
                 vote_term: response.vote.leader_id.term,
                 last_index: 0,
             };
-            self.peers.note_acknowledged(self.target, granted);
+            self.peers
+                .note_acknowledged(self.target, incarnation, granted);
         }
         Ok(response)
     }

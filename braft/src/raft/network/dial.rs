@@ -5,13 +5,13 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 use super::handshake::{Introduction, PROTOCOL};
-use super::peers::{Lane, MAX_KNOWN, Peers, Timers, locked};
+use super::peers::{Lane, Line, MAX_KNOWN, Peers, Timers, Trouble, locked};
 use crate::member::display_id;
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
 
 /// The longest a connection attempt, handshake included, may take.
-const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
+pub(super) const DIAL_TIMEOUT: Duration = Duration::from_millis(500);
 /// Idle and stuck connections are found out after this long.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -111,6 +111,7 @@ impl Peers {
             protocol: PROTOCOL,
             about: Some(self.own_about()),
             progress: self.own_progress(),
+            starts: self.me.starts,
         }
     }
 
@@ -120,9 +121,9 @@ impl Peers {
         node_id: u64,
         committed: &str,
         lane: Lane,
-    ) -> Result<Channel, DialError> {
-        if let Some(channel) = locked(&self.channels).get(&(node_id, lane)) {
-            return Ok(channel.clone());
+    ) -> Result<Line, DialError> {
+        if let Some(line) = locked(&self.channels).get(&(node_id, lane)) {
+            return Ok(line.clone());
         }
         let mut addresses: Vec<String> = self.address_of(node_id).into_iter().collect();
         let claimed = self.about(node_id).map(|(info, _)| info.address);
@@ -134,10 +135,10 @@ impl Peers {
         let mut failure = DialError::NoAddress(node_id);
         for address in addresses {
             match self.dial_at(node_id, &address).await {
-                Ok(channel) => {
+                Ok(line) => {
                     locked(&self.troubles).remove(&node_id);
-                    locked(&self.channels).insert((node_id, lane), channel.clone());
-                    return Ok(channel);
+                    locked(&self.channels).insert((node_id, lane), line.clone());
+                    return Ok(line);
                 }
                 Err(error) => failure = error,
             }
@@ -167,7 +168,7 @@ impl Peers {
             })
     }
 
-    async fn dial_at(&self, node_id: u64, address: &str) -> Result<Channel, DialError> {
+    async fn dial_at(&self, node_id: u64, address: &str) -> Result<Line, DialError> {
         let address = || address.to_owned();
         let (channel, answer) = self.connect(&address()).await?;
         if answer.node_id != node_id {
@@ -189,7 +190,10 @@ impl Peers {
         }
         self.met(&answer, &address()).await?;
         self.compare_timers(&answer)?;
-        Ok(channel)
+        Ok(Line {
+            channel,
+            incarnation: answer.incarnation,
+        })
     }
 
     /// Refuses a voter whose promise is shorter than what a leader on this node counts on.
@@ -232,13 +236,17 @@ impl Peers {
         if troubles.len() >= MAX_KNOWN {
             troubles.clear();
         }
-        let before = troubles.insert(node_id, text.clone());
+        let trouble = Trouble {
+            text: text.clone(),
+            by_choice: matches!(failure, DialError::VotesTooSoon { .. }),
+        };
+        let before = troubles.insert(node_id, trouble.clone());
         drop(troubles);
-        if before.as_ref() == Some(&text) {
+        if before.as_ref() == Some(&trouble) {
             return;
         }
         let node = display_id(node_id);
-        if matches!(failure, DialError::VotesTooSoon { .. }) {
+        if trouble.by_choice {
             tracing::error!(node, "not spoken to: {text}");
         } else {
             tracing::debug!(node, "cannot be reached: {text}");

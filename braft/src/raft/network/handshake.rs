@@ -2,9 +2,13 @@
 //!
 //! No raft message is taken from a process that has not shaken hands. That keeps out foreign
 //! clusters, wiped nodes, copied disks, and disks that were put back to an earlier state.
+//!
+//! Each start of a data directory is counted in it, and every member shakes hands with every other
+//! one. Of two processes under one id, the one with more starts is the later one. One with fewer is a
+//! ghost, or runs on an old copy; one with as many runs on a copy. A disk that was put back without
+//! a start in between shows by what it had acknowledged: each peer remembers that.
 
-use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tonic::Status;
 
@@ -15,8 +19,9 @@ use crate::wire::v1 as pb;
 
 /// The version of what nodes say to each other.
 pub(crate) const PROTOCOL: u32 = 1;
-/// Incarnations of one node that are remembered as over.
-const MAX_PAST_INCARNATIONS: usize = 16;
+/// The longest the old address of a node is waited for. Well below what a caller waits for its own
+/// handshake: an address behind which packets vanish must not keep a node out that has moved.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(150);
 /// Addresses of other members in one answer.
 const MAX_HINTS: usize = 64;
 
@@ -25,6 +30,7 @@ const MAX_HINTS: usize = 64;
 pub(super) struct Introduction {
     pub(super) node_id: u64,
     pub(super) incarnation: u64,
+    pub(super) starts: u64,
     pub(super) info: NodeInfo,
     pub(super) version: String,
     /// Absent while it opens its disk.
@@ -36,6 +42,7 @@ impl Introduction {
         Introduction {
             node_id: request.node_id,
             incarnation: request.incarnation,
+            starts: request.starts,
             info: info(request.about.as_ref(), &request.address),
             version: request.version.clone(),
             progress: request.progress.as_ref().map(progress),
@@ -46,6 +53,7 @@ impl Introduction {
         Introduction {
             node_id: answer.node_id,
             incarnation: answer.incarnation,
+            starts: answer.starts,
             info: info(answer.about.as_ref(), &answer.address),
             version: answer.version.clone(),
             progress: answer.progress.as_ref().map(progress),
@@ -96,11 +104,6 @@ impl Peers {
             Some(known) if known.incarnation == envelope.incarnation && known.owed.is_none() => {
                 Ok(())
             }
-            Some(known) if known.past.contains(&envelope.incarnation) => {
-                let text = two_processes(envelope.from, &known.address);
-                tracing::error!("{text}");
-                refused(text)
-            }
             _ => refused("shake hands first".to_owned()),
         }
     }
@@ -112,9 +115,7 @@ impl Peers {
     ) -> Result<pb::HandshakeResponse, Status> {
         self.check_stranger(&request)?;
         if request.node_id == self.me.node_id && request.incarnation != self.me.incarnation {
-            let text = two_processes(self.me.node_id, &request.address);
-            tracing::error!("{text}");
-            return Err(Status::already_exists(text));
+            return Err(self.meet_double(&request));
         }
         let same_cluster = !request.cluster_id.is_empty();
         if request.node_id != 0 && same_cluster && request.node_id != self.me.node_id {
@@ -122,6 +123,18 @@ impl Peers {
                 .await?;
         }
         Ok(self.introduce())
+    }
+
+    /// Another process runs with this node's id. The later start is the copy, and has to stop; one
+    /// that was started as often may be either, so the caller has to.
+    fn meet_double(&self, caller: &pb::HandshakeRequest) -> Status {
+        let text = two_processes(self.me.node_id, &caller.address);
+        self.complain(self.me.node_id, &text);
+        if caller.starts < self.me.starts {
+            self.unfit.send_replace(Some(text.clone()));
+            return Status::failed_precondition(text);
+        }
+        Status::already_exists(text)
     }
 
     pub(super) fn own_about(&self) -> pb::About {
@@ -154,6 +167,7 @@ impl Peers {
             about: Some(self.own_about()),
             progress: self.own_progress(),
             knows: self.addresses(MAX_HINTS),
+            starts: self.me.starts,
         }
     }
 
@@ -181,7 +195,7 @@ impl Peers {
                 cluster_text(Some(theirs)),
                 cluster_text(self.cluster_id())
             );
-            tracing::warn!("{text}");
+            self.complain(request.node_id, &text);
             return Err(Status::failed_precondition(text));
         }
         Ok(())
@@ -189,57 +203,64 @@ impl Peers {
 
     /// Takes note of a process that was met at an address.
     pub(super) async fn meet(&self, who: Introduction, address: &str) -> Result<(), Status> {
-        self.check_takeover(&who, address).await?;
+        self.check_takeover(&who).await?;
         let mut all = locked(&self.known);
         if !all.contains_key(&who.node_id) {
-            Peers::make_room(&mut all);
+            self.make_room(&mut all);
         }
         let known = all
             .entry(who.node_id)
             .or_insert_with(|| Known::new(&who, address));
-        if known.past.contains(&who.incarnation) {
-            return Err(Status::already_exists(two_processes(
-                who.node_id,
-                &known.address,
-            )));
-        }
-        known.renew(who.incarnation);
-        if let (Some(owed), Some(shown)) = (known.owed, who.progress) {
-            if behind(shown, owed) {
-                let text = put_back(who.node_id, shown, owed);
-                tracing::error!("{text}");
-                return Err(Status::data_loss(text));
+        // Nothing is changed for the sake of a process that is refused.
+        let renewed = known
+            .compare(&who)
+            .and_then(|renewed| match (renewed.owed, who.progress) {
+                (Some(owed), Some(shown)) if behind(shown, owed) => {
+                    Err(Status::data_loss(put_back(who.node_id, shown, owed)))
+                }
+                (Some(_), Some(_)) => Ok(Known {
+                    owed: None,
+                    ..renewed
+                }),
+                _ => Ok(renewed),
+            });
+        match renewed {
+            Ok(renewed) => {
+                *known = Known {
+                    info: who.info,
+                    version: who.version,
+                    met: Instant::now(),
+                    address: address.to_owned(),
+                    ..renewed
+                };
+                Ok(())
             }
-            known.owed = None;
+            Err(refused) => {
+                drop(all);
+                self.complain(who.node_id, refused.message());
+                Err(refused)
+            }
         }
-        known.info = who.info;
-        known.version = who.version;
-        known.met = Instant::now();
-        address.clone_into(&mut known.address);
-        Ok(())
     }
 
-    /// Refuses a new process under a known id while the old one still answers.
-    async fn check_takeover(&self, who: &Introduction, address: &str) -> Result<(), Status> {
+    /// Refuses a later start of a known id while the earlier one still answers: then its data
+    /// directory was copied.
+    async fn check_takeover(&self, who: &Introduction) -> Result<(), Status> {
         let before = {
             let known = locked(&self.known);
-            known
-                .get(&who.node_id)
-                .map(|known| (known.incarnation, known.address.clone()))
+            let known = known.get(&who.node_id);
+            known.map(|known| (known.incarnation, known.address.clone()))
         };
-        let Some((current, old_address)) = before else {
+        let Some((current, old_address)) = before.filter(|(at, _)| *at != who.incarnation) else {
             return Ok(());
         };
-        if current == who.incarnation || old_address == address {
-            return Ok(());
-        }
-        // Two processes, or one that moved? The old address decides.
-        let there = self.probe(&old_address).await;
+        let there = tokio::time::timeout(PROBE_TIMEOUT, self.probe(&old_address)).await;
+        let there = there.ok().flatten();
         let alive = there
             .is_some_and(|answer| answer.node_id == who.node_id && answer.incarnation == current);
         if alive {
             let text = two_processes(who.node_id, &old_address);
-            tracing::error!("{text}");
+            self.complain(who.node_id, &text);
             return Err(Status::already_exists(text));
         }
         Ok(())
@@ -253,30 +274,31 @@ impl Known {
             info: who.info.clone(),
             version: who.version.clone(),
             incarnation: who.incarnation,
-            past: VecDeque::new(),
+            starts: who.starts,
             met: Instant::now(),
             acknowledged: Progress::default(),
             owed: None,
         }
     }
 
-    /// Turns to another incarnation: what the last one acknowledged has to be on its disk.
-    fn renew(&mut self, incarnation: u64) {
-        if self.incarnation == incarnation {
-            return;
+    /// What is known once this process is let in; refused if it is not the latest start.
+    fn compare(&self, who: &Introduction) -> Result<Self, Status> {
+        if self.incarnation == who.incarnation {
+            return Ok(self.clone());
         }
-        if self.past.len() >= MAX_PAST_INCARNATIONS {
-            self.past.pop_front();
+        if who.starts <= self.starts {
+            let text = old_copy(who.node_id, who.starts, self.starts);
+            return Err(Status::already_exists(text));
         }
-        self.past.push_back(self.incarnation);
-        self.incarnation = incarnation;
-        let acknowledged = std::mem::take(&mut self.acknowledged);
-        if acknowledged != Progress::default() {
-            self.owed = Some(
-                self.owed
-                    .map_or(acknowledged, |owed| owed.max(acknowledged)),
-            );
-        }
+        // What the last one acknowledged has to be on the disk of this one.
+        let acknowledged = Some(self.acknowledged).filter(|all| *all != Progress::default());
+        Ok(Known {
+            incarnation: who.incarnation,
+            starts: who.starts,
+            acknowledged: Progress::default(),
+            owed: self.owed.max(acknowledged),
+            ..self.clone()
+        })
     }
 }
 
@@ -301,6 +323,15 @@ fn two_processes(node_id: u64, address: &str) -> String {
     )
 }
 
+fn old_copy(node_id: u64, starts: u64, known: u64) -> String {
+    format!(
+        "node {} was started {starts} times by what its disk says, and {known} times by what is \
+         known of it: an old copy of its data directory was put back, or a copy runs beside it; \
+         give this one an empty data directory, and it joins as a new node",
+        display_id(node_id)
+    )
+}
+
 fn put_back(node_id: u64, shown: Progress, owed: Progress) -> String {
     format!(
         "the disk of node {} lies behind what the node acknowledged (it shows term {} and log \
@@ -316,6 +347,7 @@ fn put_back(node_id: u64, shown: Progress, owed: Progress) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dial::DIAL_TIMEOUT;
     use super::super::peers::Identity;
     use super::*;
     use crate::net::Dialer;
@@ -343,6 +375,8 @@ mod tests {
         Introduction {
             node_id: 2,
             incarnation,
+            // In these tests, incarnations are numbered like starts.
+            starts: incarnation,
             info: NodeInfo::default(),
             version: String::new(),
             progress,
@@ -366,7 +400,7 @@ mod tests {
             vote_term: 7,
             last_index: 100,
         };
-        peers.note_acknowledged(2, progress);
+        peers.note_acknowledged(2, 10, progress);
         peers
     }
 
@@ -406,6 +440,49 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_copy_is_refused_and_does_not_displace_the_original() {
+        let peers = acknowledged().await;
+        let mut copy = node(77, shown(7, 100));
+        copy.starts = 10;
+        let refused = peers.meet(copy, "b:1").await.expect_err("as often started");
+        assert_eq!(refused.code(), tonic::Code::AlreadyExists);
+        // A later start of an old copy has less on its disk.
+        let behind = peers.meet(node(11, shown(7, 3)), "b:1").await;
+        assert_eq!(behind.expect_err("behind").code(), tonic::Code::DataLoss);
+        peers.admit(Some(&envelope(10))).expect("the original");
+        assert_eq!(peers.address_of(2).as_deref(), Some("a:1"));
+    }
+
+    #[tokio::test]
+    async fn a_node_that_moved_is_met_though_its_old_address_swallows_everything() {
+        let peers = peers();
+        // Connections are taken by the system, and nobody ever answers.
+        let black_hole = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let old = black_hole.local_addr().expect("an address").to_string();
+        peers.meet(node(10, shown(7, 0)), &old).await.expect("new");
+        // The caller waits no longer than this for its handshake.
+        let moved = peers.meet(node(11, shown(7, 0)), "b:1");
+        let met = tokio::time::timeout(DIAL_TIMEOUT, moved).await;
+        met.expect("in time").expect("it has moved");
+        assert_eq!(peers.address_of(2).as_deref(), Some("b:1"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_after_the_restart_is_demanded_too() {
+        let peers = acknowledged().await;
+        let met = peers.meet(node(11, shown(7, 100)), "a:1").await;
+        met.expect("it holds all that is known");
+        let late = Progress {
+            vote_term: 7,
+            last_index: 120,
+        };
+        peers.note_acknowledged(2, 10, late);
+        assert!(peers.admit(Some(&envelope(11))).is_err());
+        let refused = peers.meet(node(11, shown(7, 110)), "a:1").await;
+        assert_eq!(refused.expect_err("behind").code(), tonic::Code::DataLoss);
+    }
+
+    #[tokio::test]
     async fn an_incarnation_that_is_over_does_not_come_back() {
         let peers = acknowledged().await;
         let met = peers.meet(node(11, shown(7, 100)), "a:1").await;
@@ -415,13 +492,15 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_do_not_fill_the_memory() {
-        let peers = peers();
-        for id in 2..2000 {
+    async fn strangers_neither_fill_the_memory_nor_push_members_out() {
+        let peers = acknowledged().await;
+        peers.set_members([1, 2].into_iter());
+        for id in 3..2000 {
             let mut who = node(1, None);
             who.node_id = id;
             peers.meet(who, "a:1").await.expect("new");
         }
         assert!(locked(&peers.known).len() <= 256);
+        peers.admit(Some(&envelope(10))).expect("a member");
     }
 }

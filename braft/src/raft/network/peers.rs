@@ -4,7 +4,7 @@
 //! are hints, since all of them may change at once. What a handshake has to show stands in
 //! `handshake.rs`, how one is reached in `dial.rs`.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,6 +27,8 @@ pub(crate) struct Identity {
     pub(crate) node_id: u64,
     /// Drawn at each start: two processes with one node id differ in it.
     pub(crate) incarnation: u64,
+    /// How often this node's data directory was started, this time included.
+    pub(crate) starts: u64,
     /// Where this node is reached: "host:port".
     pub(crate) address: String,
     pub(crate) name: String,
@@ -74,9 +76,13 @@ pub(crate) struct Peers {
     cluster_id: OnceLock<u128>,
     progress: OnceLock<ReadProgress>,
     pub(super) known: Mutex<BTreeMap<u64, Known>>,
-    pub(super) channels: Mutex<HashMap<(u64, Lane), Channel>>,
+    pub(super) channels: Mutex<HashMap<(u64, Lane), Line>>,
+    /// Members, which are never forgotten in favour of strangers.
+    members: Mutex<BTreeSet<u64>>,
+    /// What was said last about a node in the log: only news are said again.
+    said: Mutex<BTreeMap<u64, String>>,
     /// Why a peer could not be reached when it was last dialed; nothing once it could.
-    pub(super) troubles: Mutex<BTreeMap<u64, String>>,
+    pub(super) troubles: Mutex<BTreeMap<u64, Trouble>>,
     started: Instant,
     /// When a leader was last heard, in milliseconds since `started`; 0 before that.
     leader_heard_ms: AtomicU64,
@@ -93,12 +99,28 @@ pub(super) struct Known {
     pub(super) info: NodeInfo,
     pub(super) version: String,
     pub(super) incarnation: u64,
-    pub(super) past: VecDeque<u64>,
+    pub(super) starts: u64,
     pub(super) met: Instant,
     /// What this incarnation has acknowledged, as far as this node knows.
     pub(super) acknowledged: Progress,
     /// What earlier incarnations had acknowledged, until this one shows that its disk holds it.
     pub(super) owed: Option<Progress>,
+}
+
+/// Why a node is not spoken to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) text: String,
+    /// It answers, and this node does not want to.
+    pub(super) by_choice: bool,
+}
+
+/// A connection that has shaken hands.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) channel: Channel,
+    /// With whom.
+    pub(crate) incarnation: u64,
 }
 
 /// Connections to one peer that must not wait for each other.
@@ -137,6 +159,8 @@ impl Peers {
             progress: OnceLock::new(),
             known: Mutex::default(),
             channels: Mutex::default(),
+            members: Mutex::default(),
+            said: Mutex::default(),
             troubles: Mutex::default(),
             started: Instant::now(),
             leader_heard_ms: AtomicU64::new(0),
@@ -199,7 +223,17 @@ impl Peers {
 
     /// Why the node could not be reached when it was last dialed; `None` if it could.
     pub(crate) fn trouble_with(&self, node_id: u64) -> Option<String> {
-        locked(&self.troubles).get(&node_id).cloned()
+        locked(&self.troubles)
+            .get(&node_id)
+            .map(|trouble| trouble.text.clone())
+    }
+
+    /// Why this node does not speak to another one, though it could.
+    pub(crate) fn shunned(&self, node_id: u64) -> Option<String> {
+        locked(&self.troubles)
+            .get(&node_id)
+            .filter(|trouble| trouble.by_choice)
+            .map(|trouble| trouble.text.clone())
     }
 
     /// What a node last said of itself, and the version of braft it runs.
@@ -233,19 +267,45 @@ impl Peers {
             .collect()
     }
 
-    /// Takes note of what a node has acknowledged: its disk must never lie behind that.
-    pub(crate) fn note_acknowledged(&self, node_id: u64, progress: Progress) {
+    /// Says who the members are: they are remembered whoever else comes along.
+    pub(crate) fn set_members(&self, members: impl Iterator<Item = u64>) {
+        *locked(&self.members) = members.collect();
+    }
+
+    /// Logs an error about a node, unless the last one said the same.
+    pub(crate) fn complain(&self, node_id: u64, text: &str) {
+        let mut said = locked(&self.said);
+        if said.get(&node_id).is_some_and(|last| last == text) {
+            return;
+        }
+        if said.len() >= MAX_KNOWN {
+            said.clear();
+        }
+        said.insert(node_id, text.to_owned());
+        drop(said);
+        tracing::error!("{text}");
+    }
+
+    /// Takes note of what a process has acknowledged: its disk must never lie behind that.
+    pub(crate) fn note_acknowledged(&self, node_id: u64, incarnation: u64, progress: Progress) {
         if let Some(known) = locked(&self.known).get_mut(&node_id) {
-            known.acknowledged = known.acknowledged.max(progress);
+            if known.incarnation == incarnation {
+                known.acknowledged = known.acknowledged.max(progress);
+            } else {
+                // The answer of a process that is over: the one after it has to show as much.
+                known.owed = Some(known.owed.map_or(progress, |owed| owed.max(progress)));
+            }
         }
     }
 
     /// Makes room for one more node.
-    pub(super) fn make_room(known: &mut BTreeMap<u64, Known>) {
+    pub(super) fn make_room(&self, known: &mut BTreeMap<u64, Known>) {
         if known.len() < MAX_KNOWN {
             return;
         }
-        let oldest = known.iter().min_by_key(|(_, known)| known.met);
+        let members = locked(&self.members);
+        let strangers = known.iter().filter(|(id, _)| !members.contains(id));
+        let oldest = strangers.min_by_key(|(_, known)| known.met);
         if let Some(oldest) = oldest.map(|(node_id, _)| *node_id) {
             known.remove(&oldest);
         }

@@ -24,11 +24,13 @@ use super::fs::{Fs, FsFile, Mode, replace_file};
 const LOCK: &str = "LOCK";
 const NODE: &str = "node";
 const PROMISE: &str = "promise";
+const STARTS: &str = "starts";
 const LOG: &str = "log";
 const SNAPSHOTS: &str = "snapshots";
 
 const NODE_MAGIC: [u8; 8] = *b"braftnod";
 const PROMISE_MAGIC: [u8; 8] = *b"braftpro";
+const STARTS_MAGIC: [u8; 8] = *b"braftsta";
 /// Longest promise: far beyond a set of node ids and addresses.
 const MAX_PROMISE_BYTES: usize = 1 << 20;
 
@@ -150,6 +152,35 @@ impl NodeDir {
         let limit = MAX_PROMISE_BYTES + PREFIX;
         let bytes = read_sealed(&*self.fs, &self.path, &file, PROMISE_MAGIC, limit)?;
         Ok(Some(Bytes::from(bytes).slice(PREFIX..)))
+    }
+
+    /// Counts this start, durably, and says how many there have been: what tells an old copy of a
+    /// directory from the directory itself.
+    pub(crate) fn count_start(&self) -> Result<u64, OpenNodeDirError> {
+        let io = |source| OpenNodeDirError::Io {
+            dir: self.path.clone(),
+            source,
+        };
+        let file = self.path.join(STARTS);
+        let before = if self.fs.exists(&file).map_err(io)? {
+            let limit = PREFIX + size_of::<u64>();
+            let bytes = read_sealed(&*self.fs, &self.path, &file, STARTS_MAGIC, limit)?;
+            let number = bytes[PREFIX..].try_into();
+            number
+                .map(u64::from_le_bytes)
+                .map_err(|_| OpenNodeDirError::Damaged {
+                    file,
+                    what: "it is too short".into(),
+                })?
+        } else {
+            0
+        };
+        let starts = before.saturating_add(1);
+        let mut bytes = vec![0; PREFIX];
+        bytes.extend_from_slice(&starts.to_le_bytes());
+        seal(&mut bytes, STARTS_MAGIC);
+        replace_file(&*self.fs, &self.path, STARTS, &bytes).map_err(io)?;
+        Ok(starts)
     }
 
     /// Where the log lives.

@@ -117,3 +117,19 @@ fn refuses_data_whose_node_is_unknown() {
     assert!(error.contains("0000000000000001.wal"), "{error}");
     assert!(!dir.path().join(NODE).exists(), "no new identity was made");
 }
+
+#[test]
+fn counts_its_starts() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for starts in 1..=3 {
+        let node = open(dir.path()).expect("opens");
+        assert_eq!(node.count_start().expect("counts"), starts);
+    }
+    let file = dir.path().join(STARTS);
+    let mut bytes = std::fs::read(&file).expect("reads");
+    bytes[PREFIX] ^= 1;
+    std::fs::write(&file, bytes).expect("writes");
+    let node = open(dir.path()).expect("opens");
+    let refused = node.count_start().expect_err("it is damaged");
+    assert!(refused.to_string().contains("starts"), "{refused}");
+}

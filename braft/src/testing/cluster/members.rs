@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 
 use super::life::Down;
-use super::waits::patiently;
+use super::waits::{PATIENCE, patiently};
 use super::{Cluster, TestNode};
 use crate::member::display_id;
 use crate::service::Service;
@@ -130,9 +130,11 @@ impl<S: Service> Cluster<S> {
     /// Waits until a stopped node's process says why it had to stop.
     ///
     /// # Errors
-    /// If it is down by request.
+    /// If it is down by request, or goes on.
     pub async fn why_stopped(&self, node: TestNode) -> TestResult<String> {
-        match self.node(node)?.stopped().await {
+        let node = self.node(node)?;
+        let stopped = tokio::time::timeout(PATIENCE, node.stopped()).await;
+        match stopped.map_err(|_| format!("waited {PATIENCE:?} in vain for it to stop"))? {
             crate::Stopped::Fatal(why) => Ok(why),
             crate::Stopped::Shutdown => Err(TestError::from("it was asked to stop")),
         }

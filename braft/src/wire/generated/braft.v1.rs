@@ -536,6 +536,9 @@ pub struct HandshakeRequest {
     /// What is on the caller's disk; absent while it is being opened.
     #[prost(message, optional, tag = "9")]
     pub progress: ::core::option::Option<Progress>,
+    /// How often the caller's data directory was started; 0 for a client.
+    #[prost(uint64, tag = "10")]
+    pub starts: u64,
 }
 /// What a node says of itself beside its id.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -587,6 +590,8 @@ pub struct HandshakeResponse {
     /// Where it has met other members of its cluster: "host:port", at most 64.
     #[prost(string, repeated, tag = "13")]
     pub knows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "14")]
+    pub starts: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FormationMessage {
