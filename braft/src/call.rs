@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::leadership::LeaderToken;
 
 /// How fresh the answer of a query must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,7 +34,10 @@ pub enum ReadLevel {
 /// Whether a request changes the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
-    Command,
+    Command {
+        /// The term whose leader alone may carry it out.
+        fence: Option<NonZeroU64>,
+    },
     Query(ReadLevel),
 }
 
@@ -94,6 +99,8 @@ enum CallState {
     Ready {
         channel: Channel,
         request: Result<Request, Error>,
+        /// Sent only if this is valid then.
+        token: Option<LeaderToken>,
     },
     Sent(Answer),
     Done,
@@ -108,6 +115,51 @@ impl<R, K> Call<R, K> {
         } = &mut self.state
         {
             request.deadline = Some(deadline);
+        }
+        self
+    }
+}
+
+impl<R> Call<R, CommandCall> {
+    /// Carries the command out only while the leadership of this token lasts.
+    ///
+    /// A token that is no longer valid when the call is sent refuses it at once. From then on its
+    /// number guards it, as with [`fence`](Self::fence), wherever the call or the whole process may
+    /// be held up on the way.
+    ///
+    /// # Errors
+    /// Of kind [`Fenced`](ErrorKind::Fenced), when that leadership is over.
+    pub fn fenced(self, token: &LeaderToken) -> Self {
+        let mut call = self.fence(token.term());
+        if let CallState::Ready { token: guard, .. } = &mut call.state {
+            *guard = Some(token.clone());
+        }
+        call
+    }
+
+    /// Carries the command out only in a log entry of this term: under the leader whose
+    /// [`LeaderToken::term`] it is. For those who were given the number without the token, in
+    /// another process for instance.
+    ///
+    /// Every replica compares the number with the term of the entry, so the answer does not depend
+    /// on anybody's clock: once a later leader has put an entry into the log, nothing with this
+    /// number is carried out any more.
+    ///
+    /// # Errors
+    /// Of kind [`Fenced`](ErrorKind::Fenced), when that leadership is over. *Rejected* for 0, which
+    /// is no leader's term.
+    pub fn fence(mut self, term: u64) -> Self {
+        if let CallState::Ready { request, .. } = &mut self.state {
+            match (NonZeroU64::new(term), &mut *request) {
+                (Some(term), Ok(request)) => {
+                    request.operation = Operation::Command { fence: Some(term) };
+                }
+                (None, Ok(_)) => {
+                    let text = "0 is no fencing number; use the term of a leader's token";
+                    *request = Err(Error::rejected(text));
+                }
+                (_, Err(_)) => {}
+            }
         }
         self
     }
@@ -142,12 +194,21 @@ impl<R: DeserializeOwned, K> Future for Call<R, K> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
         if let CallState::Ready { .. } = self.state {
-            let CallState::Ready { channel, request } =
-                std::mem::replace(&mut self.state, CallState::Done)
+            let CallState::Ready {
+                channel,
+                request,
+                token,
+            } = std::mem::replace(&mut self.state, CallState::Done)
             else {
                 unreachable!("matched above");
             };
+            let is_over = token.is_some_and(|token| !token.is_valid());
             match request {
+                Ok(_) if is_over => {
+                    let text = "this node's leadership is over, and the token with it; \
+                                nothing was sent";
+                    return Poll::Ready(Err(Error::fenced(text)));
+                }
                 Ok(request) => self.state = CallState::Sent(channel.0.send(request)),
                 Err(error) => return Poll::Ready(Err(error)),
             }
@@ -187,7 +248,12 @@ pub fn __command<R, T: Serialize>(
     service: &'static str,
     command: &T,
 ) -> Call<R, CommandCall> {
-    call(channel, service, Operation::Command, command)
+    call(
+        channel,
+        service,
+        Operation::Command { fence: None },
+        command,
+    )
 }
 
 // Reached through `__private`, under another name.
@@ -225,6 +291,7 @@ fn call<R, K, T: Serialize>(
         state: CallState::Ready {
             channel: channel.clone(),
             request,
+            token: None,
         },
         answer: PhantomData,
     }

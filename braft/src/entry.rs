@@ -5,8 +5,10 @@
 //! ```text
 //! u8 version | u64 time (ns since 1970) | u64 seed | item…
 //! item = u8 kind | fields; integers little-endian, names u16 length, payloads u32 length
+//! fenced command = u8 kind | u64 term | the fields of a command
 //! ```
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -22,6 +24,7 @@ const KIND_OPEN_SESSION: u8 = 2;
 const KIND_CLOSE_SESSION: u8 = 3;
 const KIND_SEED_SETTINGS: u8 = 4;
 const KIND_NOTE_REMOVAL: u8 = 5;
+const KIND_FENCED_COMMAND: u8 = 6;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub(crate) enum Item {
         session: u64,
         sequence: u64,
         responded_to: u64,
+        /// Without effect in an entry of any other term.
+        fence: Option<NonZeroU64>,
         service: Bytes,
         payload: Bytes,
     },
@@ -69,6 +74,8 @@ pub(crate) enum ReadEntryError {
     UnknownItem { kind: u8, at: usize },
     #[error("log entry has a removal of unknown reason {code}; start a newer binary")]
     UnknownRemoval { code: u8 },
+    #[error("log entry has a command with fencing number 0 at byte {at}")]
+    NoTerm { at: usize },
 }
 
 /// Builds an entry item by item.
@@ -95,11 +102,18 @@ impl EntryWriter {
                 session,
                 sequence,
                 responded_to,
+                fence,
                 service,
                 payload,
             } => {
-                out.reserve(31 + service.len() + payload.len());
-                out.put_u8(KIND_COMMAND);
+                out.reserve(39 + service.len() + payload.len());
+                match fence {
+                    None => out.put_u8(KIND_COMMAND),
+                    Some(term) => {
+                        out.put_u8(KIND_FENCED_COMMAND);
+                        out.put_u64_le(term.get());
+                    }
+                }
                 out.put_u64_le(*session);
                 out.put_u64_le(*sequence);
                 out.put_u64_le(*responded_to);
@@ -204,7 +218,13 @@ impl EntryReader {
         }
         let at = self.at();
         let item = match self.rest.get_u8() {
-            KIND_COMMAND => {
+            kind @ (KIND_COMMAND | KIND_FENCED_COMMAND) => {
+                let fence = if kind == KIND_FENCED_COMMAND {
+                    let term = NonZeroU64::new(self.number()?);
+                    Some(term.ok_or(ReadEntryError::NoTerm { at })?)
+                } else {
+                    None
+                };
                 let session = self.number()?;
                 let sequence = self.number()?;
                 let responded_to = self.number()?;
@@ -216,6 +236,7 @@ impl EntryReader {
                     session,
                     sequence,
                     responded_to,
+                    fence,
                     service,
                     payload,
                 }
@@ -252,8 +273,17 @@ mod tests {
                 session: 7,
                 sequence: 8,
                 responded_to: 6,
+                fence: None,
                 service: Bytes::from_static(b"Counter"),
                 payload: Bytes::from_static(b"\x81"),
+            },
+            Item::Command {
+                session: 7,
+                sequence: 9,
+                responded_to: 6,
+                fence: NonZeroU64::new(3),
+                service: Bytes::from_static(b"Counter"),
+                payload: Bytes::from_static(b"\x82"),
             },
             Item::CloseSession { session: 7 },
             Item::SeedSettings {
@@ -269,7 +299,7 @@ mod tests {
     fn written() -> Bytes {
         let mut writer = EntryWriter::new(Duration::from_nanos(5), 9);
         items().iter().for_each(|item| writer.push(item));
-        assert_eq!(writer.items(), 5);
+        assert_eq!(writer.items() as usize, items().len());
         writer.finish()
     }
 

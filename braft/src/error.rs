@@ -22,6 +22,9 @@ pub enum ErrorKind {
     SessionExpired,
     /// This node stopped and will not serve again until it is restarted. The message says why.
     Fatal,
+    /// The fencing number of the call belongs to a leadership that is over. Stop what it was for:
+    /// another node may be at it by now.
+    Fenced,
 }
 
 /// What is known about the effect of the call that failed.
@@ -91,6 +94,10 @@ impl Error {
 
     pub(crate) fn fatal(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorKind::Fatal, Outcome::NotApplied, message)
+    }
+
+    pub(crate) fn fenced(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::Fenced, Outcome::NotApplied, message)
     }
 
     pub(crate) fn with_source(mut self, source: impl Into<Source>) -> Self {

@@ -6,10 +6,10 @@
 //! | floor | modules |
 //! |---|---|
 //! | 5 | `run`: start, await the signal, drain, stop |
-//! | 4 | `config`, `node`, `server` |
+//! | 4 | `config`, `node`, `server`, `distribute` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `call`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
+//! | 1 | `service`, `call`, `leadership`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
 //! | 0 | `error`, `codec`, `probe` |
 
 #[doc(hidden)]
@@ -22,8 +22,11 @@ mod codec;
 mod config;
 mod context;
 mod discovery;
+#[cfg(feature = "macros")]
+pub mod distribute;
 mod entry;
 mod error;
+mod leadership;
 mod machine;
 mod member;
 mod net;
@@ -64,6 +67,7 @@ pub use discovery::{
     InvalidStaticList, PeerAddress, PeerSet, StaticList,
 };
 pub use error::{Error, ErrorKind, Outcome};
+pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};
 pub use run::{run, run_until};
 pub use service::{Method, Service, State};

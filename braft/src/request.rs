@@ -1,5 +1,6 @@
 //! A call as it reaches a node, and the way its answer goes back.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -50,6 +51,8 @@ pub(crate) enum Action {
         session: u64,
         sequence: u64,
         responded_to: u64,
+        /// Carry it out only in an entry of this term.
+        fence: Option<NonZeroU64>,
     },
     Query {
         level: ReadLevel,

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::context::LogPosition;
 use crate::request::SESSION_WINDOW;
 use crate::settings::Settings;
@@ -57,7 +58,7 @@ struct Session {
 enum Slot {
     /// Not seen yet: sequences may arrive out of order.
     Unseen,
-    Kept(#[serde(with = "serde_bytes_compat")] Bytes),
+    Kept(#[serde(with = "codec::byte_string")] Bytes),
     Dropped,
 }
 
@@ -202,33 +203,6 @@ impl Slot {
             Slot::Kept(answer) => answer.len() as u64,
             Slot::Unseen | Slot::Dropped => 0,
         }
-    }
-}
-
-/// `Bytes` as a MessagePack byte string.
-mod serde_bytes_compat {
-    use bytes::Bytes;
-    use serde::{Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_bytes(bytes)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
-        struct Visitor;
-        impl de::Visitor<'_> for Visitor {
-            type Value = Bytes;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a byte string")
-            }
-            fn visit_bytes<E: de::Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes::copy_from_slice(bytes))
-            }
-            fn visit_byte_buf<E: de::Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
-                Ok(bytes.into())
-            }
-        }
-        from.deserialize_byte_buf(Visitor)
     }
 }
 

@@ -3,10 +3,12 @@
 // Services are public in life; here nothing outside could see them.
 #![allow(unreachable_pub)]
 
+mod distribute;
 mod exactly_once;
 mod faults;
 mod growth;
 mod grpc;
+mod leader_work;
 mod long_calls;
 mod membership;
 mod reads;

@@ -5,4 +5,5 @@ mod environment;
 mod growth;
 mod nodes;
 mod paused;
+mod stale;
 mod writers;

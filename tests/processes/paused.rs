@@ -11,7 +11,7 @@ use crate::writers::Writers;
 
 const DEAD_AFTER_MS: u64 = 1_500;
 
-fn signal(nodes: &Nodes, node: usize, signal: &str) -> TestResult {
+pub(crate) fn signal(nodes: &Nodes, node: usize, signal: &str) -> TestResult {
     let pid = nodes.pid(node).ok_or("it is down")?.to_string();
     let sent = Command::new("kill").args([signal, &pid]).status()?;
     if !sent.success() {

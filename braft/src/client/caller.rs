@@ -1,5 +1,6 @@
 //! Carries one call through its attempts.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -107,7 +108,7 @@ impl<H: Hop> Engine<H> {
             allowed,
         };
         match request.operation {
-            Operation::Command => self.command(&task).await,
+            Operation::Command { fence } => self.command(&task, fence).await,
             Operation::Query(level) => {
                 let min_index = match level {
                     ReadLevel::Session => self.seen.load(Ordering::Acquire),
@@ -119,7 +120,7 @@ impl<H: Hop> Engine<H> {
         }
     }
 
-    async fn command(&self, task: &Task) -> Result<Bytes, Error> {
+    async fn command(&self, task: &Task, fence: Option<NonZeroU64>) -> Result<Bytes, Error> {
         let mut trail = Trail::new(true, task.allowed);
         loop {
             let session = self.session(task).await?;
@@ -133,7 +134,8 @@ impl<H: Hop> Engine<H> {
             let Some(ticket) = ticket else {
                 continue;
             };
-            match self.attempts(task, || ticket.action(), &mut trail).await {
+            let action = || ticket.action(fence);
+            match self.attempts(task, action, &mut trail).await {
                 Ok(answer) => return Ok(answer),
                 Err(Ended::Failed(error)) => return Err(error),
                 Err(Ended::SessionGone(pause)) => {

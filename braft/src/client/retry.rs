@@ -64,7 +64,7 @@ impl Trail {
             Outcome::NotApplied => {}
         }
         match refusal.kind {
-            ErrorKind::Rejected if !refusal.retry => self.fail(refusal),
+            ErrorKind::Rejected | ErrorKind::Fenced if !refusal.retry => self.fail(refusal),
             ErrorKind::SessionExpired if self.lost => self.fail(refusal),
             ErrorKind::SessionExpired if self.changes_state => {
                 self.last = Some(refusal);
@@ -150,6 +150,7 @@ mod tests {
             ErrorKind::Rejected,
             ErrorKind::SessionExpired,
             ErrorKind::Fatal,
+            ErrorKind::Fenced,
         ] {
             let mut trail = Trail::new(true, ALLOWED);
             let verdict = trail.judge(Refusal::lost("broken"), false, 1);

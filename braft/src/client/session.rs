@@ -1,6 +1,7 @@
 //! The client's side of a session: sequence numbers and the mark of answers received.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OnceCell, Semaphore};
@@ -95,7 +96,7 @@ pub(super) struct Ticket {
 
 impl Ticket {
     /// The next attempt of this command, with the mark as it is now.
-    pub(super) fn action(&self) -> Action {
+    pub(super) fn action(&self, fence: Option<NonZeroU64>) -> Action {
         let progress = self.session.progress.lock();
         Action::Command {
             session: self.session.id,
@@ -103,6 +104,7 @@ impl Ticket {
             responded_to: progress
                 .unwrap_or_else(PoisonError::into_inner)
                 .responded_to,
+            fence,
         }
     }
 }
@@ -120,7 +122,7 @@ mod tests {
     use tokio::task::unconstrained;
 
     fn mark(ticket: &Ticket) -> u64 {
-        let Action::Command { responded_to, .. } = ticket.action() else {
+        let Action::Command { responded_to, .. } = ticket.action(None) else {
             panic!("a ticket is for a command");
         };
         responded_to

@@ -131,7 +131,9 @@ fn request(operation: Operation, payload: impl Into<Bytes>) -> Request {
 }
 
 async fn command(caller: &Caller, payload: impl Into<Bytes>) -> Result<Bytes, Error> {
-    caller.send(request(Operation::Command, payload)).await
+    caller
+        .send(request(Operation::Command { fence: None }, payload))
+        .await
 }
 
 async fn query(caller: &Caller, payload: impl Into<Bytes>) -> Result<Bytes, Error> {
@@ -152,6 +154,7 @@ fn incoming(payload: impl Into<Bytes>) -> (Incoming, oneshot::Receiver<Reply>) {
             session: 1,
             sequence: 1,
             responded_to: 0,
+            fence: None,
         },
         payload: payload.into(),
         deadline: Instant::now() + Duration::from_secs(30),
@@ -189,6 +192,7 @@ async fn concurrent_commands_share_one_session_and_stay_in_its_window() {
             session,
             sequence,
             responded_to,
+            ..
         } = call.action
         else {
             panic!("only commands are sent");
@@ -334,7 +338,7 @@ async fn a_lost_attempt_is_repeated_under_the_same_sequence() {
 async fn the_deadline_ends_a_call_that_nobody_answers() {
     let held = Mutex::new(Vec::new());
     let caller = Caller::local(Fake::new(7, move |call| held.lock().unwrap().push(call)));
-    let mut sent = request(Operation::Command, number(1));
+    let mut sent = request(Operation::Command { fence: None }, number(1));
     sent.deadline = Some(Duration::from_millis(50));
     let error = caller.send(sent).await.unwrap_err();
     assert_eq!(error.outcome(), Outcome::Unknown);

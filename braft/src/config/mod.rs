@@ -7,10 +7,12 @@
 //! | `resolve.rs` | all sources together: checked as a whole, defaults filled in |
 //! | `address.rs` | under which address this node is reached |
 //! | `listen.rs` | opening the ports |
+//! | `leading.rs` | what runs on the leader alone |
 
 mod address;
 mod env;
 mod layer;
+mod leading;
 mod listen;
 mod resolve;
 
@@ -26,7 +28,7 @@ use figment::providers::{Format, Toml};
 use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::net::Dialer;
-use crate::node::Node;
+use crate::node::{Leading, Node};
 use crate::service::{Service, ServiceFactory, factory};
 use crate::settings::Settings;
 use layer::Layer;
@@ -83,6 +85,9 @@ pub struct Config {
     biz_data: Option<BizData>,
     exit_code: Option<u8>,
     dialer: Dialer,
+    leading: Leading,
+    #[cfg(feature = "macros")]
+    pub(crate) distributes: bool,
 }
 
 impl std::fmt::Debug for Config {

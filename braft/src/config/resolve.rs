@@ -10,7 +10,7 @@ use super::{BizData, Config, OwnRoutes};
 use crate::discovery::{Discovery, DiscoverySpec, Host, PeerAddress, PeerSet, StaticList};
 use crate::error::Error;
 use crate::net::Dialer;
-use crate::node::Node;
+use crate::node::{Leading, Node};
 use crate::raft::network::Timers;
 use crate::request::MAX_COMMAND_BYTES;
 use crate::service::ServiceFactory;
@@ -59,6 +59,7 @@ pub(crate) struct Resolved {
     pub(crate) reflection: bool,
     pub(crate) dialer: Dialer,
     pub(crate) biz_data: Option<BizData>,
+    pub(crate) leading: Leading,
     pub(super) bind_ip: IpAddr,
     pub(super) http_port: Option<u16>,
     pub(super) listener: Option<std::net::TcpListener>,
@@ -69,8 +70,10 @@ impl Resolved {
     /// The user's own HTTP routes.
     pub(crate) fn own_routes(&mut self, node: &Node) -> axum::Router {
         let own = std::mem::take(&mut self.own_routes);
+        // Served by the node itself: a handle kept in a route must not keep it running.
+        let node = node.released();
         own.into_iter().fold(axum::Router::new(), |router, routes| {
-            router.merge(routes(node))
+            router.merge(routes(&node))
         })
     }
 }
@@ -167,6 +170,7 @@ impl Config {
             reflection: layer.reflection.unwrap_or(true),
             dialer: self.dialer,
             biz_data: self.biz_data,
+            leading: self.leading,
             bind_ip,
             http_port,
             listener: Some(listener),

@@ -1,5 +1,6 @@
 //! Carrying out log entries.
 
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use super::{Machine, Replica};
 use crate::codec;
 use crate::context::{LogPosition, RequestId};
 use crate::entry::{EntryReader, Item, ReadEntryError};
-use crate::error::{ErrorKind, Outcome};
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::member::StoredMembers;
 use crate::request::Refusal;
 use crate::service::Moment;
@@ -108,6 +109,7 @@ impl Replica {
                 session,
                 sequence,
                 responded_to,
+                fence,
                 service,
                 payload,
             } => {
@@ -122,6 +124,10 @@ impl Replica {
                     .sessions
                     .admit(session, sequence, responded_to, self.clock)
                 {
+                    // After the session's word: what was carried out in its term keeps its answer.
+                    Admission::Run if fence.is_some_and(|term| term.get() != position.term) => {
+                        Ok(Err(stale_fence(fence, position.term)))
+                    }
                     Admission::Run => self.run(moment, request, &service, &payload),
                     Admission::Answered(answer) => Ok(Ok(answer)),
                     other => Ok(Err(refusal(&other))),
@@ -243,6 +249,15 @@ fn refusal(admission: &Admission) -> Refusal {
     }
 }
 
+/// The refusal of a command whose fencing number is not the term of its entry.
+pub(crate) fn stale_fence(fence: Option<NonZeroU64>, term: u64) -> Refusal {
+    let number = fence.map_or(0, NonZeroU64::get);
+    Refusal::from(Error::fenced(format!(
+        "fencing number {number} belongs to a leadership that is over: the term is {term}; \
+         stop what it was given for"
+    )))
+}
+
 /// Runs user code; a panic becomes its message.
 // The state that a panicking command leaves behind is never used again: the replica halts.
 pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
@@ -251,4 +266,75 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
         text.or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "without a message".to_owned())
     })
+}
+
+#[cfg(all(test, feature = "macros"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::distribute::WorkLists;
+    use crate::entry::EntryWriter;
+    use crate::service::{Service, State, factory};
+
+    fn machine() -> Machine {
+        Machine::new(vec![factory::<WorkLists>()]).unwrap()
+    }
+
+    /// One item as the entry at this log id; the answer to it.
+    fn apply(machine: &Machine, log_id: (u64, u64), item: &Item) -> Result<Bytes, Refusal> {
+        let mut entry = EntryWriter::new(Duration::ZERO, 1);
+        entry.push(item);
+        let mut answers = machine.apply_batch(log_id, entry.finish()).unwrap();
+        answers.remove(0)
+    }
+
+    fn assign(session: u64, sequence: u64, fence: u64, member: &str) -> Item {
+        type Command = <WorkLists as Service>::Command;
+        let command = Command::assign_to {
+            members: vec![member.to_owned()],
+        };
+        Item::Command {
+            session,
+            sequence,
+            responded_to: 0,
+            fence: NonZeroU64::new(fence),
+            service: Bytes::from_static(WorkLists::NAME.as_bytes()),
+            payload: codec::encode(&command).unwrap().into(),
+        }
+    }
+
+    fn state(machine: &Machine) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let replica = machine.read();
+        replica.services[WorkLists::NAME].save(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn a_command_in_an_entry_of_another_term_than_its_fence_has_no_effect() {
+        let machine = machine();
+        let id = apply(&machine, (3, 1), &Item::OpenSession).unwrap();
+        let session = u64::from_le_bytes(id[..].try_into().unwrap());
+        let before = state(&machine);
+        for (term, fence) in [(3, 2), (3, 4)] {
+            let refusal = apply(&machine, (term, 2), &assign(session, 1, fence, "a")).unwrap_err();
+            assert_eq!(refusal.kind, ErrorKind::Fenced);
+            assert_eq!(refusal.outcome, Outcome::NotApplied);
+        }
+        assert_eq!(state(&machine), before);
+        apply(&machine, (3, 3), &assign(session, 2, 3, "a")).unwrap();
+        assert_ne!(state(&machine), before);
+    }
+
+    #[test]
+    fn what_was_carried_out_in_its_term_keeps_its_answer_in_a_later_one() {
+        let machine = machine();
+        let id = apply(&machine, (3, 1), &Item::OpenSession).unwrap();
+        let session = u64::from_le_bytes(id[..].try_into().unwrap());
+        let command = assign(session, 1, 3, "a");
+        let first = apply(&machine, (3, 2), &command).unwrap();
+        // The answer was lost with the leader, and the client asks the next one.
+        assert_eq!(apply(&machine, (4, 3), &command).unwrap(), first);
+    }
 }

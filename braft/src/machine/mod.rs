@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(crate) use apply::{Answers, HaltError};
+pub(crate) use apply::{Answers, HaltError, stale_fence};
 pub(crate) use pace::Pace;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};

@@ -190,6 +190,7 @@ mod tests {
                 session: 1,
                 sequence: 1,
                 responded_to: 0,
+                fence: None,
                 service: Bytes::from_static(b"Counter"),
                 payload: payload(name),
             });

@@ -106,6 +106,21 @@ impl Core {
         });
     }
 
+    /// Why this node stopped, once it has.
+    #[cfg(feature = "macros")]
+    pub(crate) fn watch_stopped(&self) -> watch::Receiver<Option<Stopped>> {
+        self.stopped.subscribe()
+    }
+
+    /// All members, as far as this node has applied the log; `None` if the state is in use.
+    #[cfg(feature = "macros")]
+    pub(crate) fn committed_members(&self) -> Option<Vec<u64>> {
+        let members = |replica: &crate::machine::Replica| {
+            replica.members().members.nodes.keys().copied().collect()
+        };
+        self.raft()?.machine().glance(members)
+    }
+
     /// Frees the data directory for another start. To be called when raft and all tasks have ended.
     pub(super) fn close_disk(&self) {
         // A log that never met raft closes when it is dropped.
@@ -119,7 +134,7 @@ impl Core {
     }
 
     /// Raft, as soon as this node is in a cluster.
-    pub(super) async fn raft_started(&self) -> &RaftNode {
+    pub(crate) async fn raft_started(&self) -> &RaftNode {
         loop {
             let started = self.started.notified();
             if let Some(raft) = self.slot.get() {

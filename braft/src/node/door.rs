@@ -1,5 +1,7 @@
 //! Where calls enter a node: to the leader's log, to its readers, or on to the leader.
 
+use std::cmp::Ordering;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +11,7 @@ use super::core::Core;
 use crate::call::ReadLevel;
 use crate::entry::Item;
 use crate::error::Error;
+use crate::machine::stale_fence;
 use crate::raft::{Proposal, RaftNode, Read};
 use crate::request::{Action, Gateway, Incoming, Refusal};
 
@@ -90,7 +93,11 @@ fn propose(raft: &RaftNode, call: Incoming) {
             session,
             sequence,
             responded_to,
+            fence,
         } => {
+            if let Some(refusal) = fence.and_then(|fence| check_fence(raft, fence)) {
+                return call.reply.refuse(refusal);
+            }
             // What cannot be decoded must not reach the log: it would stop every replica.
             if let Err(error) = raft.machine().check_command(&call.service, &call.payload) {
                 return call.reply.refuse(error);
@@ -100,6 +107,7 @@ fn propose(raft: &RaftNode, call: Incoming) {
                 session,
                 sequence,
                 responded_to,
+                fence,
                 service,
                 payload: call.payload,
             }
@@ -111,6 +119,17 @@ fn propose(raft: &RaftNode, call: Incoming) {
         deadline: call.deadline,
         reply: call.reply,
     });
+}
+
+/// Spares the log a command that its fencing number would leave without effect.
+fn check_fence(raft: &RaftNode, fence: NonZeroU64) -> Option<Refusal> {
+    let term = raft.term();
+    match fence.get().cmp(&term) {
+        Ordering::Equal => None,
+        Ordering::Less => Some(stale_fence(Some(fence), term)),
+        // This node has led, or been told, less than the caller knows of.
+        Ordering::Greater => Some(Refusal::not_here("this node is behind the caller", None)),
+    }
 }
 
 impl Core {

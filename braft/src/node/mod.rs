@@ -6,6 +6,7 @@
 //! | `core.rs` | its parts and how they meet |
 //! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
 //! | `leaving.rs` | leaving the cluster for good |
+//! | `leading.rs` | runs what the program does on the leader alone |
 //! | `disk.rs` | watches free space and the growth of the log |
 //! | `slow.rs` | reports commands and queries that take long |
 //! | `status.rs` | what it says of itself |
@@ -13,6 +14,7 @@
 mod core;
 mod disk;
 mod door;
+mod leading;
 mod leaving;
 mod slow;
 mod start;
@@ -27,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::core::Core;
 pub use self::core::Stopped;
+pub(crate) use self::leading::Leading;
 pub use self::start::start;
 use crate::call::Channel;
 use crate::raft::Role;
@@ -42,6 +45,18 @@ const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Node {
     inner: Arc<Inner>,
+    /// Keeps the node running. The program's handles have it, those given to the node's own tasks
+    /// have not: they would keep each other alive.
+    _hold: Option<Arc<Hold>>,
+}
+
+/// Stops the servers and background tasks of a node when it is dropped.
+struct Hold(CancellationToken);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
 }
 
 struct Inner {
@@ -56,12 +71,6 @@ struct Inner {
     stopped: watch::Receiver<Option<Stopped>>,
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
-}
-
 impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let me = self.inner.core.peers().me();
@@ -72,6 +81,24 @@ impl std::fmt::Debug for Node {
 }
 
 impl Node {
+    fn new(inner: Inner) -> Self {
+        let hold = Hold(inner.stop.clone());
+        Node {
+            inner: Arc::new(inner),
+            _hold: Some(Arc::new(hold)),
+        }
+    }
+
+    /// A handle that does not keep the node running.
+    fn without_hold(inner: Arc<Inner>) -> Self {
+        Node { inner, _hold: None }
+    }
+
+    /// The same node, without keeping it running.
+    pub(crate) fn released(&self) -> Self {
+        Self::without_hold(self.inner.clone())
+    }
+
     /// A client of one of this cluster's services whose calls enter here.
     pub fn client<S: Service>(&self) -> S::Client {
         self.inner.channel.clone().into()
@@ -97,7 +124,7 @@ impl Node {
         &self.inner.core.peers().me().address
     }
 
-    #[cfg(feature = "testing")]
+    #[cfg(any(feature = "testing", feature = "macros"))]
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.inner.core
     }

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::core::{Core, Parts, Stopped};
 use super::status::About;
-use super::{Inner, Node, door};
+use super::{Inner, Node, door, leading};
 use crate::call::Channel;
 use crate::client::Caller;
 use crate::cluster::formation::{
@@ -105,19 +105,19 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         }
     });
 
-    let node = Node {
-        inner: Arc::new(Inner {
-            stopped: core.stopped.subscribe(),
-            channel: Channel::new(Caller::local(gateway)),
-            http_address: http_listener
-                .as_ref()
-                .and_then(|http| http.local_addr().ok()),
-            router: OnceLock::new(),
-            tasks: node_tasks.tracker.clone(),
-            stop: node_tasks.stop.clone(),
-            core,
-        }),
-    };
+    let node = Node::new(Inner {
+        stopped: core.stopped.subscribe(),
+        channel: Channel::new(Caller::local(gateway)),
+        http_address: http_listener
+            .as_ref()
+            .and_then(|http| http.local_addr().ok()),
+        router: OnceLock::new(),
+        tasks: node_tasks.tracker.clone(),
+        stop: node_tasks.stop.clone(),
+        core,
+    });
+    let leading = std::mem::take(&mut resolved.leading);
+    leading::start(leading, &node, &node_tasks.tracker, &node_tasks.stop);
     let core = node.inner.core.clone();
     let own = resolved.own_routes(&node);
     let router = http::signed(http::routes(core.clone()).merge(own), core);

@@ -10,10 +10,12 @@ use openraft::{ChangeMembers, ServerState, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::Raft;
+use super::lease::Lease;
 use super::log_storage::LogStore;
 use super::network::{Network, Peers, Progress, Timers};
 use super::proposer::{Proposal, Proposer};
 use super::reader::{Read, Reader, answer};
+use super::restart;
 use super::state_machine::StateMachine;
 use super::touch;
 use super::types::{TypeConfig, log_id, members_of, plain};
@@ -37,7 +39,7 @@ const APPLY_QUEUE: u64 = 65_536;
 const BACKOFF: &str = "20ms,50ms,100ms,200ms";
 /// How often a changed view is looked at: it changes with every entry, and making one out of raft's
 /// figures costs more than the entry.
-const LOOK_EVERY: Duration = Duration::from_millis(5);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// openraft's own limit on sending one snapshot; progress is watched elsewhere.
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 3_600_000;
 /// The longest an item of the cluster's own may take into the log.
@@ -117,6 +119,9 @@ pub(crate) struct RaftNode {
     peers: Arc<Peers>,
     proposer: Proposer,
     reader: Reader,
+    lease: Lease,
+    /// Until when this voter keeps out of elections, having been restarted.
+    silent_until: Option<Instant>,
     /// The log, for its figures and for the last word at shutdown.
     wal: Wal,
 }
@@ -135,18 +140,30 @@ impl RaftNode {
             .cluster_id()
             .expect("a cluster is known before raft starts");
         let machine = StateMachine::new(machine, snapshots, cluster_id);
-        let config = config(&options, cluster_id);
+        let now = Instant::now();
+        let silent_until = restart::silent_until(wal.read_vote(), node_id, options.timers, now);
+        let config = openraft::Config {
+            enable_elect: silent_until.is_none(),
+            ..config(&options, cluster_id)
+        };
         let config = config.validate().map_err(|error| {
             Error::rejected(format!("the raft timers contradict each other: {error}"))
         })?;
+        let acks = Arc::default();
         let network = Network {
             peers: peers.clone(),
+            acks: Arc::clone(&acks),
         };
         let log = LogStore::new(wal.clone());
         let raft = Raft::new(node_id, Arc::new(config), network, log, machine.clone())
             .await
             .map_err(|error| Error::fatal(format!("raft cannot start: {error}")))?;
         peers.set_progress(progress(wal.clone(), machine.clone()));
+        if let Some(until) = silent_until {
+            tracing::info!("restarted: keeps out of elections for the lease it may have granted");
+            tokio::spawn(campaign_from(until, raft.clone()));
+        }
+        let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
         let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone());
         let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
@@ -156,12 +173,20 @@ impl RaftNode {
             peers,
             proposer,
             reader,
+            lease,
+            silent_until,
             wal,
         })
     }
 
     pub(super) fn raft(&self) -> &Raft {
         &self.raft
+    }
+
+    /// Whether this voter was restarted so recently that it may have granted a lease before.
+    pub(super) fn keeps_out_of_elections(&self) -> bool {
+        self.silent_until
+            .is_some_and(|until| Instant::now() < until)
     }
 
     pub(super) fn state_machine(&self) -> &StateMachine {
@@ -258,9 +283,26 @@ impl RaftNode {
         }
     }
 
-    /// Asks a voter to take over the leadership.
+    /// Asks a voter to take over the leadership. The leader's token ends first, for the rest of the
+    /// term.
     pub(crate) async fn transfer_leader(&self, to: u64) -> Result<(), Error> {
-        let asked = self.raft.trigger().transfer_leader(to).await;
+        let (raft, lease) = (self.raft.clone(), self.lease.clone());
+        // A task of its own: whoever waits here may give up, and the term has to be noted all the
+        // same.
+        let asking = tokio::spawn(async move {
+            lease
+                .hand_over(async {
+                    raft.trigger().transfer_leader(to).await?;
+                    // Looked at after the request by the same queue: the term it was made in, or a
+                    // later one.
+                    raft.with_raft_state(|state| state.vote_ref().leader_id.term)
+                        .await
+                })
+                .await
+        });
+        let asked = asking
+            .await
+            .map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))?;
         asked.map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))
     }
 
@@ -302,6 +344,16 @@ impl RaftNode {
         self.machine.watch_halted()
     }
 
+    /// The right to do what only the leader does.
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The term this node is in.
+    pub(crate) fn term(&self) -> u64 {
+        self.raft.metrics().borrow_watched().current_term
+    }
+
     pub(crate) fn is_leader(&self) -> bool {
         self.raft.is_leader()
     }
@@ -326,6 +378,7 @@ impl RaftNode {
 
     /// Stops raft, then closes the log: what was acknowledged is on disk.
     pub(crate) async fn shutdown(&self) {
+        self.lease.close();
         if let Err(error) = self.raft.shutdown().await {
             tracing::debug!(%error, "raft had already stopped");
         }
@@ -354,6 +407,16 @@ fn progress(wal: Wal, machine: StateMachine) -> impl Fn() -> Progress + Send + S
     }
 }
 
+/// Lets a voter campaign once it need not keep out of elections any longer.
+async fn campaign_from(moment: Instant, raft: Raft) {
+    let mut metrics = raft.metrics();
+    let stopped = async { while metrics.changed().await.is_ok() {} };
+    tokio::select! {
+        () = tokio::time::sleep_until(moment.into()) => raft.runtime_config().elect(true),
+        () = stopped => {}
+    }
+}
+
 fn config(options: &RaftOptions, cluster_id: u128) -> openraft::Config {
     let timers = options.timers;
     openraft::Config {
@@ -371,6 +434,8 @@ fn config(options: &RaftOptions, cluster_id: u128) -> openraft::Config {
         purge_batch_size: PURGE_BATCH,
         state_machine_channel_size: Some(APPLY_QUEUE),
         enable_pre_vote: Some(true),
+        // The lease of the leader's token counts answers to heartbeats alone.
+        heartbeat_min_interval: Some(0),
         // A restored leader would serve before it knows what was committed.
         enable_leader_restore: Some(false),
         backoff: BACKOFF.to_owned(),

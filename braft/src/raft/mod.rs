@@ -10,6 +10,8 @@
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
 //! | `brief.rs` | turns at keeping a thread of the runtime busy |
+//! | `lease.rs` | the tokens of a leader, and why no two are valid at one moment |
+//! | `restart.rs` | what a voter may have promised before it was restarted |
 //! | `clock.rs`, `responder.rs` | log time; answers without a channel |
 //! | `slot.rs` | where raft appears once the node is in a cluster |
 //! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
@@ -18,11 +20,13 @@ mod brief;
 mod clock;
 mod encoding;
 mod handle;
+mod lease;
 mod log_storage;
 pub(crate) mod network;
 mod proposer;
 mod reader;
 mod responder;
+mod restart;
 mod slot;
 mod snapshot_writing;
 mod state_machine;

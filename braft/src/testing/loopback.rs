@@ -14,6 +14,8 @@ use crate::service::{AnyService, Moment, Service, factory};
 const START: Duration = Duration::from_secs(946_684_800);
 /// By how much each command advances the clock.
 const TICK: Duration = Duration::from_millis(1);
+/// The term of all commands.
+const TERM: u64 = 1;
 
 /// A client of a fresh service in this process: for unit tests of the typed surface.
 ///
@@ -57,7 +59,10 @@ impl Replica {
             )));
         }
         match request.operation {
-            Operation::Command => {
+            Operation::Command { fence: Some(term) } if term.get() != TERM => {
+                Err(Error::fenced(format!("the term is {TERM}, not {term}")))
+            }
+            Operation::Command { .. } => {
                 self.service.check_command(&request.payload)?;
                 self.applied += 1;
                 let moment = self.moment(Some(RequestId {
@@ -73,7 +78,7 @@ impl Replica {
     fn moment(&self, request: Option<RequestId>) -> Moment {
         Moment {
             position: LogPosition {
-                term: 1,
+                term: TERM,
                 index: self.applied.into(),
                 ordinal: 0,
             },

@@ -3,6 +3,8 @@
 //! `*_to` makes a message, `*_from` reads one. Reading refuses what this version does not know; it
 //! never guesses and never panics.
 
+use std::num::NonZeroU64;
+
 use bytes::Bytes;
 
 use super::v1::{self, call_answer, call_request::Operation};
@@ -46,10 +48,12 @@ pub(crate) fn action_to(action: Action) -> Operation {
             session,
             sequence,
             responded_to,
+            fence,
         } => Operation::Command(v1::Command {
             session,
             sequence,
             responded_to,
+            fence: fence.map_or(0, NonZeroU64::get),
         }),
         Action::Query { level, min_index } => Operation::Query(v1::Query {
             level: match level {
@@ -71,6 +75,7 @@ pub(crate) fn action_from(operation: Option<Operation>) -> Result<Action, WireEr
             session: command.session,
             sequence: command.sequence,
             responded_to: command.responded_to,
+            fence: NonZeroU64::new(command.fence),
         },
         Operation::Query(query) => Action::Query {
             level: match v1::ReadLevel::try_from(query.level) {
@@ -119,6 +124,7 @@ fn refusal_to(refusal: Refusal) -> v1::CallError {
         ErrorKind::UnknownOutcome => v1::ErrorKind::UnknownOutcome,
         ErrorKind::SessionExpired => v1::ErrorKind::SessionExpired,
         ErrorKind::Fatal => v1::ErrorKind::Fatal,
+        ErrorKind::Fenced => v1::ErrorKind::Fenced,
     };
     let outcome = match refusal.outcome {
         Outcome::NotApplied => v1::ErrorOutcome::NotApplied,
@@ -142,6 +148,7 @@ fn refusal_from(error: v1::CallError) -> Refusal {
         Ok(v1::ErrorKind::UnknownOutcome) => ErrorKind::UnknownOutcome,
         Ok(v1::ErrorKind::SessionExpired) => ErrorKind::SessionExpired,
         Ok(v1::ErrorKind::Fatal) => ErrorKind::Fatal,
+        Ok(v1::ErrorKind::Fenced) => ErrorKind::Fenced,
         Ok(v1::ErrorKind::Unspecified) | Err(_) => {
             return Refusal::lost(format!(
                 "the node answered with error kind {}, which this version does not know: {}",
@@ -175,6 +182,13 @@ mod tests {
                 session: 1,
                 sequence: 2,
                 responded_to: 3,
+                fence: None,
+            },
+            Action::Command {
+                session: 1,
+                sequence: 2,
+                responded_to: 3,
+                fence: NonZeroU64::new(4),
             },
             Action::Query {
                 level: ReadLevel::Linearizable,

@@ -4,6 +4,9 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, braft::Error> {
-    let config = braft::Config::from_env()?;
-    braft::run(config.service::<tests::Ledger>()).await
+    let mut config = braft::Config::from_env()?.service::<tests::Ledger>();
+    if std::env::var_os("STUBBORN_LEADER").is_some() {
+        config = tests::stubborn(config);
+    }
+    braft::run(config).await
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -10,14 +11,15 @@ use futures_util::{Stream, StreamExt};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendResult,
-    TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, StreamAppendError,
+    StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
 use tonic::Status;
 use tonic::transport::Channel;
 
 use super::super::types::TypeConfig;
+use super::acks::Acks;
 use super::peers::{Lane, Peers, Progress};
 use super::{MAX_RAFT_MESSAGE_BYTES, convert, snapshot};
 use crate::member::NodeInfo;
@@ -31,12 +33,14 @@ type RpcError = RPCError<TypeConfig>;
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     pub(crate) peers: Arc<Peers>,
+    pub(crate) acks: Arc<Acks>,
 }
 
 /// Speaks to one peer on one lane.
 #[derive(Debug)]
 pub(crate) struct PeerClient {
     peers: Arc<Peers>,
+    acks: Arc<Acks>,
     target: u64,
     committed_address: String,
     lane: Lane,
@@ -47,6 +51,7 @@ impl Network {
         let committed_address = node.address.clone();
         PeerClient {
             peers: self.peers.clone(),
+            acks: self.acks.clone(),
             target,
             committed_address,
             lane,
@@ -134,9 +139,15 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
         let mut client = self.connect().await?;
+        let term = request.vote.leader_id.term;
         let request = convert::append_to(request, Some(self.envelope()));
+        let sent = Instant::now();
         let response = self.unary(&option, client.heartbeat(request)).await?;
-        Ok(convert::appended_from(response).map_err(unreadable)?.into())
+        let result = convert::appended_from(response).map_err(unreadable)?;
+        if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
+            self.acks.answered(term, self.target, sent);
+        }
+        Ok(result.into())
     }
 
     fn stream_append<'s, S>(
@@ -299,7 +310,8 @@ mod tests {
             address: "127.0.0.1:2".to_owned(),
             ..NodeInfo::default()
         };
-        let mut client = Network { peers }.client(2, &node, Lane::Append);
+        let acks = Arc::default();
+        let mut client = Network { peers, acks }.client(2, &node, Lane::Append);
         let option = RPCOption::new(Duration::from_secs(1));
         let silent = futures_util::stream::pending::<AppendEntriesRequest<TypeConfig>>();
         let mut opening = client.stream_append(silent, option.clone());

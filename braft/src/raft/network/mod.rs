@@ -1,5 +1,6 @@
 //! The raft network: dialing peers, and raft messages over gRPC in both directions.
 
+mod acks;
 mod client;
 mod convert;
 mod dial;
@@ -8,6 +9,7 @@ mod peers;
 mod service;
 mod snapshot;
 
+pub(crate) use acks::Acks;
 pub(crate) use client::Network;
 pub(crate) use peers::{Identity, Peers, Progress, Timers};
 pub(crate) use service::RaftService;

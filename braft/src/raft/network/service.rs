@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, stream};
-use openraft::raft::{StreamAppendError, StreamAppendResult};
+use openraft::async_runtime::WatchReceiver;
+use openraft::raft::{StreamAppendError, StreamAppendResult, VoteResponse};
 use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -67,6 +68,12 @@ fn receiver(node: &RaftNode, offer: &pb::SnapshotOffer) -> Result<SnapshotReceiv
         .snapshots()
         .receive(&offer.file_id, offer.total_bytes)
         .map_err(internal)
+}
+
+/// The answer of a node that was restarted a moment ago: see `restart.rs`.
+fn not_granted(node: &RaftNode) -> pb::VoteResponse {
+    let vote = node.raft().metrics().borrow_watched().vote;
+    convert::vote_response_to(VoteResponse::new(vote, None, false))
 }
 
 fn internal(error: impl std::fmt::Display) -> Status {
@@ -133,6 +140,9 @@ impl RaftRpc for RaftService {
         let request = request.into_inner();
         let node = self.raft(request.envelope.as_ref())?;
         let request = convert::vote_request_from(request).map_err(unreadable)?;
+        if node.keeps_out_of_elections() && !request.leadership_transfer {
+            return Ok(Response::new(not_granted(node)));
+        }
         let response = node.raft().vote(request).await.map_err(internal)?;
         Ok(Response::new(convert::vote_response_to(response)))
     }
@@ -144,6 +154,9 @@ impl RaftRpc for RaftService {
         let request = request.into_inner();
         let node = self.raft(request.envelope.as_ref())?;
         let request = convert::vote_request_from(request).map_err(unreadable)?;
+        if node.keeps_out_of_elections() {
+            return Ok(Response::new(not_granted(node)));
+        }
         let response = node.raft().pre_vote(request).await.map_err(internal)?;
         Ok(Response::new(convert::vote_response_to(response)))
     }

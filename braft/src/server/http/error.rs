@@ -14,7 +14,7 @@ pub fn error_response(error: &Error) -> Response {
         ErrorKind::Busy => (StatusCode::TOO_MANY_REQUESTS, "busy"),
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         ErrorKind::UnknownOutcome => (StatusCode::GATEWAY_TIMEOUT, "unknown"),
-        ErrorKind::SessionExpired => (StatusCode::CONFLICT, "rejected"),
+        ErrorKind::SessionExpired | ErrorKind::Fenced => (StatusCode::CONFLICT, "rejected"),
         ErrorKind::Fatal => (StatusCode::INTERNAL_SERVER_ERROR, "unavailable"),
     };
     // Whatever may have had an effect is not said to be refused.
@@ -41,6 +41,7 @@ mod tests {
             (Error::unavailable("x"), 503),
             (Error::unknown("x"), 504),
             (Error::fatal("x"), 500),
+            (Error::fenced("x"), 409),
         ];
         for (error, status) in cases {
             assert_eq!(

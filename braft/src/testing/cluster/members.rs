@@ -70,6 +70,17 @@ impl<S: Service> Cluster<S> {
         .await
     }
 
+    /// Has the leader ask another node to take over; the answer is whoever leads next.
+    ///
+    /// # Errors
+    /// If there is no leader to ask.
+    pub async fn hand_over(&self, to: TestNode) -> TestResult {
+        let leader = self.node(self.leader().await?)?;
+        let raft = leader.core().raft().ok_or("the leader has no raft")?;
+        let to = self.node(to)?.core().peers().me().node_id;
+        Ok(raft.transfer_leader(to).await?)
+    }
+
     /// Starts a stopped node again on its data, at a new address, which only its own list has.
     ///
     /// # Errors

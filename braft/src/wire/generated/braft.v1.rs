@@ -50,6 +50,10 @@ pub struct Command {
     /// The client has seen the answers of every sequence up to this one.
     #[prost(uint64, tag = "3")]
     pub responded_to: u64,
+    /// Carry it out only in an entry of this term: the fencing number of a leader's task.
+    /// 0 = in any.
+    #[prost(uint64, tag = "4")]
+    pub fence: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Query {
@@ -150,6 +154,7 @@ pub enum ErrorKind {
     UnknownOutcome = 4,
     SessionExpired = 5,
     Fatal = 6,
+    Fenced = 7,
 }
 impl ErrorKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -165,6 +170,7 @@ impl ErrorKind {
             Self::UnknownOutcome => "ERROR_KIND_UNKNOWN_OUTCOME",
             Self::SessionExpired => "ERROR_KIND_SESSION_EXPIRED",
             Self::Fatal => "ERROR_KIND_FATAL",
+            Self::Fenced => "ERROR_KIND_FENCED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -177,6 +183,7 @@ impl ErrorKind {
             "ERROR_KIND_UNKNOWN_OUTCOME" => Some(Self::UnknownOutcome),
             "ERROR_KIND_SESSION_EXPIRED" => Some(Self::SessionExpired),
             "ERROR_KIND_FATAL" => Some(Self::Fatal),
+            "ERROR_KIND_FENCED" => Some(Self::Fenced),
             _ => None,
         }
     }
