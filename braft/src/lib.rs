@@ -64,6 +64,8 @@ pub use discovery::{
     Discovery, DiscoverySpec, Host, InvalidDiscovery, InvalidItem, InvalidPeerAddress,
     InvalidStaticList, PeerAddress, PeerSet, StaticList,
 };
+#[cfg(feature = "kubernetes")]
+pub use discovery::{InvalidKubernetes, InvalidSelector, Kubernetes};
 pub use error::{Error, ErrorKind, Outcome};
 pub use node::{Node, Stopped, start};
 pub use run::{run, run_until};
