@@ -7,8 +7,10 @@
 mod cluster;
 mod endpoint_slices;
 mod log;
+mod manifest;
 mod objects;
 mod pods;
+mod pods_of_the_manifest;
 mod seen;
 mod stand_in;
 mod trouble;

@@ -204,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn the_manifest_for_kubernetes_sets_only_what_is_read() {
+        let manifest = include_str!("../../../deploy/kubernetes/kv.yaml");
+        let names = manifest.lines().filter_map(|line| {
+            let name = line.trim_start().strip_prefix("- name: ")?;
+            let variable = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+            name.bytes().next().is_some_and(variable).then_some(name)
+        });
+        let names: Vec<_> = names.collect();
+        assert!(names.contains(&"BRAFT_DISCOVERY"), "{names:?}");
+        for name in names {
+            assert!(NAMES.iter().any(|(known, _)| *known == name), "{name}");
+        }
+    }
+
+    #[test]
     fn unknown_and_obsolete_names_are_pointed_out() {
         assert!(warning("BRAFT_SLEEP").is_some_and(|text| text.contains("no effect")));
         assert!(warning("BRAFT_RAFTPORT").is_some_and(|text| text.contains("BRAFT_RPORT")));
