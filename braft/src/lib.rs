@@ -10,11 +10,12 @@
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
 //! | 1 | `service`, `call`, `leadership`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
-//! | 0 | `error`, `codec`, `probe` |
+//! | 0 | `error`, `backoff`, `codec`, `probe` |
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod backoff;
 mod call;
 mod client;
 mod cluster;
@@ -66,6 +67,8 @@ pub use discovery::{
     Discovery, DiscoverySpec, Host, InvalidDiscovery, InvalidItem, InvalidPeerAddress,
     InvalidStaticList, PeerAddress, PeerSet, StaticList,
 };
+#[cfg(feature = "kubernetes")]
+pub use discovery::{InvalidKubernetes, InvalidSelector, Kubernetes};
 pub use error::{Error, ErrorKind, Outcome};
 pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};

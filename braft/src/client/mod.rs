@@ -14,7 +14,6 @@ use std::future::Future;
 use crate::call::Channel;
 use crate::error::Error;
 
-mod backoff;
 #[allow(dead_code)]
 mod caller;
 mod connect;

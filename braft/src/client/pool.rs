@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::backoff::Backoff;
 use super::link::{ClusterPin, Link, LinkState};
+use crate::backoff::Backoff;
 use crate::net::Dialer;
 use crate::request::{Incoming, Refusal};
 

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::backoff::Backoff;
+use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::request::Refusal;
 

@@ -10,7 +10,7 @@ pub(super) struct Choice<'a> {
     /// Names of interfaces, separated by commas; `*` stands for anything.
     pub(super) interface: Option<&'a str>,
     pub(super) port: u16,
-    /// The static list, if there is one.
+    /// The static list, if there is one; empty if the peers are on other hosts and not known yet.
     pub(super) listed: Option<&'a PeerSet>,
 }
 
@@ -39,13 +39,15 @@ pub(super) fn choose(choice: &Choice<'_>) -> Result<(PeerAddress, IpAddr), Strin
         };
         return Ok((own.clone(), ip));
     }
-    let loopback = listed.is_none_or(|peers| peers.iter().all(is_loopback));
+    let loopback = listed.is_none_or(|peers| !peers.is_empty() && peers.iter().all(is_loopback));
     if loopback {
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
         return Ok((PeerAddress::new(Host::Ip(ip), choice.port), ip));
     }
     let found = interfaces()?.into_iter().map(|(_, ip)| ip).find(is_private);
     match found {
+        // The wildcard of IPv4 does not take in what comes over IPv6.
+        Some(ip) if ip.is_ipv6() => Ok((PeerAddress::new(Host::Ip(ip), choice.port), ip)),
         Some(ip) => Ok((PeerAddress::new(Host::Ip(ip), choice.port), any)),
         None => Err("no private address was found on this host; set BRAFT_IP".to_owned()),
     }
@@ -154,6 +156,21 @@ mod tests {
         let (address, ip) = choose(&choice).unwrap();
         assert_eq!(address.to_string(), "localhost:2");
         assert!(ip.is_loopback());
+    }
+
+    #[test]
+    fn a_node_whose_peers_are_on_other_hosts_is_not_reached_at_loopback() {
+        let choice = Choice {
+            ip: None,
+            interface: None,
+            port: 2,
+            listed: Some(&PeerSet::default()),
+        };
+        match choose(&choice) {
+            Ok((address, _)) => assert!(!is_loopback(&address), "{address}"),
+            // Where the tests run there may be no other.
+            Err(error) => assert!(error.contains("BRAFT_IP"), "{error}"),
+        }
     }
 
     #[test]

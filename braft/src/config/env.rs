@@ -5,8 +5,11 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 22] = [
+const NAMES: [(&str, &str); 25] = [
     ("BRAFT_DISCOVERY", "BDI"),
+    ("K8S_NAMESPACE", "K8N"),
+    ("K8S_LABELS", "K8L"),
+    ("K8S_PORTNAME", "K8P"),
     ("BRAFT_EXPECT", ""),
     ("BRAFT_IP", "BIP"),
     ("BRAFT_IF", "BIF"),
@@ -64,6 +67,9 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
     };
     let layer = Layer {
         discovery: reader.text("BRAFT_DISCOVERY"),
+        k8s_namespace: reader.text("K8S_NAMESPACE"),
+        k8s_labels: reader.text("K8S_LABELS"),
+        k8s_portname: reader.text("K8S_PORTNAME"),
         expect: reader.value("BRAFT_EXPECT", "a number of nodes, at least 1"),
         ip: reader.value("BRAFT_IP", "an IP address such as 10.0.0.1"),
         interface: reader.text("BRAFT_IF"),
@@ -195,6 +201,21 @@ mod tests {
         ]);
         assert_eq!(mistakes.len(), 3);
         assert!(mistakes[1].contains("BRAFT_RPORT") && mistakes[1].contains("70000"));
+    }
+
+    #[test]
+    fn the_manifest_for_kubernetes_sets_only_what_is_read() {
+        let manifest = include_str!("../../../deploy/kubernetes/kv.yaml");
+        let names = manifest.lines().filter_map(|line| {
+            let name = line.trim_start().strip_prefix("- name: ")?;
+            let variable = |byte: u8| byte.is_ascii_uppercase() || byte == b'_';
+            name.bytes().next().is_some_and(variable).then_some(name)
+        });
+        let names: Vec<_> = names.collect();
+        assert!(names.contains(&"BRAFT_DISCOVERY"), "{names:?}");
+        for name in names {
+            assert!(NAMES.iter().any(|(known, _)| *known == name), "{name}");
+        }
     }
 
     #[test]

@@ -5,11 +5,16 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::discovery::Variables;
+
 /// Settings of one source; what it does not mention is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Layer {
     pub(super) discovery: Option<String>,
+    pub(super) k8s_namespace: Option<String>,
+    pub(super) k8s_labels: Option<String>,
+    pub(super) k8s_portname: Option<String>,
     pub(super) expect: Option<usize>,
     pub(super) ip: Option<IpAddr>,
     pub(super) interface: Option<String>,
@@ -33,10 +38,22 @@ pub(super) struct Layer {
 }
 
 impl Layer {
+    /// What stands beside the text of the discovery.
+    pub(super) fn variables(&self) -> Variables<'_> {
+        Variables {
+            k8s_namespace: self.k8s_namespace.as_deref(),
+            k8s_labels: self.k8s_labels.as_deref(),
+            k8s_portname: self.k8s_portname.as_deref(),
+        }
+    }
+
     /// This source's settings where it has them, else the other's.
     pub(super) fn over(self, other: Layer) -> Layer {
         Layer {
             discovery: self.discovery.or(other.discovery),
+            k8s_namespace: self.k8s_namespace.or(other.k8s_namespace),
+            k8s_labels: self.k8s_labels.or(other.k8s_labels),
+            k8s_portname: self.k8s_portname.or(other.k8s_portname),
             expect: self.expect.or(other.expect),
             ip: self.ip.or(other.ip),
             interface: self.interface.or(other.interface),

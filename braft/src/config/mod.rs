@@ -45,6 +45,9 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | in code | environment (short form) | file | default |
 /// |---|---|---|---|
 /// | [`discovery`](Config::discovery) | `BRAFT_DISCOVERY` (`BDI`) | `discovery` | this node alone is listed |
+/// | | `K8S_NAMESPACE` (`K8N`) | `k8s_namespace` | the own one |
+/// | | `K8S_LABELS` (`K8L`): of the pods, with `k8s` discovery | `k8s_labels` | |
+/// | | `K8S_PORTNAME` (`K8P`) | `k8s_portname` | `raft` |
 /// | [`expect_nodes`](Config::expect_nodes) | `BRAFT_EXPECT` | `expect` | the length of a static list |
 /// | [`ip`](Config::ip) | `BRAFT_IP` (`BIP`) | `ip` | found out |
 /// | | `BRAFT_IF` (`BIF`): interface names, `*` allowed | `interface` | any |
@@ -68,7 +71,8 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// `dead_after`, `min_voters` and `max_voters` are [`Settings`] of the whole cluster: a node's own
 /// count only when it forms one.
 ///
-/// `BRAFT_CONFIG` names the file.
+/// `BRAFT_CONFIG` names the file. [`DiscoverySpec`](crate::DiscoverySpec) has what
+/// `BRAFT_DISCOVERY` may say; its `k8s` needs the feature `kubernetes`.
 #[derive(Default)]
 pub struct Config {
     code: Layer,

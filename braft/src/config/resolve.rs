@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::address::{Choice, choose, host_name};
 use super::layer::Layer;
 use super::{BizData, Config, OwnRoutes};
-use crate::discovery::{Discovery, DiscoverySpec, Host, PeerAddress, PeerSet, StaticList};
+use crate::discovery::{Discovery, DiscoverySpec, Host, PeerAddress, PeerSet};
 use crate::error::Error;
 use crate::net::Dialer;
 use crate::node::{Leading, Node};
@@ -272,13 +272,19 @@ fn listed(layer: &Layer, port: u16) -> Result<Option<PeerSet>, String> {
         return Ok(None);
     };
     let anyone = PeerAddress::new(Host::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port);
-    let DiscoverySpec::Static(list) =
-        DiscoverySpec::parse(text, &anyone).map_err(|error| error.to_string())?;
-    let peers = list.addresses().clone();
-    Ok(Some(PeerSet {
-        expect: Some(peers.len()),
-        peers,
-    }))
+    let spec = DiscoverySpec::parse_with(text, &anyone, &layer.variables());
+    match spec.map_err(|error| format!("BRAFT_DISCOVERY: {error}"))? {
+        DiscoverySpec::Static(list) => {
+            let peers = list.addresses().clone();
+            Ok(Some(PeerSet {
+                expect: Some(peers.len()),
+                peers,
+            }))
+        }
+        // The peers are not known before it has looked, and are on other hosts.
+        #[cfg(feature = "kubernetes")]
+        DiscoverySpec::Kubernetes(_) => Ok(Some(PeerSet::default())),
+    }
 }
 
 /// The source of peers, and how many nodes a static list names.
@@ -292,11 +298,16 @@ fn discovery(
     }
     let alone = own.to_string();
     let text = layer.discovery.as_ref().unwrap_or(&alone);
-    let DiscoverySpec::Static(list) = DiscoverySpec::parse(text, own)
+    let spec = DiscoverySpec::parse_with(text, own, &layer.variables())
         .map_err(|error| Error::rejected(format!("BRAFT_DISCOVERY: {error}")))?;
+    let listed = match &spec {
+        DiscoverySpec::Static(list) => Some(list.addresses().len()),
+        #[cfg(feature = "kubernetes")]
+        DiscoverySpec::Kubernetes(_) => None,
+    };
     // Without a list nobody said that this node is to run alone.
-    let expect = layer.discovery.is_some().then(|| list.addresses().len());
-    Ok((Arc::new(list) as Arc<StaticList>, expect))
+    let expect = listed.filter(|_| layer.discovery.is_some());
+    Ok((spec.build(), expect))
 }
 
 fn default_cluster_name() -> String {
@@ -343,6 +354,40 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} is missing in: {text}");
         }
+    }
+
+    #[test]
+    #[cfg(feature = "kubernetes")]
+    fn kubernetes_takes_its_variables_and_expects_no_number_of_nodes() {
+        let layer = Layer {
+            discovery: Some("k8s".to_owned()),
+            k8s_labels: Some("app=kv".to_owned()),
+            ..Layer::default()
+        };
+        let own = "10.0.0.1:15000".parse().expect("an address");
+        let (source, expect) = discovery(&layer, None, &own).expect("labels are enough");
+        assert_eq!((source.name(), expect), ("kubernetes", None));
+        // Its peers are on other hosts, whoever they are.
+        assert_eq!(listed(&layer, 15_000), Ok(Some(PeerSet::default())));
+    }
+
+    #[test]
+    #[cfg(feature = "kubernetes")]
+    fn kubernetes_without_a_selection_is_a_mistake_with_its_remedy() {
+        let layer = Layer {
+            discovery: Some("k8s".to_owned()),
+            k8s_portname: Some("raft".to_owned()),
+            ..Layer::default()
+        };
+        let own = "10.0.0.1:15000".parse().expect("an address");
+        let error = discovery(&layer, None, &own)
+            .err()
+            .expect("nothing selected");
+        let text = error.to_string();
+        assert!(
+            text.contains("BRAFT_DISCOVERY") && text.contains("K8S_LABELS"),
+            "{text}"
+        );
     }
 
     #[test]

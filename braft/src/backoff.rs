@@ -5,19 +5,19 @@ use std::time::Duration;
 
 /// Doubles from `first` up to `cap`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     next: Duration,
     cap: Duration,
 }
 
 impl Backoff {
-    pub(super) fn new(first: Duration, cap: Duration) -> Self {
+    pub(crate) fn new(first: Duration, cap: Duration) -> Self {
         Backoff { next: first, cap }
     }
 
     /// The next pause: between half of it and all of it, so that callers refused together do not
     /// come back together.
-    pub(super) fn pause(&mut self) -> Duration {
+    pub(crate) fn pause(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.cap);
         let half = pause / 2;
