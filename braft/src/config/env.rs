@@ -5,8 +5,9 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 22] = [
+const NAMES: [(&str, &str); 23] = [
     ("BRAFT_DISCOVERY", "BDI"),
+    ("MDNS_SERVICE", "MDS"),
     ("BRAFT_EXPECT", ""),
     ("BRAFT_IP", "BIP"),
     ("BRAFT_IF", "BIF"),
@@ -64,6 +65,7 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
     };
     let layer = Layer {
         discovery: reader.text("BRAFT_DISCOVERY"),
+        mdns_service: reader.text("MDNS_SERVICE"),
         expect: reader.value("BRAFT_EXPECT", "a number of nodes, at least 1"),
         ip: reader.value("BRAFT_IP", "an IP address such as 10.0.0.1"),
         interface: reader.text("BRAFT_IF"),

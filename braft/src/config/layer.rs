@@ -10,6 +10,7 @@ use serde::Deserialize;
 #[serde(deny_unknown_fields)]
 pub(super) struct Layer {
     pub(super) discovery: Option<String>,
+    pub(super) mdns_service: Option<String>,
     pub(super) expect: Option<usize>,
     pub(super) ip: Option<IpAddr>,
     pub(super) interface: Option<String>,
@@ -37,6 +38,7 @@ impl Layer {
     pub(super) fn over(self, other: Layer) -> Layer {
         Layer {
             discovery: self.discovery.or(other.discovery),
+            mdns_service: self.mdns_service.or(other.mdns_service),
             expect: self.expect.or(other.expect),
             ip: self.ip.or(other.ip),
             interface: self.interface.or(other.interface),

@@ -5,6 +5,7 @@
 //! | `layer.rs` | the settings as one source gives them |
 //! | `env.rs` | the environment as a source |
 //! | `resolve.rs` | all sources together: checked as a whole, defaults filled in |
+//! | `peers.rs` | how peers are found, and how many nodes form a cluster |
 //! | `address.rs` | under which address this node is reached |
 //! | `listen.rs` | opening the ports |
 
@@ -12,6 +13,7 @@ mod address;
 mod env;
 mod layer;
 mod listen;
+mod peers;
 mod resolve;
 
 use std::net::{IpAddr, TcpListener};
@@ -43,6 +45,7 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | in code | environment (short form) | file | default |
 /// |---|---|---|---|
 /// | [`discovery`](Config::discovery) | `BRAFT_DISCOVERY` (`BDI`) | `discovery` | this node alone is listed |
+/// | | `MDNS_SERVICE` (`MDS`) | `mdns_service` | `_braft._tcp`, for `mdns` |
 /// | [`expect_nodes`](Config::expect_nodes) | `BRAFT_EXPECT` | `expect` | the length of a static list |
 /// | [`ip`](Config::ip) | `BRAFT_IP` (`BIP`) | `ip` | found out |
 /// | | `BRAFT_IF` (`BIF`): interface names, `*` allowed | `interface` | any |
@@ -67,6 +70,18 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// count only when it forms one.
 ///
 /// `BRAFT_CONFIG` names the file.
+///
+/// `BRAFT_DISCOVERY` is one of:
+///
+/// | | nodes are found |
+/// |---|---|
+/// | `host1,host2:port,:port`, also with `static:` before it | in this list; without a port, it is this node's; without a host, it is this host |
+/// | `mdns`, `mdns:_name._tcp` | on the local network, by multicast |
+/// | `dns:name`, `dns:name:port` | at the addresses of the name |
+/// | `dns:_name._tcp.domain` | where the name's service records point (feature `dns`) |
+///
+/// A list says by its length how many nodes form a cluster. With any other way `BRAFT_EXPECT` has
+/// to say it, or the nodes wait: a node that sees few others cannot know whether there are more.
 #[derive(Default)]
 pub struct Config {
     code: Layer,
@@ -75,6 +90,8 @@ pub struct Config {
     mistakes: Vec<String>,
     factories: Vec<ServiceFactory>,
     source: Option<Arc<dyn Discovery>>,
+    /// What applies where nothing is said, and how many nodes then form a cluster.
+    default_discovery: Option<(String, usize)>,
     listener: Option<TcpListener>,
     without_http: bool,
     own_routes: Vec<OwnRoutes>,
@@ -228,6 +245,14 @@ impl Config {
     /// How the other nodes are found.
     pub fn discovery(mut self, source: impl Discovery) -> Self {
         self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// How nodes are found, as in `BRAFT_DISCOVERY`, and how many form a cluster, where neither
+    /// environment nor file say so. The number also applies to another way of discovery than this,
+    /// unless it is a list.
+    pub fn default_discovery(mut self, way: impl Into<String>, expect: usize) -> Self {
+        self.default_discovery = Some((way.into(), expect));
         self
     }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::address::{Choice, choose, host_name};
 use super::layer::Layer;
+use super::peers::Peers;
 use super::{BizData, Config, OwnRoutes};
-use crate::discovery::{Discovery, DiscoverySpec, Host, PeerAddress, PeerSet, StaticList};
+use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::net::Dialer;
 use crate::node::Node;
@@ -27,6 +28,8 @@ const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 /// An entry lies in one segment: the largest command has to fit, with room to spare for what
 /// surrounds it. A leader whose log cannot take an entry stops, and so would the next one.
 const MIN_SEGMENT_BYTES: u64 = 2 * MAX_COMMAND_BYTES as u64;
+/// It has to fit into a record of mDNS, and travels in each message of formation.
+const MAX_CLUSTER_NAME_BYTES: usize = 200;
 const DEFAULT_DISK_RESERVE_BYTES: u64 = 256 << 20;
 const DEFAULT_TIMERS: Timers = Timers {
     heartbeat_ms: 100,
@@ -83,6 +86,13 @@ impl Config {
         if self.factories.is_empty() {
             mistakes.push("no service is configured; add one with Config::service".to_owned());
         }
+        let cluster_bytes = layer.cluster.as_ref().map_or(0, String::len);
+        if cluster_bytes > MAX_CLUSTER_NAME_BYTES {
+            mistakes.push(format!(
+                "BRAFT_CLUSTER must have at most {MAX_CLUSTER_NAME_BYTES} bytes, got \
+                 {cluster_bytes}"
+            ));
+        }
         let timers = check_timers(&layer, &mut mistakes);
         check_sizes(&layer, &mut mistakes);
         check_settings(
@@ -112,14 +122,15 @@ impl Config {
             Error::rejected(format!("the listener handed in has no address: {error}"))
         })?;
         let port = given.map_or(wanted, |address| address.port());
-        let listed = listed(&layer, port).map_err(Error::rejected)?;
+        let peers = Peers::new(&layer, self.source, self.default_discovery, port)?;
         let choice = Choice {
             ip: layer.ip.or(given
                 .map(|address| address.ip())
                 .filter(|ip| !ip.is_unspecified())),
             interface: layer.interface.as_deref(),
             port,
-            listed: listed.as_ref(),
+            listed: peers.listed.as_ref(),
+            wide: peers.wide(),
         };
         let (address, bind_ip) = choose(&choice).map_err(Error::rejected)?;
         let listener = match self.listener {
@@ -131,7 +142,7 @@ impl Config {
             .map_err(|error| Error::fatal("the raft port has no address").with_source(error))?
             .port();
         let address = address.with_port(port);
-        let (discovery, listed_nodes) = discovery(&layer, self.source, &address)?;
+        let (discovery, expect) = peers.resolve(&address)?;
         let http_port = (!self.without_http).then(|| {
             let default = || {
                 if wanted == 0 {
@@ -143,17 +154,18 @@ impl Config {
             layer.http_port.unwrap_or_else(default)
         });
         let settings = settings(&layer, self.settings);
+        let cluster_name = layer.cluster.unwrap_or_else(default_cluster_name);
         let host = host_name().unwrap_or_else(|| "node".to_owned());
         Ok(Resolved {
             factories: self.factories,
             name_is_chosen: layer.name.is_some(),
             name: layer.name.unwrap_or_else(|| format!("{host}-{port}")),
             host,
-            cluster_name: layer.cluster.unwrap_or_else(default_cluster_name),
+            cluster_name,
             address: address.to_string(),
             data_dir: layer.data_dir.unwrap_or_else(|| "./braft-data".into()),
             discovery,
-            expect: layer.expect.or(listed_nodes),
+            expect,
             timers,
             snapshot_every: layer.snapshot_every.unwrap_or(DEFAULT_SNAPSHOT_EVERY),
             snapshot_bytes: layer.snapshot_bytes.unwrap_or(DEFAULT_SNAPSHOT_BYTES),
@@ -262,44 +274,15 @@ fn check_settings(settings: &Settings, timers: Timers, mistakes: &mut Vec<String
     }
 }
 
-/// The static list, before this node's own address is known.
-fn listed(layer: &Layer, port: u16) -> Result<Option<PeerSet>, String> {
-    let Some(text) = &layer.discovery else {
-        return Ok(None);
-    };
-    let anyone = PeerAddress::new(Host::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port);
-    let DiscoverySpec::Static(list) =
-        DiscoverySpec::parse(text, &anyone).map_err(|error| error.to_string())?;
-    let peers = list.addresses().clone();
-    Ok(Some(PeerSet {
-        expect: Some(peers.len()),
-        peers,
-    }))
-}
-
-/// The source of peers, and how many nodes a static list names.
-fn discovery(
-    layer: &Layer,
-    source: Option<Arc<dyn Discovery>>,
-    own: &PeerAddress,
-) -> Result<(Arc<dyn Discovery>, Option<usize>), Error> {
-    if let Some(source) = source {
-        return Ok((source, None));
-    }
-    let alone = own.to_string();
-    let text = layer.discovery.as_ref().unwrap_or(&alone);
-    let DiscoverySpec::Static(list) = DiscoverySpec::parse(text, own)
-        .map_err(|error| Error::rejected(format!("BRAFT_DISCOVERY: {error}")))?;
-    // Without a list nobody said that this node is to run alone.
-    let expect = layer.discovery.is_some().then(|| list.addresses().len());
-    Ok((Arc::new(list) as Arc<StaticList>, expect))
-}
-
 fn default_cluster_name() -> String {
     let program = std::env::current_exe().ok();
     let program = program.as_ref().and_then(|path| path.file_stem()?.to_str());
     let user = std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
-    format!("{}-{user}", program.unwrap_or("braft"))
+    let mut name = format!("{}-{user}", program.unwrap_or("braft"));
+    while name.len() > MAX_CLUSTER_NAME_BYTES {
+        name.pop();
+    }
+    name
 }
 
 #[cfg(test)]
@@ -327,6 +310,7 @@ mod tests {
             raft_port: Some(9),
             http_port: Some(9),
             segment_bytes: Some(1),
+            cluster: Some("c".repeat(201)),
             ..Layer::default()
         });
         for part in [
@@ -335,6 +319,7 @@ mod tests {
             "BRAFT_ELECTION_MAX_MS must be above",
             "BRAFT_HPORT and BRAFT_RPORT are both 9",
             "BRAFT_SEGMENT_BYTES must be at least",
+            "BRAFT_CLUSTER must have at most 200 bytes, got 201",
             "no service is configured",
         ] {
             assert!(text.contains(part), "{part} is missing in: {text}");

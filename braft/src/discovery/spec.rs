@@ -2,37 +2,56 @@
 
 use std::sync::Arc;
 
-use super::{Discovery, InvalidStaticList, PeerAddress, StaticList};
+use super::{Discovery, Dns, DnsName, InvalidDnsName, InvalidStaticList, PeerAddress, StaticList};
+#[cfg(feature = "mdns")]
+use super::{InvalidServiceType, Mdns, ServiceType};
 
-/// Ways of discovery that have a name but are not part of this build, with their spellings.
-const NOT_BUILT: [(&str, &str); 4] = [
-    ("mdns", "mDNS"),
-    ("k8s", "Kubernetes"),
-    ("kubernetes", "Kubernetes"),
-    ("dns", "DNS"),
+/// Ways of discovery that are not part of this build: spelling, name, cargo feature.
+const NOT_BUILT: &[(&str, &str, &str)] = &[
+    #[cfg(not(feature = "mdns"))]
+    ("mdns", "mDNS", "mdns"),
+    ("k8s", "Kubernetes", "kubernetes"),
+    ("kubernetes", "Kubernetes", "kubernetes"),
 ];
 
 /// A way of discovery as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DiscoverySpec {
     /// `static:host1,host2:port,:port`, or the list alone.
     Static(StaticList),
+    /// `mdns` or `mdns:_service._tcp`.
+    #[cfg(feature = "mdns")]
+    Mdns(ServiceType),
+    /// `dns:name`, `dns:name:port` or `dns:_service._tcp.name`.
+    Dns(DnsName),
 }
 
 /// Why a text names no way of discovery.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidDiscovery {
     /// The static list has mistakes.
     #[error(transparent)]
     StaticList(#[from] InvalidStaticList),
+    /// The service is not one.
+    #[cfg(feature = "mdns")]
+    #[error("mdns: {0}")]
+    Mdns(#[from] InvalidServiceType),
+    /// The name is not one.
+    #[error("dns: {0}")]
+    Dns(#[from] InvalidDnsName),
     /// A known way that this build leaves out.
     #[error(
-        "{way} discovery ({text:?}) is not available in this build: list the peers instead, \
-         such as host1,host2:15000; write static:{text} if that is a host's name"
+        "{way} discovery ({text:?}) is not available in this build: build braft with its feature \
+         {feature:?}, or list the peers instead, such as host1,host2:15000; write static:{text} if \
+         that is a host's name"
     )]
     NotBuilt {
         /// What the way is called.
         way: &'static str,
+        /// The cargo feature that brings it.
+        feature: &'static str,
         /// What the user wrote.
         text: String,
     },
@@ -48,10 +67,22 @@ impl DiscoverySpec {
         if let Some(list) = text.strip_prefix("static:") {
             return Ok(Self::Static(StaticList::parse(list, own)?));
         }
-        let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
-        if let Some((_, way)) = NOT_BUILT.iter().find(|(name, _)| *name == scheme) {
+        let (scheme, rest) = match text.split_once(':') {
+            Some((scheme, rest)) => (scheme, Some(rest)),
+            None => (text, None),
+        };
+        match (scheme, rest) {
+            #[cfg(feature = "mdns")]
+            ("mdns", None) => return Ok(Self::Mdns(ServiceType::default())),
+            #[cfg(feature = "mdns")]
+            ("mdns", Some(service)) => return Ok(Self::Mdns(service.parse()?)),
+            ("dns", name) => return dns(text, name.unwrap_or_default(), own.port()),
+            _ => {}
+        }
+        if let Some((_, way, feature)) = NOT_BUILT.iter().find(|(name, ..)| *name == scheme) {
             return Err(InvalidDiscovery::NotBuilt {
                 way,
+                feature,
                 text: text.to_owned(),
             });
         }
@@ -62,8 +93,23 @@ impl DiscoverySpec {
     pub fn build(self) -> Arc<dyn Discovery> {
         match self {
             Self::Static(list) => Arc::new(list),
+            #[cfg(feature = "mdns")]
+            Self::Mdns(service) => Arc::new(Mdns::new(service)),
+            Self::Dns(name) => Arc::new(Dns::new(name)),
         }
     }
+}
+
+fn dns(text: &str, name: &str, port: u16) -> Result<DiscoverySpec, InvalidDiscovery> {
+    let name = DnsName::parse(name, port)?;
+    if cfg!(not(feature = "dns")) && matches!(name, DnsName::Service(_)) {
+        return Err(InvalidDiscovery::NotBuilt {
+            way: "DNS service record",
+            feature: "dns",
+            text: text.to_owned(),
+        });
+    }
+    Ok(DiscoverySpec::Dns(name))
 }
 
 #[cfg(test)]
@@ -83,14 +129,46 @@ mod tests {
     #[test]
     fn ways_left_out_of_this_build_say_so() {
         for text in [
-            "mdns",
+            #[cfg(not(feature = "mdns"))]
             "mdns:_x._tcp",
+            #[cfg(not(feature = "dns"))]
+            "dns:_braft._tcp.a.b",
             "k8s",
             "k8s:namespace=a,portname=b",
-            "dns:a.b",
         ] {
             let error = parse(text).expect_err("not in this build").to_string();
             assert!(error.contains("not available in this build"), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_way_has_its_spelling() {
+        for (text, name) in [
+            #[cfg(feature = "mdns")]
+            ("mdns", "mdns"),
+            #[cfg(feature = "mdns")]
+            ("mdns:_other._tcp", "mdns"),
+            #[cfg(feature = "dns")]
+            ("dns:_braft._tcp.a.b", "dns"),
+            ("dns:a.b", "dns"),
+            ("dns:a.b:1", "dns"),
+            (":1,:2", "static"),
+        ] {
+            assert_eq!(parse(text).expect(text).build().name(), name);
+        }
+    }
+
+    #[test]
+    fn slips_name_the_way() {
+        for (text, part) in [
+            #[cfg(feature = "mdns")]
+            ("mdns:", "mdns: service"),
+            ("dns", "dns: the host is missing"),
+            ("dns:", "dns: the host is missing"),
+            ("dns:10.0.0.1", "dns: 10.0.0.1:15000 is an address"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.starts_with(part), "{error}");
         }
     }
 
