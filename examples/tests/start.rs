@@ -110,7 +110,9 @@ fn rounds(settings: &[(&str, &str)]) {
     }
     let rounds = std::env::var("START_ROUNDS").ok();
     let rounds = rounds.map_or(ROUNDS, |rounds| {
-        rounds.parse().expect("START_ROUNDS is a number, at least 1")
+        rounds
+            .parse()
+            .expect("START_ROUNDS is a number, at least 1")
     });
     let mut took: Vec<_> = (0..rounds).map(|_| round(settings)).collect();
     took.sort_unstable();

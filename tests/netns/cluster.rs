@@ -58,6 +58,7 @@ pub(crate) struct View {
     /// Empty before the node is in a cluster.
     pub(crate) cluster_id: String,
     pub(crate) members: usize,
+    pub(crate) voters: usize,
     pub(crate) term: u64,
     /// What it waits for while it has no cluster.
     pub(crate) formation: String,
@@ -153,11 +154,14 @@ impl Cluster {
         let pid = self.nodes[node].process.as_ref()?.id();
         let all = overview["nodes"].as_array()?;
         let status = &all.iter().find(|other| other["pid"] == pid)?["status"];
+        let servers = overview["raftServers"].as_array()?;
+        let votes = |server: &&Value| server["suffrage"] == "Voter";
         Some(View {
             leads: overview["currentLeader"] == true,
             leader: text(&overview["leaderAddr"]),
             cluster_id: text(&overview["clusterID"]),
-            members: overview["raftServers"].as_array()?.len(),
+            members: servers.len(),
+            voters: servers.iter().filter(votes).count(),
             term: status["term"].as_u64().unwrap_or_default(),
             formation: text(&status["formation"]),
         })

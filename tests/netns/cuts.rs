@@ -9,8 +9,9 @@ use crate::cluster::{Cluster, on_lan};
 const NEVER: u64 = u64::MAX;
 
 /// Three hosts with a node each that are one cluster; its id.
-fn formed(cluster: &mut Cluster) -> TestResult<([usize; 3], String)> {
-    let settings = [("BRAFT_DISCOVERY", "mdns"), ("BRAFT_EXPECT", "3")];
+fn formed(cluster: &mut Cluster, more: &[(&str, &str)]) -> TestResult<([usize; 3], String)> {
+    let mut settings = vec![("BRAFT_DISCOVERY", "mdns"), ("BRAFT_EXPECT", "3")];
+    settings.extend(more);
     let mut nodes = [0; 3];
     for (host, node) in nodes.iter_mut().enumerate() {
         *node = cluster.start(host, &settings)?;
@@ -26,7 +27,7 @@ fn others(nodes: [usize; 3], without: usize) -> Vec<usize> {
 #[test]
 fn a_minority_never_elects_and_never_wipes_and_catches_up_when_it_is_back() {
     on_lan(3, Family::V4, |cluster| {
-        let (nodes, id) = formed(cluster)?;
+        let (nodes, id) = formed(cluster, &[])?;
         let old = cluster.leader_among(&nodes)?;
         cluster.record(old, 1)?;
         let identity = std::fs::read(cluster.data_dir(old).join("node"))?;
@@ -63,7 +64,7 @@ fn a_minority_never_elects_and_never_wipes_and_catches_up_when_it_is_back() {
 #[test]
 fn nodes_that_are_all_alone_elect_nobody_and_go_on_once_they_meet() {
     on_lan(3, Family::V4, |cluster| {
-        let (nodes, id) = formed(cluster)?;
+        let (nodes, id) = formed(cluster, &[])?;
         let leader = cluster.leader_among(&nodes)?;
         cluster.record(leader, 1)?;
         let term = cluster.view(leader).ok_or("no answer")?.term;
@@ -94,7 +95,7 @@ fn nodes_that_are_all_alone_elect_nobody_and_go_on_once_they_meet() {
 #[test]
 fn one_way_cuts_heal() {
     on_lan(3, Family::V4, |cluster| {
-        let (nodes, id) = formed(cluster)?;
+        let (nodes, id) = formed(cluster, &[])?;
         let mut recorded = Vec::new();
         let mut record = |cluster: &Cluster| -> TestResult {
             let id = recorded.len() as u64;
@@ -131,5 +132,31 @@ fn one_way_cuts_heal() {
         }
         assert_eq!(cluster.one_cluster(&nodes)?, id);
         Ok(())
+    });
+}
+
+#[test]
+fn a_host_that_is_cut_off_for_long_is_removed_and_a_member_again_when_it_is_back() {
+    on_lan(3, Family::V4, |cluster| {
+        let (nodes, id) = formed(cluster, &[("BRAFT_DEAD_AFTER_MS", "3000")])?;
+        let leader = cluster.leader_among(&nodes)?;
+        let lost = others(nodes, leader)[0];
+        cluster.record(leader, 1)?;
+        cluster.lan.cut(lost)?;
+        let rest = others(nodes, lost);
+        assert_eq!(cluster.one_cluster(&rest)?, id);
+        cluster.record(cluster.leader_among(&rest)?, 2)?;
+        // It does not know, and is where it was.
+        let alone = cluster.view(lost).ok_or("no answer")?;
+        assert_eq!((alone.cluster_id, alone.members), (id.clone(), 3));
+
+        cluster.lan.heal(lost)?;
+        assert_eq!(cluster.one_cluster(&nodes)?, id);
+        cluster.has_all(lost, &[1, 2])?;
+        // It votes: with it, one of the others can be done without.
+        cluster.wait("the lost host's node to vote again", || {
+            let leader = cluster.leader_among(&nodes).ok()?;
+            (cluster.view(leader)?.voters == 3).then_some(())
+        })
     });
 }

@@ -14,8 +14,9 @@ pub struct PeerSet {
     /// How many pristine nodes must agree before they form a cluster, if the source can tell.
     ///
     /// `BRAFT_EXPECT` overrides it. It also says that the set is complete: a node that has heard
-    /// from all of it need not look any longer before it forms a cluster. A source that sees only the nodes that happen to be up must
-    /// say `None`: the first node to look would otherwise form a cluster on its own.
+    /// from all of it need not look any longer before it forms a cluster. A source that sees only
+    /// the nodes that happen to be up must say `None`: the first node to look would otherwise form
+    /// a cluster on its own.
     pub expect: Option<usize>,
 }
 
@@ -29,6 +30,17 @@ pub struct Announcement {
     pub node_id: u64,
     /// Where the others reach its raft server.
     pub address: PeerAddress,
+}
+
+impl Announcement {
+    /// Puts one together; the runtime does, and tests of a source.
+    pub fn new(cluster_name: impl Into<String>, node_id: u64, address: PeerAddress) -> Self {
+        Self {
+            cluster_name: cluster_name.into(),
+            node_id,
+            address,
+        }
+    }
 }
 
 /// A source of addresses at which peers may be found.

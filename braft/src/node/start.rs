@@ -71,11 +71,11 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         })?,
         expect,
     };
-    resolved.discovery.announce(Announcement {
-        cluster_name: identity.cluster_name.clone(),
-        node_id: identity.node_id,
-        address: identity.address.clone(),
-    });
+    resolved.discovery.announce(Announcement::new(
+        identity.cluster_name.clone(),
+        identity.node_id,
+        identity.address.clone(),
+    ));
     let formation = Formation::new(identity, record, start, timing);
     let dialer = core.peers.dialer().clone();
     let (formed, driving) = ports::start(formation, &*resolved.discovery, core.clone(), dialer);
