@@ -64,11 +64,13 @@ pub use client::Client;
 pub use config::Config;
 pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};
 pub use discovery::{
-    Discovery, DiscoverySpec, Host, InvalidDiscovery, InvalidItem, InvalidPeerAddress,
-    InvalidStaticList, PeerAddress, PeerSet, StaticList,
+    Announcement, Discovery, DiscoverySpec, Dns, DnsName, Host, InvalidDiscovery, InvalidDnsName,
+    InvalidItem, InvalidPeerAddress, InvalidStaticList, PeerAddress, PeerSet, StaticList,
 };
 #[cfg(feature = "kubernetes")]
 pub use discovery::{InvalidKubernetes, InvalidSelector, Kubernetes};
+#[cfg(feature = "mdns")]
+pub use discovery::{InvalidServiceType, Mdns, ServiceType};
 pub use error::{Error, ErrorKind, Outcome};
 pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};

@@ -3,6 +3,7 @@
 // Services are public in life; here nothing outside could see them.
 #![allow(unreachable_pub)]
 
+mod announcing;
 mod distribute;
 mod exactly_once;
 mod faults;

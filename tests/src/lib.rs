@@ -1,8 +1,9 @@
-//! Tests of braft, one folder per concern; here the services that several of them use.
+//! Tests of braft, one folder per concern; here what several of them use.
 
 mod counter;
 mod journal;
 mod ledger;
+pub mod netns;
 
 pub use counter::{Counter, CounterClient, Overflow};
 pub use journal::{Journal, JournalClient, Note, PAUSE, stubborn};

@@ -1,6 +1,6 @@
 //! Under which address a node is reached.
 
-use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
 
 use crate::discovery::{Host, PeerAddress, PeerSet};
 
@@ -12,6 +12,8 @@ pub(super) struct Choice<'a> {
     pub(super) port: u16,
     /// The static list, if there is one; empty if the peers are on other hosts and not known yet.
     pub(super) listed: Option<&'a PeerSet>,
+    /// Whether there is none because a source finds nodes that may be on other hosts.
+    pub(super) wide: bool,
 }
 
 /// The address for the others, and the IP to listen on.
@@ -39,26 +41,37 @@ pub(super) fn choose(choice: &Choice<'_>) -> Result<(PeerAddress, IpAddr), Strin
         };
         return Ok((own.clone(), ip));
     }
-    let loopback = listed.is_none_or(|peers| !peers.is_empty() && peers.iter().all(is_loopback));
-    if loopback {
-        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        return Ok((PeerAddress::new(Host::Ip(ip), choice.port), ip));
+    let loopback = match listed {
+        Some(peers) => peers.iter().all(is_loopback),
+        None => !choice.wide,
+    };
+    if !loopback {
+        let all = interfaces()?;
+        let private = all.iter().map(|(_, ip)| *ip).filter(is_private);
+        if let Some(ip) = private.min_by_key(IpAddr::is_ipv6) {
+            let any = match ip {
+                IpAddr::V4(_) => any,
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+            };
+            return Ok((PeerAddress::new(Host::Ip(ip), choice.port), any));
+        }
+        // Where there is no network, nodes can be found on this host only.
+        if !choice.wide || all.iter().any(|(_, ip)| !ip.is_loopback()) {
+            return Err("no private address was found on this host; set BRAFT_IP".to_owned());
+        }
     }
-    let found = interfaces()?.into_iter().map(|(_, ip)| ip).find(is_private);
-    match found {
-        // The wildcard of IPv4 does not take in what comes over IPv6.
-        Some(ip) if ip.is_ipv6() => Ok((PeerAddress::new(Host::Ip(ip), choice.port), ip)),
-        Some(ip) => Ok((PeerAddress::new(Host::Ip(ip), choice.port), any)),
-        None => Err("no private address was found on this host; set BRAFT_IP".to_owned()),
-    }
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    Ok((PeerAddress::new(Host::Ip(ip), choice.port), ip))
 }
 
+/// The addresses of the interfaces that are up, by name.
 fn interfaces() -> Result<Vec<(String, IpAddr)>, String> {
     let all = if_addrs::get_if_addrs().map_err(|error| {
         format!("the network interfaces cannot be listed: {error}; set BRAFT_IP")
     })?;
     Ok(all
         .into_iter()
+        .filter(if_addrs::Interface::is_oper_up)
         .map(|interface| (interface.name.clone(), interface.ip()))
         .collect())
 }
@@ -152,6 +165,7 @@ mod tests {
             interface: None,
             port: 2,
             listed: Some(&listed),
+            wide: false,
         };
         let (address, ip) = choose(&choice).unwrap();
         assert_eq!(address.to_string(), "localhost:2");

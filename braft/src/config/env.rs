@@ -5,11 +5,12 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 25] = [
+const NAMES: [(&str, &str); 26] = [
     ("BRAFT_DISCOVERY", "BDI"),
     ("K8S_NAMESPACE", "K8N"),
     ("K8S_LABELS", "K8L"),
     ("K8S_PORTNAME", "K8P"),
+    ("MDNS_SERVICE", "MDS"),
     ("BRAFT_EXPECT", ""),
     ("BRAFT_IP", "BIP"),
     ("BRAFT_IF", "BIF"),
@@ -70,6 +71,7 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
         k8s_namespace: reader.text("K8S_NAMESPACE"),
         k8s_labels: reader.text("K8S_LABELS"),
         k8s_portname: reader.text("K8S_PORTNAME"),
+        mdns_service: reader.text("MDNS_SERVICE"),
         expect: reader.value("BRAFT_EXPECT", "a number of nodes, at least 1"),
         ip: reader.value("BRAFT_IP", "an IP address such as 10.0.0.1"),
         interface: reader.text("BRAFT_IF"),

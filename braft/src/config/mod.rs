@@ -5,6 +5,7 @@
 //! | `layer.rs` | the settings as one source gives them |
 //! | `env.rs` | the environment as a source |
 //! | `resolve.rs` | all sources together: checked as a whole, defaults filled in |
+//! | `peers.rs` | how peers are found, and how many nodes form a cluster |
 //! | `address.rs` | under which address this node is reached |
 //! | `listen.rs` | opening the ports |
 //! | `leading.rs` | what runs on the leader alone |
@@ -14,6 +15,7 @@ mod env;
 mod layer;
 mod leading;
 mod listen;
+mod peers;
 mod resolve;
 
 use std::net::{IpAddr, TcpListener};
@@ -48,6 +50,7 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | | `K8S_NAMESPACE` (`K8N`) | `k8s_namespace` | the own one |
 /// | | `K8S_LABELS` (`K8L`): of the pods, with `k8s` discovery | `k8s_labels` | |
 /// | | `K8S_PORTNAME` (`K8P`) | `k8s_portname` | `raft` |
+/// | | `MDNS_SERVICE` (`MDS`) | `mdns_service` | `_braft._tcp`, for `mdns` |
 /// | [`expect_nodes`](Config::expect_nodes) | `BRAFT_EXPECT` | `expect` | the length of a static list |
 /// | [`ip`](Config::ip) | `BRAFT_IP` (`BIP`) | `ip` | found out |
 /// | | `BRAFT_IF` (`BIF`): interface names, `*` allowed | `interface` | any |
@@ -71,8 +74,20 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// `dead_after`, `min_voters` and `max_voters` are [`Settings`] of the whole cluster: a node's own
 /// count only when it forms one.
 ///
-/// `BRAFT_CONFIG` names the file. [`DiscoverySpec`](crate::DiscoverySpec) has what
-/// `BRAFT_DISCOVERY` may say; its `k8s` needs the feature `kubernetes`.
+/// `BRAFT_CONFIG` names the file.
+///
+/// `BRAFT_DISCOVERY` is one of:
+///
+/// | | nodes are found |
+/// |---|---|
+/// | `host1,host2:port,:port`, also with `static:` before it | in this list; without a port, it is this node's; without a host, it is this host |
+/// | `mdns`, `mdns:_name._tcp` | on the local network, by multicast |
+/// | `dns:name`, `dns:name:port` | at the addresses of the name |
+/// | `dns:_name._tcp.domain` | where the name's service records point (feature `dns`) |
+/// | `k8s:service=NAME` and more, see [`DiscoverySpec`](crate::DiscoverySpec) | through the API of Kubernetes (feature `kubernetes`) |
+///
+/// A list says by its length how many nodes form a cluster. With any other way `BRAFT_EXPECT` has
+/// to say it, or the nodes wait: a node that sees few others cannot know whether there are more.
 #[derive(Default)]
 pub struct Config {
     code: Layer,
@@ -81,6 +96,8 @@ pub struct Config {
     mistakes: Vec<String>,
     factories: Vec<ServiceFactory>,
     source: Option<Arc<dyn Discovery>>,
+    /// What applies where nothing is said, and how many nodes then form a cluster.
+    default_discovery: Option<(String, usize)>,
     listener: Option<TcpListener>,
     without_http: bool,
     own_routes: Vec<OwnRoutes>,
@@ -237,6 +254,14 @@ impl Config {
     /// How the other nodes are found.
     pub fn discovery(mut self, source: impl Discovery) -> Self {
         self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// How nodes are found, as in `BRAFT_DISCOVERY`, and how many form a cluster, where neither
+    /// environment nor file say so. The number also applies to another way of discovery than this,
+    /// unless it is a list.
+    pub fn default_discovery(mut self, way: impl Into<String>, expect: usize) -> Self {
+        self.default_discovery = Some((way.into(), expect));
         self
     }
 

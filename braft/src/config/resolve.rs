@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::address::{Choice, choose, host_name};
 use super::layer::Layer;
+use super::peers::Peers;
 use super::{BizData, Config, OwnRoutes};
-use crate::discovery::{Discovery, DiscoverySpec, Host, PeerAddress, PeerSet};
+use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::net::Dialer;
 use crate::node::{Leading, Node};
@@ -27,6 +28,8 @@ const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 /// An entry lies in one segment: the largest command has to fit, with room to spare for what
 /// surrounds it. A leader whose log cannot take an entry stops, and so would the next one.
 const MIN_SEGMENT_BYTES: u64 = 2 * MAX_COMMAND_BYTES as u64;
+/// It has to fit into a record of mDNS, and travels in each message of formation.
+const MAX_CLUSTER_NAME_BYTES: usize = 200;
 const DEFAULT_DISK_RESERVE_BYTES: u64 = 256 << 20;
 const DEFAULT_TIMERS: Timers = Timers {
     heartbeat_ms: 100,
@@ -86,6 +89,13 @@ impl Config {
         if self.factories.is_empty() {
             mistakes.push("no service is configured; add one with Config::service".to_owned());
         }
+        let cluster_bytes = layer.cluster.as_ref().map_or(0, String::len);
+        if cluster_bytes > MAX_CLUSTER_NAME_BYTES {
+            mistakes.push(format!(
+                "BRAFT_CLUSTER must have at most {MAX_CLUSTER_NAME_BYTES} bytes, got \
+                 {cluster_bytes}"
+            ));
+        }
         let timers = check_timers(&layer, &mut mistakes);
         check_sizes(&layer, &mut mistakes);
         check_settings(
@@ -115,14 +125,15 @@ impl Config {
             Error::rejected(format!("the listener handed in has no address: {error}"))
         })?;
         let port = given.map_or(wanted, |address| address.port());
-        let listed = listed(&layer, port).map_err(Error::rejected)?;
+        let peers = Peers::new(&layer, self.source, self.default_discovery, port)?;
         let choice = Choice {
             ip: layer.ip.or(given
                 .map(|address| address.ip())
                 .filter(|ip| !ip.is_unspecified())),
             interface: layer.interface.as_deref(),
             port,
-            listed: listed.as_ref(),
+            listed: peers.listed.as_ref(),
+            wide: peers.wide(),
         };
         let (address, bind_ip) = choose(&choice).map_err(Error::rejected)?;
         let listener = match self.listener {
@@ -134,7 +145,7 @@ impl Config {
             .map_err(|error| Error::fatal("the raft port has no address").with_source(error))?
             .port();
         let address = address.with_port(port);
-        let (discovery, listed_nodes) = discovery(&layer, self.source, &address)?;
+        let (discovery, expect) = peers.resolve(&address)?;
         let http_port = (!self.without_http).then(|| {
             let default = || {
                 if wanted == 0 {
@@ -146,17 +157,18 @@ impl Config {
             layer.http_port.unwrap_or_else(default)
         });
         let settings = settings(&layer, self.settings);
+        let cluster_name = layer.cluster.unwrap_or_else(default_cluster_name);
         let host = host_name().unwrap_or_else(|| "node".to_owned());
         Ok(Resolved {
             factories: self.factories,
             name_is_chosen: layer.name.is_some(),
             name: layer.name.unwrap_or_else(|| format!("{host}-{port}")),
             host,
-            cluster_name: layer.cluster.unwrap_or_else(default_cluster_name),
+            cluster_name,
             address: address.to_string(),
             data_dir: layer.data_dir.unwrap_or_else(|| "./braft-data".into()),
             discovery,
-            expect: layer.expect.or(listed_nodes),
+            expect,
             timers,
             snapshot_every: layer.snapshot_every.unwrap_or(DEFAULT_SNAPSHOT_EVERY),
             snapshot_bytes: layer.snapshot_bytes.unwrap_or(DEFAULT_SNAPSHOT_BYTES),
@@ -266,55 +278,15 @@ fn check_settings(settings: &Settings, timers: Timers, mistakes: &mut Vec<String
     }
 }
 
-/// The static list, before this node's own address is known.
-fn listed(layer: &Layer, port: u16) -> Result<Option<PeerSet>, String> {
-    let Some(text) = &layer.discovery else {
-        return Ok(None);
-    };
-    let anyone = PeerAddress::new(Host::Ip(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)), port);
-    let spec = DiscoverySpec::parse_with(text, &anyone, &layer.variables());
-    match spec.map_err(|error| format!("BRAFT_DISCOVERY: {error}"))? {
-        DiscoverySpec::Static(list) => {
-            let peers = list.addresses().clone();
-            Ok(Some(PeerSet {
-                expect: Some(peers.len()),
-                peers,
-            }))
-        }
-        // The peers are not known before it has looked, and are on other hosts.
-        #[cfg(feature = "kubernetes")]
-        DiscoverySpec::Kubernetes(_) => Ok(Some(PeerSet::default())),
-    }
-}
-
-/// The source of peers, and how many nodes a static list names.
-fn discovery(
-    layer: &Layer,
-    source: Option<Arc<dyn Discovery>>,
-    own: &PeerAddress,
-) -> Result<(Arc<dyn Discovery>, Option<usize>), Error> {
-    if let Some(source) = source {
-        return Ok((source, None));
-    }
-    let alone = own.to_string();
-    let text = layer.discovery.as_ref().unwrap_or(&alone);
-    let spec = DiscoverySpec::parse_with(text, own, &layer.variables())
-        .map_err(|error| Error::rejected(format!("BRAFT_DISCOVERY: {error}")))?;
-    let listed = match &spec {
-        DiscoverySpec::Static(list) => Some(list.addresses().len()),
-        #[cfg(feature = "kubernetes")]
-        DiscoverySpec::Kubernetes(_) => None,
-    };
-    // Without a list nobody said that this node is to run alone.
-    let expect = listed.filter(|_| layer.discovery.is_some());
-    Ok((spec.build(), expect))
-}
-
 fn default_cluster_name() -> String {
     let program = std::env::current_exe().ok();
     let program = program.as_ref().and_then(|path| path.file_stem()?.to_str());
     let user = std::env::var("USER").unwrap_or_else(|_| "user".to_owned());
-    format!("{}-{user}", program.unwrap_or("braft"))
+    let mut name = format!("{}-{user}", program.unwrap_or("braft"));
+    while name.len() > MAX_CLUSTER_NAME_BYTES {
+        name.pop();
+    }
+    name
 }
 
 #[cfg(test)]
@@ -342,6 +314,7 @@ mod tests {
             raft_port: Some(9),
             http_port: Some(9),
             segment_bytes: Some(1),
+            cluster: Some("c".repeat(201)),
             ..Layer::default()
         });
         for part in [
@@ -350,44 +323,11 @@ mod tests {
             "BRAFT_ELECTION_MAX_MS must be above",
             "BRAFT_HPORT and BRAFT_RPORT are both 9",
             "BRAFT_SEGMENT_BYTES must be at least",
+            "BRAFT_CLUSTER must have at most 200 bytes, got 201",
             "no service is configured",
         ] {
             assert!(text.contains(part), "{part} is missing in: {text}");
         }
-    }
-
-    #[test]
-    #[cfg(feature = "kubernetes")]
-    fn kubernetes_takes_its_variables_and_expects_no_number_of_nodes() {
-        let layer = Layer {
-            discovery: Some("k8s".to_owned()),
-            k8s_labels: Some("app=kv".to_owned()),
-            ..Layer::default()
-        };
-        let own = "10.0.0.1:15000".parse().expect("an address");
-        let (source, expect) = discovery(&layer, None, &own).expect("labels are enough");
-        assert_eq!((source.name(), expect), ("kubernetes", None));
-        // Its peers are on other hosts, whoever they are.
-        assert_eq!(listed(&layer, 15_000), Ok(Some(PeerSet::default())));
-    }
-
-    #[test]
-    #[cfg(feature = "kubernetes")]
-    fn kubernetes_without_a_selection_is_a_mistake_with_its_remedy() {
-        let layer = Layer {
-            discovery: Some("k8s".to_owned()),
-            k8s_portname: Some("raft".to_owned()),
-            ..Layer::default()
-        };
-        let own = "10.0.0.1:15000".parse().expect("an address");
-        let error = discovery(&layer, None, &own)
-            .err()
-            .expect("nothing selected");
-        let text = error.to_string();
-        assert!(
-            text.contains("BRAFT_DISCOVERY") && text.contains("K8S_LABELS"),
-            "{text}"
-        );
     }
 
     #[test]

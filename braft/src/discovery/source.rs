@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures_core::stream::BoxStream;
+use futures_core::{future::BoxFuture, stream::BoxStream};
 
 use super::PeerAddress;
 
@@ -13,9 +13,34 @@ pub struct PeerSet {
     pub peers: BTreeSet<PeerAddress>,
     /// How many pristine nodes must agree before they form a cluster, if the source can tell.
     ///
-    /// `BRAFT_EXPECT` overrides it. A source that sees only the nodes that happen to be up must
-    /// say `None`: the first node to look would otherwise form a cluster on its own.
+    /// `BRAFT_EXPECT` overrides it. It also says that the set is complete: a node that has heard
+    /// from all of it need not look any longer before it forms a cluster. A source that sees only
+    /// the nodes that happen to be up must say `None`: the first node to look would otherwise form
+    /// a cluster on its own.
     pub expect: Option<usize>,
+}
+
+/// What a node tells of itself, where the source can pass it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Announcement {
+    /// Which nodes belong together: peers of another name are not spoken to.
+    pub cluster_name: String,
+    /// The id in the node's data directory.
+    pub node_id: u64,
+    /// Where the others reach its raft server.
+    pub address: PeerAddress,
+}
+
+impl Announcement {
+    /// Puts one together; the runtime does, and tests of a source.
+    pub fn new(cluster_name: impl Into<String>, node_id: u64, address: PeerAddress) -> Self {
+        Self {
+            cluster_name: cluster_name.into(),
+            node_id,
+            address,
+        }
+    }
 }
 
 /// A source of addresses at which peers may be found.
@@ -64,10 +89,30 @@ pub struct PeerSet {
 ///   through `tracing`.
 /// - **`peers` may be called several times**; each stream starts with the present set as soon as
 ///   it is known.
+///
+/// A source at which nodes have to register themselves also implements [`announce`] and
+/// [`withdraw`]; a registry that somebody else fills leaves them alone.
+///
+/// [`announce`]: Discovery::announce
+/// [`withdraw`]: Discovery::withdraw
 pub trait Discovery: Send + Sync + 'static {
     /// Short name for status and log, such as `static` or `mdns`.
     fn name(&self) -> &str;
 
     /// Yields the set seen now, then a new one at each change.
     fn peers(&self) -> BoxStream<'static, PeerSet>;
+
+    /// Tells the others of this node. Called once, within the runtime, before [`peers`], when the
+    /// node's server listens; returns at once and works in the background, where failures are
+    /// retried and reported.
+    ///
+    /// [`peers`]: Discovery::peers
+    fn announce(&self, own: Announcement) {
+        let _ = own;
+    }
+
+    /// Takes the announcement back: the node stops in order. It waits for this, but not long.
+    fn withdraw(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
 }

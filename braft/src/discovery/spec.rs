@@ -2,12 +2,17 @@
 
 use std::sync::Arc;
 
-use super::{Discovery, InvalidStaticList, PeerAddress, StaticList};
+use super::{Discovery, Dns, DnsName, InvalidDnsName, InvalidStaticList, PeerAddress, StaticList};
 #[cfg(feature = "kubernetes")]
 use super::{InvalidKubernetes, Kubernetes};
+#[cfg(feature = "mdns")]
+use super::{InvalidServiceType, Mdns, ServiceType};
 
-/// Ways of discovery that have a name but are not part of this build, with their spellings.
-const NOT_BUILT: &[(&str, &str)] = &[("mdns", "mDNS"), ("dns", "DNS")];
+/// Ways of discovery that are not part of this build: spelling, name, cargo feature.
+const NOT_BUILT: &[(&str, &str, &str)] = &[
+    #[cfg(not(feature = "mdns"))]
+    ("mdns", "mDNS", "mdns"),
+];
 
 /// Both spellings of Kubernetes.
 const KUBERNETES: [&str; 2] = ["k8s", "kubernetes"];
@@ -26,16 +31,23 @@ pub(crate) struct Variables<'a> {
 
 /// A way of discovery as the user wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DiscoverySpec {
     /// `static:host1,host2:port,:port`, or the list alone.
     Static(StaticList),
     /// `k8s:service=kv`, `k8s:label=app=kv` and more; [`Kubernetes`] has all of it.
     #[cfg(feature = "kubernetes")]
     Kubernetes(Kubernetes),
+    /// `mdns` or `mdns:_service._tcp`.
+    #[cfg(feature = "mdns")]
+    Mdns(ServiceType),
+    /// `dns:name`, `dns:name:port` or `dns:_service._tcp.name`.
+    Dns(DnsName),
 }
 
 /// Why a text names no way of discovery.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum InvalidDiscovery {
     /// The static list has mistakes.
     #[error(transparent)]
@@ -54,14 +66,24 @@ pub enum InvalidDiscovery {
         /// What the user wrote.
         text: String,
     },
+    /// The service is not one.
+    #[cfg(feature = "mdns")]
+    #[error("mdns: {0}")]
+    Mdns(#[from] InvalidServiceType),
+    /// The name is not one.
+    #[error("dns: {0}")]
+    Dns(#[from] InvalidDnsName),
     /// A known way that this build leaves out.
     #[error(
-        "{way} discovery ({text:?}) is not available in this build: list the peers instead, \
-         such as host1,host2:15000; write static:{text} if that is a host's name"
+        "{way} discovery ({text:?}) is not available in this build: build braft with its feature \
+         {feature:?}, or list the peers instead, such as host1,host2:15000; write static:{text} if \
+         that is a host's name"
     )]
     NotBuilt {
         /// What the way is called.
         way: &'static str,
+        /// The cargo feature that brings it.
+        feature: &'static str,
         /// What the user wrote.
         text: String,
     },
@@ -86,13 +108,25 @@ impl DiscoverySpec {
         if let Some(list) = text.strip_prefix("static:") {
             return Ok(Self::Static(StaticList::parse(list, own)?));
         }
-        let (scheme, rest) = text.split_once(':').unwrap_or((text, ""));
+        let (scheme, rest) = match text.split_once(':') {
+            Some((scheme, rest)) => (scheme, Some(rest)),
+            None => (text, None),
+        };
         if KUBERNETES.contains(&scheme) {
-            return kubernetes(text, rest, variables);
+            return kubernetes(text, rest.unwrap_or_default(), variables);
         }
-        if let Some((_, way)) = NOT_BUILT.iter().find(|(name, _)| *name == scheme) {
+        match (scheme, rest) {
+            #[cfg(feature = "mdns")]
+            ("mdns", None) => return Ok(Self::Mdns(ServiceType::default())),
+            #[cfg(feature = "mdns")]
+            ("mdns", Some(service)) => return Ok(Self::Mdns(service.parse()?)),
+            ("dns", name) => return dns(text, name.unwrap_or_default(), own.port()),
+            _ => {}
+        }
+        if let Some((_, way, feature)) = NOT_BUILT.iter().find(|(name, ..)| *name == scheme) {
             return Err(InvalidDiscovery::NotBuilt {
                 way,
+                feature,
                 text: text.to_owned(),
             });
         }
@@ -105,6 +139,9 @@ impl DiscoverySpec {
             Self::Static(list) => Arc::new(list),
             #[cfg(feature = "kubernetes")]
             Self::Kubernetes(source) => Arc::new(source),
+            #[cfg(feature = "mdns")]
+            Self::Mdns(service) => Arc::new(Mdns::new(service)),
+            Self::Dns(name) => Arc::new(Dns::new(name)),
         }
     }
 }
@@ -125,6 +162,18 @@ fn kubernetes(text: &str, _: &str, _: &Variables<'_>) -> Result<DiscoverySpec, I
     Err(InvalidDiscovery::KubernetesNotBuilt { text })
 }
 
+fn dns(text: &str, name: &str, port: u16) -> Result<DiscoverySpec, InvalidDiscovery> {
+    let name = DnsName::parse(name, port)?;
+    if cfg!(not(feature = "dns")) && matches!(name, DnsName::Service(_)) {
+        return Err(InvalidDiscovery::NotBuilt {
+            way: "DNS service record",
+            feature: "dns",
+            text: text.to_owned(),
+        });
+    }
+    Ok(DiscoverySpec::Dns(name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +190,12 @@ mod tests {
 
     #[test]
     fn ways_left_out_of_this_build_say_so() {
-        for text in ["mdns", "mdns:_x._tcp", "dns:a.b"] {
+        for text in [
+            #[cfg(not(feature = "mdns"))]
+            "mdns:_x._tcp",
+            #[cfg(not(feature = "dns"))]
+            "dns:_braft._tcp.a.b",
+        ] {
             let error = parse(text).expect_err("not in this build").to_string();
             assert!(error.contains("not available in this build"), "{error}");
         }
@@ -159,6 +213,23 @@ mod tests {
     }
 
     #[test]
+    fn each_way_has_its_spelling() {
+        for (text, name) in [
+            #[cfg(feature = "mdns")]
+            ("mdns", "mdns"),
+            #[cfg(feature = "mdns")]
+            ("mdns:_other._tcp", "mdns"),
+            #[cfg(feature = "dns")]
+            ("dns:_braft._tcp.a.b", "dns"),
+            ("dns:a.b", "dns"),
+            ("dns:a.b:1", "dns"),
+            (":1,:2", "static"),
+        ] {
+            assert_eq!(parse(text).expect(text).build().name(), name);
+        }
+    }
+
+    #[test]
     #[cfg(feature = "kubernetes")]
     fn kubernetes_has_two_spellings_and_never_selects_everything() {
         assert_eq!(parse("k8s:service=kv"), parse("kubernetes:service=kv"));
@@ -167,6 +238,20 @@ mod tests {
         for text in ["k8s", "k8s:", "kubernetes:namespace=a"] {
             let error = parse(text).expect_err("nothing selected").to_string();
             assert!(error.contains("k8s:service=kv"), "{error}");
+        }
+    }
+
+    #[test]
+    fn slips_name_the_way() {
+        for (text, part) in [
+            #[cfg(feature = "mdns")]
+            ("mdns:", "mdns: service"),
+            ("dns", "dns: the host is missing"),
+            ("dns:", "dns: the host is missing"),
+            ("dns:10.0.0.1", "dns: 10.0.0.1:15000 is an address"),
+        ] {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.starts_with(part), "{error}");
         }
     }
 

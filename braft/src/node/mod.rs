@@ -32,12 +32,15 @@ pub use self::core::Stopped;
 pub(crate) use self::leading::Leading;
 pub use self::start::start;
 use crate::call::Channel;
+use crate::discovery::Discovery;
 use crate::raft::Role;
 use crate::service::Service;
 use crate::status::Status;
 
 /// A voter that has answered within this time is up, as far as anybody can tell.
 const RECENT_CONTACT: Duration = Duration::from_millis(500);
+/// The longest a source of peers may take to forget this node.
+const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest a handover of leadership may take; after that the others elect.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -62,6 +65,8 @@ impl Drop for Hold {
 struct Inner {
     core: Arc<Core>,
     channel: Channel,
+    /// Held while the node runs: it keeps telling the others of it.
+    discovery: Arc<dyn Discovery>,
     tasks: TaskTracker,
     /// Ends the servers and the background tasks.
     stop: CancellationToken,
@@ -158,7 +163,9 @@ impl Node {
     /// stops the hard way: what was acknowledged is on disk in any case.
     pub async fn shutdown(&self, deadline: Duration) {
         let orderly = async {
-            self.hand_over().await;
+            let withdrawn = tokio::time::timeout(WITHDRAW_TIMEOUT, self.inner.discovery.withdraw());
+            // In vain: the others find out by themselves.
+            let _ = tokio::join!(self.hand_over(), withdrawn);
             self.halt().await;
         };
         if tokio::time::timeout(deadline, orderly).await.is_err() {

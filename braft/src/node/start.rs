@@ -20,6 +20,7 @@ use crate::cluster::ports::{self, Formed, Host};
 use crate::cluster::{introductions, monitor, settings};
 use crate::codec;
 use crate::config::{Config, Resolved};
+use crate::discovery::Announcement;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::display_id;
@@ -70,6 +71,11 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         })?,
         expect,
     };
+    resolved.discovery.announce(Announcement::new(
+        identity.cluster_name.clone(),
+        identity.node_id,
+        identity.address.clone(),
+    ));
     let formation = Formation::new(identity, record, start, timing);
     let dialer = core.peers.dialer().clone();
     let (formed, driving) = ports::start(formation, &*resolved.discovery, core.clone(), dialer);
@@ -108,6 +114,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let node = Node::new(Inner {
         stopped: core.stopped.subscribe(),
         channel: Channel::new(Caller::local(gateway)),
+        discovery: resolved.discovery.clone(),
         http_address: http_listener
             .as_ref()
             .and_then(|http| http.local_addr().ok()),

@@ -9,8 +9,10 @@ Examples:
   kv                                    three nodes on this machine, data below ./braft-data
   kv cluster --nodes 5                  five of them
   kv --data-dir /tmp/kv --base-port 25000
+  BRAFT_RPORT=15000 kv node             one node of three, here or on hosts of one network;
+                                        likewise with 16000 and 17000: mDNS finds the others
   BRAFT_RPORT=15000 BRAFT_DISCOVERY=:15000,:16000,:17000 kv node
-                                        one node of three; likewise with 16000 and 17000
+                                        the same from a list
 
   curl -X POST 'http://127.0.0.1:15002/kv?map=test&key=a&value=b'
   curl 'http://127.0.0.1:16002/kv?map=test&key=a'

@@ -13,10 +13,14 @@ use crate::http;
 use crate::service::Kv;
 use crate::signals::Signals;
 
+/// How many nodes form a cluster, where neither a list nor BRAFT_EXPECT says so.
+const DEFAULT_NODES: usize = 3;
+
 /// Runs until a signal, and stops in order.
 pub(crate) async fn run(args: NodeArgs) -> Result<ExitCode, Box<dyn Error>> {
     let mut config = Config::from_env()?
         .service::<Kv>()
+        .default_discovery("mdns", DEFAULT_NODES)
         .http_routes(|node: &Node| http::routes(node.client::<Kv>()));
     if let Some(data_dir) = args.data_dir.or_else(default_data_dir) {
         config = config.data_dir(data_dir);

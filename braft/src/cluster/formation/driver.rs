@@ -92,7 +92,7 @@ pub(crate) async fn run<P: Ports>(
                 driver.feed(Event::Tick).await?;
             }
             Some(set) = discovered.next() => {
-                driver.feed(Event::Discovered(set.peers)).await?;
+                driver.feed(Event::Discovered(set)).await?;
             }
             Some(done) = driver.in_flight.join_next() => {
                 if let Ok(Some(response)) = done {

@@ -1,9 +1,9 @@
 //! What goes into [`Formation`](super::Formation) and what comes out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use super::{MemberSet, Message, PromiseRecord};
-use crate::discovery::PeerAddress;
+use crate::discovery::{PeerAddress, PeerSet};
 
 /// Something the driver tells the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) enum Event {
     /// Time has passed; feed it every [`Timing::tick`], and once at the start.
     Tick,
     /// Discovery yielded a set. Replaces the one before it.
-    Discovered(BTreeSet<PeerAddress>),
+    Discovered(PeerSet),
     /// A message arrived, as a request or as the response to one.
     Received(Box<Message>),
     /// Raft traffic of this cluster arrived at a node that has no cluster id on disk.
@@ -89,8 +89,11 @@ pub(crate) struct Timing {
     pub(crate) fresh: Duration,
     /// How long each next id waits for the ones before it to initialize.
     pub(crate) takeover: Duration,
-    /// How long a node that needs nobody else first looks for a cluster at the addresses it has.
+    /// How long a node looks for a cluster at the addresses it has before it makes one, unless all
+    /// of them have answered.
     pub(crate) look: Duration,
+    /// The same where the source of addresses may not have seen all of them yet.
+    pub(crate) look_around: Duration,
 }
 
 impl Default for Timing {
@@ -104,6 +107,9 @@ impl Default for Timing {
             fresh: Duration::from_millis(1500),
             takeover: Duration::from_secs(2),
             look: Duration::from_secs(1),
+            // Time for a second query by multicast: the first may get lost, and is not answered by
+            // who has said the same less than a second ago.
+            look_around: Duration::from_secs(2),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use super::{
     Action, Event, Formation, Hello, Identity, MemberSet, Message, PromiseRecord, Start, Timing,
 };
-use crate::discovery::PeerAddress;
+use crate::discovery::{PeerAddress, PeerSet};
 
 /// What is on its way.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub(super) struct Node {
     /// Cluster id on disk, and whether raft's log has its first entry.
     pub(super) cluster: Option<(u128, bool)>,
     pub(super) process: Option<Formation>,
-    pub(super) discovered: BTreeSet<PeerAddress>,
+    pub(super) discovered: PeerSet,
     pub(super) reported: String,
     pub(super) joins: Vec<u128>,
 }
@@ -71,7 +71,10 @@ pub(super) fn address(index: usize) -> PeerAddress {
 impl World {
     /// `count` pristine, running nodes with ids 1, 2, … that all see each other.
     pub(super) fn new(count: usize, expect: Option<u32>) -> Self {
-        let all: BTreeSet<_> = (0..count).map(address).collect();
+        let all = PeerSet {
+            peers: (0..count).map(address).collect(),
+            expect: expect.map(|nodes| nodes as usize),
+        };
         let mut world = Self {
             nodes: Vec::new(),
             network: Vec::new(),
@@ -161,9 +164,9 @@ impl World {
         self.start(index);
     }
 
-    pub(super) fn discover(&mut self, index: usize, peers: BTreeSet<PeerAddress>) {
-        self.nodes[index].discovered.clone_from(&peers);
-        self.event(index, Event::Discovered(peers), usize::MAX);
+    pub(super) fn discover(&mut self, index: usize, set: PeerSet) {
+        self.nodes[index].discovered.clone_from(&set);
+        self.event(index, Event::Discovered(set), usize::MAX);
     }
 
     pub(super) fn tick(&mut self, index: usize) {

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Action, Body, Event, Hello, Message, PromiseRecord, Proposal, Refusal, Timing, view::View,
 };
-use crate::discovery::PeerAddress;
+use crate::discovery::{PeerAddress, PeerSet};
 
 /// Most members one proposal may have; larger ones are not looked at.
 pub(super) const MAX_MEMBERS: usize = 64;
@@ -19,7 +19,7 @@ pub(crate) struct Identity {
     pub(crate) cluster_name: String,
     /// Where other nodes reach its raft server.
     pub(crate) address: PeerAddress,
-    /// How many pristine nodes form a cluster; `None`: this node only joins.
+    /// How many pristine nodes form a cluster; `None`: it only joins, unless discovery knows.
     pub(crate) expect: Option<u32>,
 }
 
@@ -136,7 +136,7 @@ impl Formation {
         let mut actions = Vec::new();
         match event {
             Event::Tick => self.tick(now, &mut actions),
-            Event::Discovered(peers) => self.view.set_discovered(peers),
+            Event::Discovered(set) => self.discovered(set),
             Event::Received(message) => self.receive(*message, now, &mut actions),
             Event::Contacted(cluster_id) => self.contacted(cluster_id, &mut actions),
             Event::Started {
@@ -152,6 +152,14 @@ impl Formation {
         }
         self.report(now, &mut actions);
         actions
+    }
+
+    fn discovered(&mut self, set: PeerSet) {
+        // The user's own number comes first; of a source's, the first one it gives.
+        let given = set.expect.filter(|nodes| *nodes > 0);
+        let given = given.and_then(|nodes| u32::try_from(nodes).ok());
+        self.identity.expect = self.identity.expect.or(given);
+        self.view.set_discovered(set);
     }
 
     /// Who this node is right now.

@@ -124,6 +124,9 @@ impl Formation {
     /// Whether there was a fair chance to hear of a cluster before making one.
     fn looked(&self, now: Duration) -> bool {
         let since = now.saturating_sub(self.first_tick.unwrap_or(now));
+        if !self.view.lists_all() {
+            return since >= self.timing.look_around;
+        }
         since >= self.timing.look || self.view.all_answered(&self.identity.address)
     }
 

@@ -6,6 +6,7 @@ use super::{
     Body, Hello, Message, Proposal,
     harness::{Packet, World, address},
 };
+use crate::discovery::PeerSet;
 
 /// What node `from` (an index) says about itself: that it would choose these ids.
 fn hello(world: &World, from: usize, choice: &[u64]) -> Hello {
@@ -413,6 +414,41 @@ fn without_a_number_to_expect_a_node_waits_and_says_so() {
     let reported = &world.nodes[0].reported;
     assert!(reported.contains("sees 2 pristine nodes"), "{reported}");
     assert!(reported.contains("BRAFT_EXPECT"), "{reported}");
+}
+
+#[test]
+fn a_source_that_knows_how_many_nodes_form_the_cluster_is_believed() {
+    let mut world = World::new(3, None);
+    let list = PeerSet {
+        peers: (0..3).map(address).collect(),
+        expect: Some(3),
+    };
+    (0..3).for_each(|index| world.discover(index, list.clone()));
+    world.settle(200);
+    assert_eq!(world.clusters.len(), 1);
+}
+
+#[test]
+fn nodes_that_see_each_other_first_form_no_cluster_beside_the_one_they_see_next() {
+    let mut world = World::new(6, Some(3));
+    (3..6).for_each(|index| world.crash(index));
+    world.settle(200);
+    let seen = |peers: std::ops::Range<usize>| PeerSet {
+        peers: peers.map(address).collect(),
+        expect: None,
+    };
+    // The members do not look for newcomers: they are found.
+    (0..3).for_each(|index| world.discover(index, seen(0..3)));
+    for index in 3..6 {
+        world.nodes[index].discovered = seen(3..6);
+        world.start(index);
+    }
+    // A second passes; then one of them sees a member.
+    (0..20).for_each(|_| world.round());
+    world.discover(4, seen(0..6));
+    world.settle(200);
+    assert_eq!(world.memberships().len(), 1);
+    assert_eq!(world.clusters.len(), 1);
 }
 
 #[test]

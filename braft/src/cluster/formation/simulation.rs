@@ -8,6 +8,7 @@ use super::{
     Body, Message,
     harness::{Packet, World, address},
 };
+use crate::discovery::PeerSet;
 
 /// Most messages held back in one step.
 const MAX_HELD: usize = 64;
@@ -124,11 +125,13 @@ fn run(world: &mut World, step: &Step, wipes: bool) {
             }
         }
         Step::Discover { node, seen } => {
-            let seen = (0..nodes)
+            let peers = (0..nodes)
                 .filter(|index| seen >> index & 1 == 1)
                 .map(address)
                 .collect();
-            world.discover(node % nodes, seen);
+            // By turns a list, and a source that sees more as time goes by.
+            let expect = (node % 2 == 0).then_some(nodes);
+            world.discover(node % nodes, PeerSet { peers, expect });
         }
         Step::Restart { node } => {
             world.crash(node % nodes);
@@ -195,7 +198,10 @@ fn rumour(world: &mut World, among: u8, afresh: bool) {
 
 /// The network becomes reliable, and discovery complete.
 fn heal(world: &mut World) {
-    let all: BTreeSet<_> = (0..world.nodes.len()).map(address).collect();
+    let all = PeerSet {
+        peers: (0..world.nodes.len()).map(address).collect(),
+        expect: Some(world.nodes.len()),
+    };
     for index in 0..world.nodes.len() {
         world.start(index);
         world.discover(index, all.clone());

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Hello, MAX_GOSSIP};
-use crate::discovery::PeerAddress;
+use crate::discovery::{PeerAddress, PeerSet};
 
 /// Most nodes, and most rumoured addresses, kept at a time; the longest unheard of gives way.
 const MAX_PEERS: usize = 256;
@@ -21,6 +21,8 @@ const FORGET_AFTER: u32 = 20;
 #[derive(Debug, Default)]
 pub(super) struct View {
     discovered: BTreeSet<PeerAddress>,
+    /// Whether that is every address there is, as a list written by hand is.
+    lists_all: bool,
     /// Addresses others have heard of, with the time we were told.
     rumoured: BTreeMap<PeerAddress, Duration>,
     peers: BTreeMap<u64, Peer>,
@@ -34,8 +36,15 @@ pub(super) struct Peer {
 }
 
 impl View {
-    pub(super) fn set_discovered(&mut self, peers: BTreeSet<PeerAddress>) {
-        self.discovered = peers.into_iter().take(MAX_DISCOVERED).collect();
+    pub(super) fn set_discovered(&mut self, set: PeerSet) {
+        // Only a source that knows the whole set can say how many nodes there are to be.
+        self.lists_all = set.expect.is_some();
+        self.discovered = set.peers.into_iter().take(MAX_DISCOVERED).collect();
+    }
+
+    /// Whether the addresses that were discovered are all there are.
+    pub(super) fn lists_all(&self) -> bool {
+        self.lists_all
     }
 
     /// Takes in what a node said about itself.
