@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::Raft;
 use super::lease::Lease;
-use super::log_storage::LogStore;
+use super::log_storage::{LogStore, LoneEntry};
 use super::network::{Network, Peers, Progress, Timers};
 use super::proposer::{Proposal, Proposer};
 use super::reader::{Read, Reader, answer};
@@ -154,7 +154,8 @@ impl RaftNode {
             peers: peers.clone(),
             acks: Arc::clone(&acks),
         };
-        let log = LogStore::new(wal.clone());
+        let lone = LoneEntry::of(&tokio::runtime::Handle::current());
+        let log = LogStore::new(wal.clone(), lone.clone());
         let raft = Raft::new(node_id, Arc::new(config), network, log, machine.clone())
             .await
             .map_err(|error| Error::fatal(format!("raft cannot start: {error}")))?;
@@ -165,7 +166,7 @@ impl RaftNode {
         }
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
-        let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone());
+        let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone(), lone);
         let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
         Ok(RaftNode {
             raft,
