@@ -15,3 +15,4 @@ mod reads;
 mod restart;
 mod rolling;
 mod services;
+mod snapshots;

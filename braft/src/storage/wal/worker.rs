@@ -26,14 +26,21 @@ pub(super) fn run(shared: &Shared, writer: &Mutex<Writer>) {
     });
     if catch_unwind(work).is_err() {
         // Whoever waits for the log must not wait for ever.
-        let error = io::Error::other("the log's writer panicked");
-        lock(writer).fail(&error, VecDeque::new());
+        lock(writer).fail(&panicked(), VecDeque::new());
     }
 }
 
 /// The writer. It may be at work in the thread of one who appends; never for long.
 fn lock(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
-    writer.lock().unwrap_or_else(PoisonError::into_inner)
+    writer.lock().unwrap_or_else(|poisoned| {
+        let mut writer = poisoned.into_inner();
+        writer.fail(&panicked(), VecDeque::new());
+        writer
+    })
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("the log's writer panicked")
 }
 
 /// Waits for operations; false once the log has failed or is closed and drained.

@@ -1,7 +1,7 @@
 //! The writer: takes what has queued up, writes it with one write and one sync, answers.
 //!
 //! Operations reach the disk strictly in the order in which they were accepted, votes among
-//! them: they leave the queue only by the one writer, whoever's thread it runs in. Nothing ever
+//! them: they leave the queue only through the one writer, whichever thread it runs in. Nothing ever
 //! lingers to let a batch grow, it grows while the sync before it runs.
 
 use std::collections::VecDeque;

@@ -50,7 +50,8 @@ fn a_lone_append_is_durable_when_it_returns() {
 fn the_logs_thread_marks_what_others_wrote() {
     let fs = FaultFs::new();
     let wal = resting(&fs);
-    append_here(&wal, entry(1, 0, 8)).expect("is answered");
+    let (_, result) = append_here(&wal, entry(1, 0, 8)).expect("is answered");
+    result.expect("is durable");
     let shared = &wal.log.shared;
     let written = shared.lock().stats.bytes;
     until(|| !shared.lock().unmarked);
@@ -79,17 +80,16 @@ fn an_append_behind_others_does_not_wait_for_them() {
         voted_for: Some(1),
         committed: true,
     };
-    let first = sender.clone();
-    let third = sender.clone();
+    let says = |what| {
+        let sender = sender.clone();
+        Box::new(move |_| sender.send(what).expect("the test waits"))
+    };
     fs.hold_syncs(true);
-    wal.save_vote(vote, Box::new(move |_| drop(first.send("vote"))));
+    wal.save_vote(vote, says("vote"));
     fs.wait_for_held_sync();
-    wal.append_here(
-        vec![entry(1, 0, 8)],
-        Box::new(move |_| drop(sender.send("entry"))),
-    )
-    .expect("is accepted");
-    wal.truncate_after(None, Box::new(move |_| drop(third.send("truncation"))))
+    wal.append_here(vec![entry(1, 0, 8)], says("entry"))
+        .expect("is accepted");
+    wal.truncate_after(None, says("truncation"))
         .expect("is accepted");
     assert!(receiver.try_recv().is_err(), "nothing is acknowledged yet");
     fs.hold_syncs(false);
