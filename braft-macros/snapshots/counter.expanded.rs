@@ -23,6 +23,13 @@ where
 {
     const NAME: &'static str = "Counter";
     type Client = CounterClient;
+    #[allow(unused_imports)]
+    fn freeze(&self) -> ::core::option::Option<Self> {
+        use ::braft::__private::NotCheap as _;
+        ::core::option::Option::Some(Self {
+            value: ::braft::__private::Freezing(&self.value).freeze()?,
+        })
+    }
 }
 const _: () = {
     use ::braft::__private::Bare as _;

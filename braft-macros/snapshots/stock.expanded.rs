@@ -24,6 +24,14 @@ where
 {
     const NAME: &'static str = "shop.stock";
     type Client = StockClient;
+    #[allow(unused_imports)]
+    fn freeze(&self) -> ::core::option::Option<Self> {
+        use crate::braft::__private::NotCheap as _;
+        ::core::option::Option::Some(Self {
+            items: crate::braft::__private::Freezing(&self.items).freeze()?,
+            moved: crate::braft::__private::Freezing(&self.moved).freeze()?,
+        })
+    }
 }
 const _: () = {
     use crate::braft::__private::Unobjectionable as _;

@@ -15,7 +15,7 @@ pub(crate) fn state(options: &Options, error: Error, item: &ItemStruct) -> Token
     let error = error.into_compile_error();
     let client = expand::state_client(options, &item.vis, &item.ident);
     let implementation = if item.generics.params.is_empty() {
-        expand::state_implementation(options, &item.ident)
+        expand::state_implementation(options, &item.ident, &TokenStream::new())
     } else {
         generic_state(options, &item.ident, &item.generics)
     };
@@ -44,7 +44,7 @@ fn generic_state(options: &Options, state: &Ident, generics: &Generics) -> Token
 pub(crate) fn enumeration(options: TokenStream, error: Error, item: &ItemEnum) -> TokenStream {
     let (options, error) = read_options(options, error);
     let client = expand::state_client(&options, &item.vis, &item.ident);
-    let implementation = expand::state_implementation(&options, &item.ident);
+    let implementation = expand::state_implementation(&options, &item.ident, &TokenStream::new());
     quote!(#error #item #client #implementation)
 }
 

@@ -9,8 +9,8 @@
 //! | 4 | `config`, `node`, `server`, `distribute` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `call`, `leadership`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
-//! | 0 | `error`, `backoff`, `codec`, `probe` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
+//! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -20,6 +20,7 @@ mod call;
 mod client;
 mod cluster;
 mod codec;
+pub mod collections;
 mod config;
 mod context;
 mod discovery;
@@ -40,6 +41,7 @@ mod server;
 mod service;
 mod session;
 mod settings;
+mod siphash;
 mod status;
 mod storage;
 #[cfg(feature = "testing")]
@@ -61,6 +63,7 @@ pub mod grpc {
 pub use braft_macros::{raft_service, test};
 pub use call::{Call, Channel, CommandCall, QueryCall, ReadLevel};
 pub use client::Client;
+pub use collections::Freeze;
 pub use config::Config;
 pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};
 pub use discovery::{

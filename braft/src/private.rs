@@ -6,6 +6,7 @@ use ::serde::{Deserialize, Serialize};
 
 pub use serde;
 
+pub use crate::collections::freeze::{Freezing, NotCheap};
 pub use crate::probe::{Bare, Probe, Unobjectionable, accept, shared, state};
 
 use crate::call::{self, Call, Channel, CommandCall, QueryCall};

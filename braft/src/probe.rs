@@ -56,8 +56,8 @@ macro_rules! refuse_order {
 }
 
 refuse_order! {
-    "HashMap", "`BTreeMap` or `indexmap::IndexMap`", [K, V, S] HashMap<K, V, S>;
-    "HashSet", "`BTreeSet` or `indexmap::IndexSet`", [T, S] HashSet<T, S>;
+    "HashMap", "`BTreeMap`, `braft::collections::Map` or `indexmap::IndexMap`", [K, V, S] HashMap<K, V, S>;
+    "HashSet", "`BTreeSet`, `braft::collections::Set` or `indexmap::IndexSet`", [T, S] HashSet<T, S>;
 }
 
 macro_rules! refuse_loss {

@@ -27,6 +27,13 @@ pub trait State: Default + Serialize + DeserializeOwned + Send + Sync + 'static 
     const NAME: &'static str;
     /// The typed client.
     type Client: From<Channel> + Clone + Send + Sync + 'static;
+
+    /// A copy of the state, if all its parts are [`Freeze`](crate::Freeze): then a snapshot is
+    /// written from the copy while commands go on. `None` otherwise: commands wait until the state
+    /// is written.
+    fn freeze(&self) -> Option<Self> {
+        None
+    }
 }
 
 /// One operation of a service, as its schema shows it.
@@ -114,6 +121,8 @@ pub(crate) trait AnyService: Send + Sync {
     /// and nothing was done; the inner one that the answer could not be encoded.
     fn apply(&mut self, moment: Moment, command: &[u8]) -> Result<Result<Vec<u8>, Error>, Error>;
     fn query(&self, moment: Moment, query: &[u8]) -> Result<Vec<u8>, Error>;
+    /// A copy of the state, if that is cheap.
+    fn freeze(&self) -> Option<Box<dyn AnyService>>;
     fn save(&self, out: &mut dyn Write) -> Result<(), Error>;
     fn load(&mut self, from: &mut dyn Read) -> Result<(), Error>;
 }
@@ -149,6 +158,11 @@ impl<S: Service> AnyService for Hosted<S> {
     fn query(&self, moment: Moment, query: &[u8]) -> Result<Vec<u8>, Error> {
         let query = decode_call::<S, S::Query>("query", query)?;
         self.0.query(&moment.context(), query)
+    }
+
+    fn freeze(&self) -> Option<Box<dyn AnyService>> {
+        let frozen = State::freeze(&self.0)?;
+        Some(Box::new(Hosted(frozen)))
     }
 
     fn save(&self, out: &mut dyn Write) -> Result<(), Error> {

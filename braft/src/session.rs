@@ -7,13 +7,14 @@
 //!
 //! Source: Ongaro's dissertation, section 6.3.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::codec;
+use crate::collections::Map;
 use crate::context::LogPosition;
 use crate::request::SESSION_WINDOW;
 use crate::settings::Settings;
@@ -37,15 +38,16 @@ pub(crate) enum Admission {
 }
 
 /// All sessions of a cluster.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Sessions {
-    table: BTreeMap<u64, Session>,
+    // Frozen with each snapshot, and it may be large.
+    table: Map<u64, Session>,
     kept_bytes: u64,
     /// No session can be due before this log time: spares a scan with each entry.
     next_scan: Duration,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Session {
     last_active: Duration,
     /// The client has seen the answers of all sequences up to this one.
@@ -54,7 +56,7 @@ struct Session {
     answers: VecDeque<Slot>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 enum Slot {
     /// Not seen yet: sequences may arrive out of order.
     Unseen,
@@ -153,14 +155,14 @@ impl Sessions {
             return;
         }
         let expiry = Duration::from_millis(settings.session_expiry_ms);
-        let kept_bytes = &mut self.kept_bytes;
-        self.table.retain(|_, session| {
-            let keep = session.last_active + expiry > now;
-            if !keep {
-                *kept_bytes -= session.kept_bytes();
-            }
-            keep
-        });
+        let is_expired = |session: &Session| session.last_active + expiry <= now;
+        let sessions = self.table.iter();
+        let expired: Vec<u64> = sessions
+            .filter_map(|(id, session)| is_expired(session).then_some(*id))
+            .collect();
+        for id in expired {
+            self.close(id);
+        }
         // A scan costs the whole table: at most sixteen of them per expiry time.
         let earliest = self
             .table

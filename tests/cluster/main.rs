@@ -16,3 +16,4 @@ mod reads;
 mod restart;
 mod rolling;
 mod services;
+mod snapshots;

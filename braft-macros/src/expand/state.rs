@@ -12,7 +12,7 @@ use crate::valid::client_ident;
 
 pub(super) fn expand(options: &Options, item: &ItemStruct) -> TokenStream {
     let client = client(options, &item.vis, &item.ident);
-    let implementation = implementation(options, &item.ident);
+    let implementation = implementation(options, &item.ident, &freeze(options, item));
     let checks = checks(options, item);
     quote! {
         #item
@@ -85,8 +85,12 @@ pub(crate) fn client(options: &Options, visibility: &Visibility, state: &Ident) 
     }
 }
 
-/// The implementation of `State`.
-pub(crate) fn implementation(options: &Options, state: &Ident) -> TokenStream {
+/// The implementation of `State`, with what it has of its own.
+pub(crate) fn implementation(
+    options: &Options,
+    state: &Ident,
+    freeze: &TokenStream,
+) -> TokenStream {
     let client = client_ident(state);
     let name = name(options, state);
     let braft = at(&options.braft, state.span());
@@ -96,6 +100,23 @@ pub(crate) fn implementation(options: &Options, state: &Ident) -> TokenStream {
         #head {
             const NAME: &'static str = #name;
             type Client = #client;
+            #freeze
+        }
+    }
+}
+
+/// Freezes the fields one by one. Which of them can be frozen cheaply, the compiler knows alone.
+fn freeze(options: &Options, item: &ItemStruct) -> TokenStream {
+    let braft = &options.braft;
+    let fields = item
+        .fields
+        .members()
+        .map(|member| quote!(#member: #braft::__private::Freezing(&self.#member).freeze()?));
+    quote! {
+        #[allow(unused_imports)]
+        fn freeze(&self) -> ::core::option::Option<Self> {
+            use #braft::__private::NotCheap as _;
+            ::core::option::Option::Some(Self { #(#fields),* })
         }
     }
 }

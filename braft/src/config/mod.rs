@@ -288,12 +288,16 @@ impl Config {
     }
 
     /// Log entries after which a snapshot is written. One entry holds many commands under load.
+    ///
+    /// If the state cannot be frozen (see [`Freeze`](crate::Freeze)), followers take turns at up to
+    /// twice as many, and a leader that hears them waits for four times as many.
     pub fn snapshot_every(mut self, entries: u64) -> Self {
         self.code.snapshot_every = Some(entries);
         self
     }
 
-    /// Bytes of log after which a snapshot is written, unless the last snapshot was larger.
+    /// Bytes of log after which a snapshot is written, unless the last snapshot was larger; of a state
+    /// that cannot be frozen as with [`snapshot_every`](Self::snapshot_every).
     pub fn snapshot_bytes(mut self, bytes: u64) -> Self {
         self.code.snapshot_bytes = Some(bytes);
         self

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::{Machine, SectionSink};
+use crate::collections::digest;
 use crate::error::Error;
 
 /// A hash over all sections of a state.
@@ -36,7 +37,12 @@ impl Machine {
     pub(crate) fn digest(&self) -> Result<(Option<(u64, u64)>, u64), Error> {
         let replica = self.read();
         let mut hasher = Hasher::default();
-        replica.save(&mut hasher)?;
+        // Collections give the digest that they keep: the cost is that of what has changed.
+        let frozen = replica.freeze();
+        digest::instead_of_content(|| {
+            replica.save_rest(&frozen, &mut hasher)?;
+            frozen.save(&mut hasher)
+        })?;
         std::hash::Hash::hash(&(replica.clock, &replica.settings), &mut hasher.0);
         crate::codec::encode_into(&replica.removed, &mut hasher)
             .map_err(|error| Error::fatal(format!("cannot hash the removed nodes: {error}")))?;

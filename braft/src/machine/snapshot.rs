@@ -9,6 +9,7 @@ use super::{Machine, RemovedNodes, Replica};
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
+use crate::service::AnyService;
 use crate::session::Sessions;
 use crate::settings::Settings;
 
@@ -79,19 +80,68 @@ impl Replica {
         }
     }
 
-    /// Writes all sections. Holds up apply meanwhile.
+    /// Freezes what can be frozen cheaply.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let services = self.services.iter();
+        Frozen {
+            sessions: self.sessions.clone(),
+            services: services
+                .map(|(name, service)| (*name, service.freeze()))
+                .collect(),
+        }
+    }
+
+    /// Writes the sections that were not frozen. What is frozen must be of this very state.
+    pub(crate) fn save_rest(
+        &self,
+        frozen: &Frozen,
+        sink: &mut dyn SectionSink,
+    ) -> Result<(), Error> {
+        for (name, copy) in &frozen.services {
+            if copy.is_none() {
+                save_service(name, &*self.services[name], sink)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was frozen of a replica: stays as it is while the replica goes on.
+pub(crate) struct Frozen {
+    sessions: Sessions,
+    /// Each service with its copy, if that was cheap.
+    services: Vec<(&'static str, Option<Box<dyn AnyService>>)>,
+}
+
+impl Frozen {
+    /// Whether nothing is left for [`Replica::save_rest`].
+    pub(crate) fn is_whole(&self) -> bool {
+        self.services.iter().all(|(_, copy)| copy.is_some())
+    }
+
+    /// Writes the sections that were frozen.
     pub(crate) fn save(&self, sink: &mut dyn SectionSink) -> Result<(), Error> {
         sink.section(SESSIONS, &mut |out| {
             codec::encode_into(&self.sessions, out)
                 .map_err(|error| Error::fatal(format!("cannot write the sessions: {error}")))
         })?;
-        for (name, service) in &self.services {
-            sink.section(&format!("{SERVICE_PREFIX}{name}"), &mut |out| {
-                service.save(out)
-            })?;
+        for (name, copy) in &self.services {
+            if let Some(copy) = copy {
+                save_service(name, &**copy, sink)?;
+            }
         }
         Ok(())
     }
+}
+
+fn save_service(
+    name: &str,
+    service: &dyn AnyService,
+    sink: &mut dyn SectionSink,
+) -> Result<(), Error> {
+    sink.section(&format!("{SERVICE_PREFIX}{name}"), &mut |out| {
+        service.save(out)
+    })
 }
 
 /// A replica that is read in beside the one in use.
@@ -103,6 +153,13 @@ pub(crate) struct Loading<'a> {
 }
 
 impl Machine {
+    /// Whether no service holds up apply while a snapshot is written.
+    pub(crate) fn freezes_cheaply(&self) -> bool {
+        self.prototypes
+            .values()
+            .all(|service| service.freeze().is_some())
+    }
+
     /// Begins to read a snapshot; the replica in use stays as it is until
     /// [`finish`](Loading::finish).
     pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading<'_>, ReadSnapshotError> {

@@ -17,6 +17,7 @@ mod door;
 mod leading;
 mod leaving;
 mod slow;
+mod snapshots;
 mod start;
 mod status;
 

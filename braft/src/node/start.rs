@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::{Core, Parts, Stopped};
+use super::snapshots::{Growth, Snapshots};
 use super::status::About;
 use super::{Inner, Node, door, leading};
 use crate::call::Channel;
@@ -291,7 +293,12 @@ async fn begin(core: &Arc<Core>, cluster_id: Option<u128>) -> Result<Start, Erro
 /// Tasks that begin when raft does.
 fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
     let (timers, seed) = (resolved.timers, Arc::new(resolved.settings.clone()));
-    let snapshot_bytes = resolved.snapshot_bytes;
+    let growth = Growth {
+        entries: resolved.snapshot_every,
+        bytes: resolved.snapshot_bytes,
+    };
+    let patience = Duration::from_millis(2 * u64::from(timers.election_max_ms));
+    let snapshots = Snapshots::new(growth, patience);
     let discovery = resolved.discovery.clone();
     let watched = core.clone();
     let tracker = tasks.tracker.clone();
@@ -330,7 +337,7 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         )));
         let (disk, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
-            super::disk::watch(watched_raft, &disk.disk_low, snapshot_bytes).await;
+            super::disk::watch(watched_raft, &disk.disk_low, snapshots).await;
         }));
         let (slow, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::Raft;
 use super::lease::Lease;
-use super::log_storage::LogStore;
+use super::log_storage::{LogStore, LoneEntry};
 use super::network::{Network, Peers, Progress, Timers};
 use super::proposer::{Proposal, Proposer};
 use super::reader::{Read, Reader, answer};
@@ -142,9 +142,10 @@ impl RaftNode {
         let machine = StateMachine::new(machine, snapshots, cluster_id);
         let now = Instant::now();
         let silent_until = restart::silent_until(wal.read_vote(), node_id, options.timers, now);
+        let freezes_cheaply = machine.machine().freezes_cheaply();
         let config = openraft::Config {
             enable_elect: silent_until.is_none(),
-            ..config(&options, cluster_id)
+            ..config(&options, cluster_id, freezes_cheaply)
         };
         let config = config.validate().map_err(|error| {
             Error::rejected(format!("the raft timers contradict each other: {error}"))
@@ -154,7 +155,8 @@ impl RaftNode {
             peers: peers.clone(),
             acks: Arc::clone(&acks),
         };
-        let log = LogStore::new(wal.clone());
+        let lone = LoneEntry::of(&tokio::runtime::Handle::current());
+        let log = LogStore::new(wal.clone(), lone.clone());
         let raft = Raft::new(node_id, Arc::new(config), network, log, machine.clone())
             .await
             .map_err(|error| Error::fatal(format!("raft cannot start: {error}")))?;
@@ -165,7 +167,7 @@ impl RaftNode {
         }
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
-        let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone());
+        let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone(), lone);
         let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
         Ok(RaftNode {
             raft,
@@ -306,6 +308,11 @@ impl RaftNode {
         asked.map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))
     }
 
+    /// This node's id.
+    pub(crate) fn id(&self) -> u64 {
+        self.peers.me().node_id
+    }
+
     /// Asks for a snapshot of the state as it stands.
     pub(crate) async fn snapshot(&self) -> Result<(), Error> {
         let asked = self.raft.trigger().snapshot().await;
@@ -382,9 +389,12 @@ impl RaftNode {
         if let Err(error) = self.raft.shutdown().await {
             tracing::debug!(%error, "raft had already stopped");
         }
-        self.machine.close();
-        let wal = self.wal.clone();
-        let closed = tokio::task::spawn_blocking(move || wal.close()).await;
+        let (machine, wal) = (self.machine.clone(), self.wal.clone());
+        let close = move || {
+            machine.close();
+            wal.close();
+        };
+        let closed = tokio::task::spawn_blocking(close).await;
         if let Err(error) = closed {
             tracing::error!(%error, "the log was not closed cleanly; it will be checked at start");
         }
@@ -417,7 +427,7 @@ async fn campaign_from(moment: Instant, raft: Raft) {
     }
 }
 
-fn config(options: &RaftOptions, cluster_id: u128) -> openraft::Config {
+fn config(options: &RaftOptions, cluster_id: u128, freezes_cheaply: bool) -> openraft::Config {
     let timers = options.timers;
     openraft::Config {
         cluster_name: format!("{cluster_id:032x}"),
@@ -429,7 +439,12 @@ fn config(options: &RaftOptions, cluster_id: u128) -> openraft::Config {
         // A follower that lags further than the log reaches back gets the snapshot instead.
         replication_lag_threshold: options.snapshot_every.saturating_mul(2)
             + options.keep_log_entries,
-        snapshot_policy: SnapshotPolicy::LogsSinceLast(options.snapshot_every),
+        // One that holds up commands is asked for from above, where it is known whom.
+        snapshot_policy: if freezes_cheaply {
+            SnapshotPolicy::LogsSinceLast(options.snapshot_every)
+        } else {
+            SnapshotPolicy::Never
+        },
         max_in_snapshot_log_to_keep: options.keep_log_entries,
         purge_batch_size: PURGE_BATCH,
         state_machine_channel_size: Some(APPLY_QUEUE),

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::io;
 use std::ops::{Bound, Range, RangeBounds};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard};
 
 use futures_util::Stream;
 use futures_util::stream;
@@ -13,8 +15,10 @@ use openraft::storage::{
 };
 use openraft::type_config::alias::{LeaderIdOf, LogIdOf, VoteOf};
 use openraft::vote::RaftVote;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use super::brief::Brief;
 use super::encoding;
 use super::types::{Entry, LeaderId, TypeConfig, Vote, log_id, plain};
 use crate::storage::wal::{self, LogEntry, Wal};
@@ -26,11 +30,48 @@ const MAX_READ_BYTES: u64 = 1 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     wal: Wal,
+    lone: LoneEntry,
+}
+
+/// Says of the next entry that nothing else is under way on this node, and that no other member
+/// waits for it.
+///
+/// Such an entry is written and synced by the task that appends it: it is raft's core, which then
+/// has nothing else to do. A hint only: whatever it says, entries reach the disk in their order and
+/// before they are answered.
+#[derive(Clone, Debug)]
+pub(super) struct LoneEntry(Arc<Lone>);
+
+#[derive(Debug)]
+struct Lone {
+    is_next: AtomicBool,
+    /// The task keeps a thread of the runtime busy meanwhile.
+    brief: Brief,
+}
+
+impl LoneEntry {
+    pub(super) fn of(runtime: &Handle) -> Self {
+        LoneEntry(Arc::new(Lone {
+            is_next: AtomicBool::new(false),
+            brief: Brief::of(runtime),
+        }))
+    }
+
+    pub(super) fn announce(&self) {
+        self.0.is_next.store(true, Ordering::Relaxed);
+    }
+
+    /// The turn to write it here, if it was announced; asking uses that up.
+    fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        let is_next = &self.0.is_next;
+        let was_next = is_next.load(Ordering::Relaxed) && is_next.swap(false, Ordering::Relaxed);
+        if was_next { self.0.brief.turn() } else { None }
+    }
 }
 
 impl LogStore {
-    pub(crate) fn new(wal: Wal) -> Self {
-        LogStore { wal }
+    pub(crate) fn new(wal: Wal, lone: LoneEntry) -> Self {
+        LogStore { wal, lone }
     }
 
     fn vote(&self) -> Option<Vote> {
@@ -100,7 +141,7 @@ fn from_wal(id: wal::LogId) -> LogIdOf<TypeConfig> {
     log_id(id.term, id.index)
 }
 
-/// Waits for a completion of the log's writer thread.
+/// Waits for a completion of the log.
 async fn completed(start: impl FnOnce(wal::Done) -> io::Result<()>) -> io::Result<()> {
     let (sender, receiver) = oneshot::channel();
     start(Box::new(move |result| drop(sender.send(result))))?;
@@ -244,10 +285,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: Send,
     {
         let entries = entries.into_iter().map(|entry| encode(&entry)).collect();
-        self.wal.append(
-            entries,
-            Box::new(move |result| callback.io_completed(result)),
-        )
+        let done = Box::new(move |result| callback.io_completed(result));
+        match self.lone.turn() {
+            Some(_turn) => self.wal.append_here(entries, done),
+            None => self.wal.append(entries, done),
+        }
     }
 
     async fn truncate_after(&mut self, last: Option<LogIdOf<TypeConfig>>) -> io::Result<()> {

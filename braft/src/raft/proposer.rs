@@ -11,12 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::Raft;
 use super::clock::LogClock;
+use super::log_storage::LoneEntry;
 use super::reader::OUT_OF_TOUCH;
 use super::responder::Responder;
 use super::state_machine::StateMachine;
 use super::types::{Batch, TypeConfig};
 use crate::entry::{EntryWriter, Item};
 use crate::error::Error;
+use crate::machine::Replica;
 use crate::request::{Refusal, Reply, ReplyTo};
 
 /// Entries proposed and not yet applied. Two: one is being written while the next one fills; more
@@ -76,6 +78,7 @@ impl Proposer {
         raft: Raft,
         machine: StateMachine,
         in_touch: watch::Receiver<bool>,
+        lone: LoneEntry,
     ) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
@@ -87,6 +90,7 @@ impl Proposer {
             load: load.clone(),
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
             in_touch,
+            lone,
             sent: Arc::default(),
         };
         tokio::spawn(task.run(proposals));
@@ -131,6 +135,7 @@ struct Task {
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
     in_touch: watch::Receiver<bool>,
+    lone: LoneEntry,
     sent: Arc<Sent>,
 }
 
@@ -263,6 +268,9 @@ impl Task {
     }
 
     async fn send(&self, entry: Bytes, replies: Replies, permit: OwnedSemaphorePermit) {
+        if self.is_lone(&replies) {
+            self.lone.announce();
+        }
         let under_way = UnderWay {
             number: self.sent.insert(replies),
             sent: self.sent.clone(),
@@ -281,6 +289,16 @@ impl Task {
         if let Err(error) = proposed {
             tracing::debug!(%error, "raft takes no more entries");
         }
+    }
+}
+
+impl Task {
+    /// Whether the one command of this entry is all that the node has to do, and there is no other
+    /// member to send it to.
+    fn is_lone(&self, replies: &Replies) -> bool {
+        let is_only_call = replies.to.len() == 1 && self.load.items.load(Ordering::Relaxed) == 1;
+        let is_only_member = |replica: &Replica| replica.members().members.nodes.len() == 1;
+        is_only_call && self.machine.machine().glance(is_only_member) == Some(true)
     }
 }
 

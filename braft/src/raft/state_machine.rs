@@ -1,8 +1,8 @@
 //! openraft's view of the replicated state machine and its snapshot files.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     halted: watch::Sender<Option<String>>,
     /// Set at shutdown: nothing may be written to the data directory any more.
     closed: AtomicBool,
+    /// Held while a snapshot is written.
+    pub(super) writing: Mutex<()>,
     /// Whether the runtime can be told that a thread of it is busy.
     may_block: bool,
     /// For the one thread of the runtime that may be busy with the state without saying so.
@@ -64,6 +66,7 @@ impl StateMachine {
                 applied: watch::Sender::new(0),
                 halted: watch::Sender::new(None),
                 closed: AtomicBool::new(false),
+                writing: Mutex::default(),
                 may_block,
                 brief: Brief::of(&runtime),
                 apply_pace: Pace::default(),
@@ -85,9 +88,18 @@ impl StateMachine {
         self.shared.applied.subscribe()
     }
 
-    /// Ends what might still write to the data directory.
+    /// Ends what might still write to the data directory, and waits for its end.
     pub(super) fn close(&self) {
         self.shared.closed.store(true, Ordering::Relaxed);
+        drop(self.shared.writing.lock());
+    }
+
+    /// Refuses to write to a data directory that may belong to another node by now.
+    pub(super) fn check_open(&self) -> io::Result<()> {
+        if self.is_closed() {
+            return Err(io::Error::other("the node is stopping"));
+        }
+        Ok(())
     }
 
     fn is_closed(&self) -> bool {

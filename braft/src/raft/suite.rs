@@ -7,7 +7,7 @@ use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
 use tempfile::TempDir;
 
-use super::log_storage::LogStore;
+use super::log_storage::{LogStore, LoneEntry};
 use super::state_machine::StateMachine;
 use super::types::TypeConfig;
 use crate::machine::Machine;
@@ -26,7 +26,11 @@ fn open(path: &Path) -> (LogStore, StateMachine) {
     let wal = Wal::open(fs.clone(), &path.join("log"), options).expect("an empty log opens");
     let snapshots = SnapshotStore::open(fs, &path.join("snapshots")).expect("no snapshots open");
     let machine = Machine::new(Vec::new()).expect("no service clashes");
-    (LogStore::new(wal), StateMachine::new(machine, snapshots, 1))
+    let lone = LoneEntry::of(&tokio::runtime::Handle::current());
+    (
+        LogStore::new(wal, lone),
+        StateMachine::new(machine, snapshots, 1),
+    )
 }
 
 impl StoreBuilder<TypeConfig, LogStore, StateMachine, TempDir> for Builder {

@@ -1,7 +1,6 @@
 //! The service: named maps of text.
 
-use std::collections::BTreeMap;
-
+use braft::collections::Map;
 use braft::raft_service;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[raft_service]
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Kv {
-    maps: BTreeMap<String, BTreeMap<String, String>>,
+    maps: Map<String, Map<String, String>>,
 }
 
 #[raft_service]

@@ -9,7 +9,6 @@
 //! | `proposal.rs` | [`Proposal`], [`PromiseRecord`] and the cluster id |
 //! | `message.rs`, `event.rs` | what nodes tell each other; what the driver feeds and does |
 //! | `driver.rs` | runs it on tokio, behind [`Ports`] to disk, network and raft |
-//! | `siphash.rs` | the hash behind the cluster id |
 //!
 //! # The rules
 //! 1. A node that has a cluster id on disk starts with it. It answers, and never forms again.
@@ -77,7 +76,6 @@ mod machine;
 mod message;
 mod progress;
 mod proposal;
-mod siphash;
 mod status;
 mod view;
 

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::siphash::siphash_2_4_128;
+use crate::siphash::siphash_2_4_128;
 use crate::{cluster::identity::DisplayNode, discovery::PeerAddress};
 
 /// Key of the hash: the bytes `braft cluster 01`. Changing it changes every cluster id.

@@ -7,7 +7,9 @@
 //! | `view` | the log as users see it, changed as soon as an operation is accepted |
 //! | `index` | where entries lie on disk, changed when they do |
 //! | `shared` | both of these behind one lock, the queue, admission |
-//! | `writer` | one thread: queue, one write, one sync, callbacks |
+//! | `writer` | queue, one write, one sync, callbacks |
+//! | `worker` | the thread that the writer runs in, unless an append may run it itself |
+//! | `pace` | whether the disk is quick enough for that |
 //! | `read` | entries from disk |
 //! | `spare` | another thread: the next segment, zeroed ahead of need |
 //! | `recovery`, `replay` | opening |
@@ -25,6 +27,7 @@
 
 mod error;
 mod index;
+mod pace;
 mod read;
 mod record;
 mod recovery;
@@ -37,17 +40,15 @@ mod tests;
 mod types;
 mod view;
 mod vote;
+mod worker;
 mod writer;
 
 use std::collections::VecDeque;
 use std::io;
 use std::ops::Range;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::TryLockError;
 use std::thread;
 use std::thread::JoinHandle;
 
@@ -62,6 +63,7 @@ pub(crate) use types::WalState;
 pub(crate) use types::WalStats;
 
 use self::index::Run;
+use self::pace::SyncPace;
 use self::read::Collected;
 use self::read::lost;
 use self::read::read_run;
@@ -85,8 +87,7 @@ pub(crate) struct Wal {
 
 struct Log {
     shared: Arc<Shared>,
-    /// The writer, if it has no thread of its own.
-    inline: Option<Mutex<Writer>>,
+    writer: Arc<Mutex<Writer>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -127,19 +128,19 @@ impl Wal {
             spare: Spare::Wanted,
             recycled: None,
             writer_idle: false,
+            unmarked: false,
+            pace: SyncPace::default(),
             stats: WalStats::default(),
         };
         let shared = Arc::new(Shared::new(fs, dir.to_path_buf(), options, state));
         let writer = Writer::new(Arc::clone(&shared), recovered.at, recovered.votes);
-        let mut log = Log {
+        let log = Log {
             shared,
-            inline: None,
+            writer: Arc::new(Mutex::new(writer)),
             threads: Mutex::default(),
         };
-        if inline {
-            log.inline = Some(Mutex::new(writer));
-        } else {
-            log.start(writer).map_err(io)?;
+        if !inline {
+            log.start().map_err(io)?;
         }
         Ok(Self { log: Arc::new(log) })
     }
@@ -152,6 +153,17 @@ impl Wal {
     /// is written. Waits while more than `queue_bytes` are on their way to the disk. Entries
     /// that together exceed a segment are taken piece by piece, and an error may leave some.
     pub(crate) fn append(&self, entries: Vec<LogEntry>, done: Done) -> io::Result<()> {
+        self.append_from(entries, done, false)
+    }
+
+    /// Appends as [`Self::append`] does, and sees to the disk in the calling thread if nothing
+    /// else is on its way there and the disk was quick lately: that spares two changes of thread.
+    /// `done` has then been called when this returns.
+    pub(crate) fn append_here(&self, entries: Vec<LogEntry>, done: Done) -> io::Result<()> {
+        self.append_from(entries, done, true)
+    }
+
+    fn append_from(&self, entries: Vec<LogEntry>, done: Done, here: bool) -> io::Result<()> {
         let shared = &self.log.shared;
         let mut state = shared.lock();
         Shared::check_open(&state)?;
@@ -187,12 +199,25 @@ impl Wal {
             } else {
                 None
             };
+            // A rotation takes many syncs, and may wait for the next segment.
+            let here = here && state.is_idle() && state.pace.is_brief() && sum <= state.room;
             state.queue.push_back(Op::Append(piece, done));
             drop(state);
-            self.wake();
+            if !(here && self.carry_out_here()) {
+                self.wake();
+            }
             state = shared.lock();
         }
         Ok(())
+    }
+
+    /// Carries out what is queued in this thread; false if the writer is at work in another one.
+    fn carry_out_here(&self) -> bool {
+        let Ok(mut writer) = self.log.writer.try_lock() else {
+            return false;
+        };
+        writer.turn();
+        true
     }
 
     /// Makes a vote durable, after everything that was accepted before it.
@@ -351,36 +376,27 @@ impl Wal {
 
     fn wake(&self) {
         let log = &self.log;
-        match &log.inline {
-            None => {
-                let idle = log.shared.lock().writer_idle;
-                if idle {
-                    log.shared.work.notify_one();
-                }
+        if !log.shared.options.inline {
+            if log.shared.lock().writer_idle {
+                log.shared.work.notify_one();
             }
-            Some(writer) => match writer.try_lock() {
-                Ok(mut writer) => writer.drain(),
-                Err(TryLockError::Poisoned(writer)) => writer.into_inner().drain(),
-                // A callback calls from within the writer, which will look again.
-                Err(TryLockError::WouldBlock) => {}
-            },
+            return;
+        }
+        // If it is taken, a callback calls from within the writer, which will look again.
+        if let Ok(mut writer) = log.writer.try_lock() {
+            while writer.turn() {}
         }
     }
 }
 
 impl Log {
-    fn start(&self, mut writer: Writer) -> io::Result<()> {
+    fn start(&self) -> io::Result<()> {
         let mut threads = self.threads.lock().expect("no thread holds this lock yet");
-        let shared = Arc::clone(&self.shared);
         let named = |name: &str| thread::Builder::new().name(name.into());
+        let shared = Arc::clone(&self.shared);
         threads.push(named("braft-wal-spare").spawn(move || spare::run(&shared))?);
-        threads.push(named("braft-wal").spawn(move || {
-            // A panic can only come from a callback; whoever waits must not wait for ever.
-            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
-                let error = io::Error::other("a callback of the log panicked");
-                writer.fail(&error, VecDeque::new());
-            }
-        })?);
+        let (shared, writer) = (Arc::clone(&self.shared), Arc::clone(&self.writer));
+        threads.push(named("braft-wal").spawn(move || worker::run(&shared, &writer))?);
         Ok(())
     }
 
@@ -388,10 +404,11 @@ impl Log {
         let first = !std::mem::replace(&mut self.shared.lock().closing, true);
         self.shared.work.notify_all();
         self.shared.wanted.notify_all();
-        if let Some(Ok(mut writer)) = self.inline.as_ref().map(|writer| writer.try_lock())
+        if self.shared.options.inline
             && first
+            && let Ok(mut writer) = self.writer.try_lock()
         {
-            writer.drain();
+            while writer.turn() {}
             writer.finish();
         }
         let threads = match self.threads.lock() {

@@ -11,6 +11,7 @@ use std::sync::PoisonError;
 
 use super::error::Failure;
 use super::index::Index;
+use super::pace::SyncPace;
 use super::record::BATCH_HEADER;
 use super::record::RECORD_HEADER;
 use super::segment;
@@ -86,8 +87,11 @@ pub(super) struct State {
     pub(super) spare: Spare,
     /// A purged segment, renamed, from which the next spare is made.
     pub(super) recycled: Option<PathBuf>,
-    /// The writer sleeps: the only time it must be woken.
+    /// The log's thread sleeps: the only time it must be woken.
     pub(super) writer_idle: bool,
+    /// No mark on disk covers the last batch yet.
+    pub(super) unmarked: bool,
+    pub(super) pace: SyncPace,
     pub(super) stats: WalStats,
 }
 
@@ -102,6 +106,13 @@ pub(super) struct Shared {
     pub(super) room: Condvar,
     /// The helper waits here until a spare segment is wanted.
     pub(super) wanted: Condvar,
+}
+
+impl State {
+    /// Whether nothing is on its way to the disk.
+    pub(super) fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.writer_idle
+    }
 }
 
 impl Shared {

@@ -42,7 +42,7 @@ pub(crate) struct Vote {
     pub(crate) committed: bool,
 }
 
-/// Called once, from the log's writer thread, when the operation is durable or has failed.
+/// Called once, from the thread that saw to the disk, when the operation is durable or has failed.
 ///
 /// It must not block: the next batch waits for it.
 pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;

@@ -1,14 +1,16 @@
 //! The writer: takes what has queued up, writes it with one write and one sync, answers.
 //!
 //! Operations reach the disk strictly in the order in which they were accepted, votes among
-//! them. A lone operation costs one wake-up; nothing ever lingers to let a batch grow, it grows
-//! while the sync before it runs.
+//! them: they leave the queue only through the one writer, whichever thread it runs in. Nothing ever
+//! lingers to let a batch grow, it grows while the sync before it runs.
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
-use std::sync::PoisonError;
 use std::time::Duration;
+use std::time::Instant;
 
 use super::error::Failure;
 use super::record;
@@ -30,9 +32,6 @@ use super::vote::VoteFile;
 /// A batch is closed at this size: what one sync carries stays short, and so does what a reader
 /// must take in at once.
 const MAX_BATCH_BYTES: usize = 4 << 20;
-/// How long the log is idle before a mark says that the last batch was synced: long enough not
-/// to compete with the next operation, short enough that a crash seldom finds it missing.
-const IDLE_MARK_DELAY: Duration = Duration::from_millis(20);
 /// What a purged segment is called until it becomes the next spare one.
 pub(super) const RECYCLED: &str = "recycled.tmp";
 
@@ -61,9 +60,7 @@ pub(super) struct Writer {
     /// What the batch's entries had been admitted for.
     batch_need: u64,
     /// Answered once the batch is synced.
-    waiting: Vec<Done>,
-    /// A mark on disk covers the last batch.
-    marked: bool,
+    waiting: VecDeque<Done>,
 }
 
 impl Writer {
@@ -75,66 +72,31 @@ impl Writer {
             batch: Vec::new(),
             entries: None,
             batch_need: 0,
-            waiting: Vec::new(),
-            marked: true,
+            waiting: VecDeque::new(),
         }
     }
 
-    /// The writer thread: works until the log closes or fails.
-    pub(super) fn run(&mut self) {
-        while let Some(ops) = self.next_ops() {
-            self.carry_out(ops);
-        }
-        self.finish();
+    /// Carries out what is queued at this moment; false if there was nothing to do.
+    pub(super) fn turn(&mut self) -> bool {
+        let ops = {
+            let mut state = self.shared.lock();
+            if state.queue.is_empty() || state.failed.is_some() {
+                return false;
+            }
+            std::mem::take(&mut state.queue)
+        };
+        self.carry_out(ops);
+        true
     }
 
-    /// Waits for operations; `None` once the log has failed or is closed and drained.
-    fn next_ops(&mut self) -> Option<VecDeque<Op>> {
-        let shared = Arc::clone(&self.shared);
-        let mut state = shared.lock();
-        loop {
-            if state.failed.is_some() {
-                return None;
-            }
-            if !state.queue.is_empty() {
-                return Some(std::mem::take(&mut state.queue));
-            }
-            if state.closing {
-                return None;
-            }
-            state.writer_idle = true;
-            if self.marked {
-                state = shared.wait(&shared.work, state);
-                state.writer_idle = false;
-                continue;
-            }
-            let (guard, waited) = shared
-                .work
-                .wait_timeout(state, IDLE_MARK_DELAY)
-                .unwrap_or_else(PoisonError::into_inner);
-            state = guard;
-            state.writer_idle = false;
-            if waited.timed_out() && state.queue.is_empty() && !state.closing {
-                drop(state);
-                if let Err(error) = self.mark(false) {
-                    self.fail(&error, VecDeque::new());
-                }
-                state = shared.lock();
-            }
-        }
-    }
-
-    /// Carries out all that is queued, in the caller's thread.
-    pub(super) fn drain(&mut self) {
-        loop {
-            let ops = {
-                let mut state = self.shared.lock();
-                if state.queue.is_empty() || state.failed.is_some() {
-                    return;
-                }
-                std::mem::take(&mut state.queue)
-            };
-            self.carry_out(ops);
+    /// Says that the last batch was synced, unless somebody has work for the log again.
+    pub(super) fn mark_idle(&mut self) {
+        let is_due = {
+            let state = self.shared.lock();
+            state.unmarked && state.queue.is_empty() && state.failed.is_none()
+        };
+        if is_due && let Err(error) = self.mark(false) {
+            self.fail(&error, VecDeque::new());
         }
     }
 
@@ -188,12 +150,11 @@ impl Writer {
             }
             Op::Vote(vote, done) => {
                 let flushed = self.flush();
-                self.waiting.push(done);
+                self.waiting.push_back(done);
                 flushed?;
                 self.votes.save(Some(vote))?;
                 self.shared.lock().stats.fsyncs += 2;
-                self.answer();
-                Ok(())
+                self.answer()
             }
             Op::Truncate(last, done) => {
                 self.control(done, |batch, seed| record::push_truncate(batch, seed, last))?;
@@ -202,8 +163,7 @@ impl Writer {
                 state.index.truncate(last);
                 state.rewinds -= 1;
                 drop(state);
-                self.answer();
-                Ok(())
+                self.answer()
             }
             Op::Purge(upto, done) => {
                 self.control(done, |batch, seed| record::push_purge(batch, seed, upto))?;
@@ -212,8 +172,7 @@ impl Writer {
                     self.at.last = Some(upto);
                 }
                 self.drop_segments(upto)?;
-                self.answer();
-                Ok(())
+                self.answer()
             }
         }
     }
@@ -222,7 +181,7 @@ impl Writer {
     /// shares a batch with no entry.
     fn control(&mut self, done: Done, push: impl FnOnce(&mut Vec<u8>, u32)) -> io::Result<()> {
         let flushed = self.flush();
-        self.waiting.push(done);
+        self.waiting.push_back(done);
         flushed?;
         self.make_room(RECORD_HEADER, Segment::control_limit)?;
         let seed = self.seed();
@@ -255,14 +214,15 @@ impl Writer {
         if !self.batch.is_empty() {
             self.write_batch()?;
         }
-        self.answer();
-        Ok(())
+        self.answer()
     }
 
-    fn answer(&mut self) {
-        for done in self.waiting.drain(..) {
-            done(Ok(()));
+    /// A callback that panics stops the log: nobody else may wait for ever on its account.
+    fn answer(&mut self) -> io::Result<()> {
+        while let Some(done) = self.waiting.pop_front() {
+            call(done, Ok(()))?;
         }
+        Ok(())
     }
 
     fn header(&self, committed: Option<LogId>) -> BatchHeader {
@@ -282,6 +242,7 @@ impl Writer {
         let seed = self.seed();
         header.encode(&mut self.batch[..BATCH_HEADER], seed);
         let file = &self.at.segment.file;
+        let began = Instant::now();
         file.write_all_at(&self.batch, self.at.offset)?;
         file.sync_data()?;
 
@@ -289,15 +250,15 @@ impl Writer {
         self.at.offset += self.batch.len() as u64;
         self.at.synced = self.at.sequence;
         self.at.sequence += 1;
-        self.marked = false;
-        self.note_written(offset);
+        self.note_written(offset, began.elapsed());
         self.batch.clear();
         Ok(())
     }
 
     /// Tells readers where the batch's entries are and lets waiting appends in.
-    fn note_written(&mut self, offset: u64) {
+    fn note_written(&mut self, offset: u64, took: Duration) {
         let mut state = self.shared.lock();
+        state.pace.note(took);
         if let Some((first, last)) = self.entries.take() {
             state.index.wrote(first, last, offset);
             state.stats.entries += last - first + 1;
@@ -310,14 +271,19 @@ impl Writer {
         state.stats.bytes += self.batch.len() as u64;
         state.planned -= std::mem::take(&mut self.batch_need);
         state.room = self.at.segment.entry_limit().saturating_sub(self.at.offset);
+        // Written in another's thread: the log's own sleeps, and the mark is its work.
+        let tell = !std::mem::replace(&mut state.unmarked, true) && state.writer_idle;
         drop(state);
+        if tell {
+            self.shared.work.notify_one();
+        }
         self.shared.room.notify_all();
     }
 
     /// Writes an empty batch that says how far the log is synced. Only the last one is synced
     /// itself: another costs nothing but its 48 bytes.
     fn mark(&mut self, clean: bool) -> io::Result<()> {
-        self.marked = true;
+        self.shared.lock().unmarked = false;
         let end = self.at.offset + BATCH_HEADER as u64;
         let limit = if clean {
             self.at.segment.control_limit()
@@ -426,13 +392,21 @@ impl Writer {
             state.failed = Some(failure.clone());
             std::mem::take(&mut state.queue)
         };
+        self.shared.work.notify_all();
         self.shared.room.notify_all();
         self.shared.wanted.notify_all();
         let rest = rest.into_iter().chain(queued).filter_map(Op::into_done);
         for done in self.waiting.drain(..).chain(rest) {
-            done(Err(failure.error()));
+            // The log has stopped already: a panic changes nothing for the others.
+            drop(call(done, Err(failure.error())));
         }
     }
+}
+
+/// Calls back; a panic becomes an error.
+fn call(done: Done, result: io::Result<()>) -> io::Result<()> {
+    catch_unwind(AssertUnwindSafe(|| done(result)))
+        .map_err(|_| io::Error::other("a callback of the log panicked"))
 }
 
 /// Writes the seal that ends a segment, durably.

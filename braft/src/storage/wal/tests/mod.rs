@@ -3,6 +3,7 @@
 mod basic;
 mod damage;
 mod faults;
+mod here;
 mod model;
 
 use std::path::Path;

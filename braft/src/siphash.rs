@@ -1,11 +1,11 @@
 //! SipHash-2-4 with 128 bits of output (Aumasson and Bernstein, 2012, and their reference code).
 //!
-//! Written out here because a cluster id must be the same for every build and version, which the
+//! Written out here because cluster ids and digests must be the same for every build, which the
 //! standard library's hasher does not promise. It need not resist an attacker: whoever can choose
 //! the members of a proposal can disturb formation in easier ways.
 
 /// Hashes `data` under `key`.
-pub(super) fn siphash_2_4_128(key: [u64; 2], data: &[u8]) -> u128 {
+pub(crate) fn siphash_2_4_128(key: [u64; 2], data: &[u8]) -> u128 {
     let mut state = [
         key[0] ^ 0x736f_6d65_7073_6575,
         key[1] ^ 0x646f_7261_6e64_6f6d ^ 0xee,
