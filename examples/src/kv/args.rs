@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArgs;
+
 const EXAMPLES: &str = "\
 Examples:
   kv                                    three nodes on this machine, data below ./braft-data
   kv cluster --nodes 5                  five of them
   kv --data-dir /tmp/kv --base-port 25000
+  kv bench --clients 1,64,256           load on a cluster of its own
   BRAFT_RPORT=15000 kv node             one node of three, here or on hosts of one network;
                                         likewise with 16000 and 17000: mDNS finds the others
   BRAFT_RPORT=15000 BRAFT_DISCOVERY=:15000,:16000,:17000 kv node
@@ -36,6 +39,8 @@ pub(crate) enum Command {
     Cluster(ClusterArgs),
     /// Run one node, configured by the environment (BRAFT_DISCOVERY, BRAFT_RPORT, BRAFT_HPORT, …)
     Node(NodeArgs),
+    /// Put load on a cluster and print what it does
+    Bench(BenchArgs),
 }
 
 #[derive(Clone, Debug, Args)]

@@ -6,9 +6,11 @@
 //! | `http.rs`, `params.rs` | `GET|POST|DELETE /kv` on each node |
 //! | `node.rs` | one node, from the environment |
 //! | `cluster/` | several nodes on this machine, each a process of its own |
+//! | `bench/` | load on such a cluster, and what it does under it |
 //! | `args.rs`, `signals.rs` | the command line, what asks to stop |
 
 mod args;
+mod bench;
 mod cluster;
 mod http;
 mod node;
@@ -28,6 +30,7 @@ async fn main() -> ExitCode {
     let result = match cli.command {
         Some(Command::Node(args)) => node::run(args).await,
         Some(Command::Cluster(args)) => cluster::run(args).await,
+        Some(Command::Bench(args)) => bench::run(args).await,
         None => cluster::run(cli.cluster).await,
     };
     result.unwrap_or_else(|error| {

@@ -6,10 +6,12 @@
 //! | `child.rs` | one node's process |
 //! | `probe.rs`, `view.rs` | asking the nodes how they are |
 //! | `watch.rs` | keeping them running, and saying how they are |
+//! | `scratch.rs` | nodes for a measurement, on free ports and in a temporary directory |
 
 mod child;
 mod plan;
 mod probe;
+mod scratch;
 mod view;
 mod watch;
 
@@ -20,6 +22,7 @@ use std::process::ExitCode;
 use futures_util::future::join_all;
 
 use self::child::NodeProcess;
+pub(crate) use self::scratch::Scratch;
 use self::watch::Watch;
 use crate::args::ClusterArgs;
 use crate::signals::Signals;

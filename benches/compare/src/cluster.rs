@@ -1,0 +1,163 @@
+//! The processes of one cluster.
+
+use std::fs::{self, File};
+use std::future::Future;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use load::{NodeSample, ProcessFigures};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// Nodes of each cluster.
+pub(crate) const NODES: usize = 3;
+/// The longest a cluster may take until it serves.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How much of a node's output is shown if the cluster does not serve.
+const TAIL_LINES: usize = 10;
+
+/// Where the nodes of a cluster are, and what they write to.
+#[derive(Debug)]
+pub(crate) struct Place {
+    directory: TempDir,
+    /// Of the first node; each has an address of its own, so that the usual ports are free.
+    first_ip: Ipv4Addr,
+}
+
+/// The processes; dropping them kills them.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    processes: Vec<Child>,
+    // After the processes, so that it goes after them.
+    place: Place,
+}
+
+impl Place {
+    /// New addresses, and a new directory below `below`.
+    pub(crate) fn new(below: &Path) -> io::Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("compare-")
+            .tempdir_in(below)?;
+        let [a, b, c, _] = getrandom::u32()
+            .map_err(|error| io::Error::other(error.to_string()))?
+            .to_le_bytes();
+        let first_ip = Ipv4Addr::new(127, a.clamp(1, 254), b, c.clamp(1, 250));
+        Ok(Place {
+            directory,
+            first_ip,
+        })
+    }
+
+    pub(crate) fn ip(&self, node: usize) -> Ipv4Addr {
+        let node = u32::try_from(node).expect("there are few nodes");
+        Ipv4Addr::from_bits(self.first_ip.to_bits() + node)
+    }
+
+    /// "ip:port" of a node.
+    pub(crate) fn address(&self, node: usize, port: u16) -> String {
+        format!("{}:{port}", self.ip(node))
+    }
+
+    /// The same of all nodes.
+    pub(crate) fn addresses(&self, port: u16) -> Vec<String> {
+        (0..NODES).map(|node| self.address(node, port)).collect()
+    }
+
+    /// Where a node keeps its data; it is there.
+    pub(crate) fn data_dir(&self, node: usize) -> io::Result<PathBuf> {
+        let path = self.directory.path().join(format!("node-{node}"));
+        fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    fn log(&self, node: usize) -> PathBuf {
+        self.directory.path().join(format!("node-{node}.log"))
+    }
+
+    /// Starts one process for each node.
+    pub(crate) fn start(
+        self,
+        command: impl Fn(&Self, usize) -> io::Result<Command>,
+    ) -> io::Result<Cluster> {
+        let mut processes = Vec::new();
+        for node in 0..NODES {
+            let log = File::create(self.log(node))?;
+            let process = command(&self, node)?
+                .stdin(Stdio::null())
+                .stdout(log.try_clone()?)
+                .stderr(log)
+                .kill_on_drop(true)
+                .spawn()?;
+            processes.push(process);
+        }
+        Ok(Cluster {
+            processes,
+            place: self,
+        })
+    }
+}
+
+impl Cluster {
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Looks until there is something to see; an error says what was awaited, and what the nodes
+    /// said last.
+    pub(crate) async fn wait<T, Fut: Future<Output = Option<T>>>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut() -> Fut,
+    ) -> Result<T, String> {
+        let looking = async {
+            loop {
+                if let Some(seen) = look().await {
+                    return Some(seen);
+                }
+                let ended = |process: &mut Child| matches!(process.try_wait(), Ok(Some(_)));
+                if self.processes.iter_mut().any(ended) {
+                    return None;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let looked = tokio::time::timeout(READY_WITHIN, looking).await;
+        looked.ok().flatten().ok_or_else(|| {
+            let tails: String = (0..NODES).map(|node| self.tail(node)).collect();
+            format!("waited in vain for {what}\n{tails}")
+        })
+    }
+
+    fn tail(&self, node: usize) -> String {
+        let text = fs::read_to_string(self.place.log(node)).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        let from = lines.len().saturating_sub(TAIL_LINES);
+        format!("node {node}:\n  {}\n", lines[from..].join("\n  "))
+    }
+
+    /// The ids of the processes.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        self.processes.iter().filter_map(Child::id).collect()
+    }
+
+    /// What the processes have used; a store may know more of itself.
+    pub(crate) fn sample(&self) -> Vec<NodeSample> {
+        sample(&self.pids())
+    }
+}
+
+fn sample(pids: &[u32]) -> Vec<NodeSample> {
+    let each = pids.iter().map(|pid| {
+        let process = ProcessFigures::of(*pid);
+        NodeSample {
+            cpu: process.map(|process| process.cpu),
+            rss_bytes: process.map(|process| process.rss_bytes),
+            ..NodeSample::default()
+        }
+    });
+    each.collect()
+}
