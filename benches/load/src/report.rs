@@ -26,7 +26,7 @@ const HEAD: [&str; 15] = [
 /// One line for each run. Columns without any figure are left out.
 pub fn table(figures: &[Figures]) -> String {
     let rows: Vec<_> = figures.iter().map(row).collect();
-    let used = |column: usize| rows.iter().any(|row| row[column] != "");
+    let used = |column: usize| rows.iter().any(|row| !row[column].is_empty());
     let columns: Vec<_> = (0..HEAD.len()).filter(|column| used(*column)).collect();
     let mut table = Table::new();
     table
