@@ -139,6 +139,17 @@ impl Cluster {
         format!("node {node}:\n  {}\n", lines[from..].join("\n  "))
     }
 
+    /// Kills the processes, and waits until they have gone: they write no more.
+    pub(crate) async fn end(mut self) {
+        for process in &mut self.processes {
+            // It may have ended by itself.
+            drop(process.start_kill());
+        }
+        for process in &mut self.processes {
+            drop(process.wait().await);
+        }
+    }
+
     /// The ids of the processes.
     pub(crate) fn pids(&self) -> Vec<u32> {
         self.processes.iter().filter_map(Child::id).collect()

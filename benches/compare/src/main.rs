@@ -15,6 +15,7 @@ mod rounds;
 mod store;
 mod systems;
 
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -78,9 +79,10 @@ async fn compare(args: &CompareArgs) -> Result<(), String> {
         // Dropping the clusters kills their processes and removes their files.
         _ = tokio::signal::ctrl_c() => return Err("interrupted".to_owned()),
     };
-    match args.load.json {
-        true => println!("{}", rounds.to_json()),
-        false => print!("{}", report::text(&rounds)),
-    }
-    Ok(())
+    let text = match args.load.json {
+        true => rounds.to_json() + "\n",
+        false => report::text(&rounds),
+    };
+    let printed = io::stdout().write_all(text.as_bytes());
+    printed.map_err(|error| format!("the figures cannot be printed: {error}"))
 }

@@ -71,5 +71,8 @@ pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures
         targets.push(Connection(client.map_err(|error| error.to_string())?));
     }
     let nodes = Nodes::new(Some(cluster.place().address(0, HTTP_PORT)));
-    put_under_load(args, System::Braft, &targets, async || nodes.sample().await).await
+    let sample = async || nodes.sample().await;
+    let measured = put_under_load(args, System::Braft, &targets, sample).await;
+    cluster.end().await;
+    measured
 }

@@ -186,7 +186,9 @@ pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures
         targets.push(Connection::open(&leader).await?);
     }
     let sample = async || with_fsyncs(&cluster, &addresses).await;
-    put_under_load(args, System::Etcd, &targets, sample).await
+    let measured = put_under_load(args, System::Etcd, &targets, sample).await;
+    cluster.end().await;
+    measured
 }
 
 /// What the processes have used, and what etcd counts.

@@ -79,6 +79,7 @@ pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures
         .output()
         .await
         .map_err(|error| format!("{}: {error}", System::Hiqlite))?;
+    cluster.end().await;
     serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("{}: its figures cannot be read: {error}", System::Hiqlite))
 }

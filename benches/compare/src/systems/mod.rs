@@ -13,8 +13,6 @@ use clap::ValueEnum;
 use load::{Figures, LoadArgs, Operation, Target};
 use serde::Serialize;
 
-use crate::cluster::Cluster;
-
 /// A store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,14 +93,4 @@ async fn put_under_load<T: Target>(
     let filled = load::fill(args, &targets[0]).await;
     filled.map_err(|error| format!("{system}: {error}"))?;
     Ok(load::run_all(args, &system.to_string(), targets, sample).await)
-}
-
-/// The same where the system knows no more of the nodes than of any process.
-async fn put_processes_under_load<T: Target>(
-    args: &LoadArgs,
-    system: System,
-    targets: &[T],
-    cluster: &Cluster,
-) -> Result<Vec<Figures>, String> {
-    put_under_load(args, system, targets, async || cluster.sample()).await
 }

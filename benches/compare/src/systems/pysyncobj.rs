@@ -12,12 +12,15 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Found, System, put_processes_under_load};
+use super::{Found, System, put_under_load};
 use crate::cluster::{NODES, Place};
 
+/// Of the first node; the others follow.
 const PEER_PORT: u16 = 4321;
-const CLIENT_PORT: u16 = 4322;
+const CLIENT_PORT: u16 = 4331;
 const NODE: &str = include_str!("pysyncobj_node.py");
+/// Asks for the version of what is installed.
+const VERSION: &str = "from importlib.metadata import version; print(version('pysyncobj'))";
 /// Requests that wait to be written.
 const QUEUE: usize = 4096;
 
@@ -27,10 +30,7 @@ fn python() -> String {
 }
 
 pub(super) async fn find() -> Result<Found, String> {
-    let asked = Command::new(python())
-        .args(["-c", "import pysyncobj; print(pysyncobj.__version__)"])
-        .output()
-        .await;
+    let asked = Command::new(python()).args(["-c", VERSION]).output().await;
     let version = asked
         .ok()
         .filter(|output| output.status.success())
@@ -41,7 +41,8 @@ pub(super) async fn find() -> Result<Found, String> {
         version: version.ok_or(missing)?,
         differs: "its journal is never synced: a write may be lost in a power cut; a write that is \
                   sent again may be carried out again; a dictionary in memory; no linearizable \
-                  reads; clients call the leader; default settings",
+                  reads; clients call the leader; default settings, but that writes are sent at \
+                  once (appendEntriesUseBatch off), where they would wait for 100 ms",
     })
 }
 
@@ -145,25 +146,32 @@ impl Target for Connection {
     }
 }
 
+/// "ip:port" of a node. All have one address: nodes of several do not find each other.
+fn address(place: &Place, first_port: u16, node: usize) -> String {
+    format!("{}:{}", place.ip(0), usize::from(first_port) + node)
+}
+
 fn node(place: &Place, node: usize) -> std::io::Result<Command> {
     let directory = place.data_dir(node)?;
     let program = directory.join("node.py");
     std::fs::write(&program, NODE)?;
     let others = (0..NODES).filter(|other| *other != node);
-    let others: Vec<_> = others.map(|node| place.address(node, PEER_PORT)).collect();
+    let others: Vec<_> = others.map(|node| address(place, PEER_PORT, node)).collect();
     let mut command = Command::new(python());
     command
         .arg(program)
-        .arg(place.address(node, PEER_PORT))
+        .arg(address(place, PEER_PORT, node))
         .arg(others.join(","))
-        .arg(place.address(node, CLIENT_PORT))
+        .arg(address(place, CLIENT_PORT, node))
         .arg(directory.join("journal"));
     Ok(command)
 }
 
 pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures>, String> {
     let place = Place::new(below).map_err(|error| error.to_string())?;
-    let addresses = place.addresses(CLIENT_PORT);
+    let addresses: Vec<_> = (0..NODES)
+        .map(|node| address(&place, CLIENT_PORT, node))
+        .collect();
     let started = place.start(node);
     let mut cluster = started.map_err(|error| format!("PySyncObj: {error}"))?;
     let leader = || async {
@@ -180,5 +188,8 @@ pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures
     for _ in 0..args.connections {
         targets.push(Connection::open(&leader).await?);
     }
-    put_processes_under_load(args, System::PySyncObj, &targets, &cluster).await
+    let sample = async || cluster.sample();
+    let measured = put_under_load(args, System::PySyncObj, &targets, sample).await;
+    cluster.end().await;
+    measured
 }

@@ -20,7 +20,10 @@ MAX_LINE_BYTES = 4 << 20
 
 class Store(SyncObj):
     def __init__(self, own, peers, journal):
-        conf = SyncObjConf(journalFile=journal, fullDumpFile=journal + ".dump", dynamicMembershipChange=False)
+        # With batches a write waits for the next tenth of a second, and few clients get nowhere.
+        conf = SyncObjConf(
+            journalFile=journal, fullDumpFile=journal + ".dump", appendEntriesUseBatch=False
+        )
         super().__init__(own, peers, conf)
         self._values = {}
 

@@ -9,6 +9,7 @@ mod args;
 mod target;
 
 use std::error::Error;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -29,10 +30,11 @@ pub(crate) async fn run(args: BenchArgs) -> Result<ExitCode, Box<dyn Error>> {
     let Some(figures) = measured else {
         return Ok(ExitCode::FAILURE);
     };
-    match args.load.json {
-        true => println!("{}", load::json(&figures)),
-        false => println!("{}", load::table(&figures)),
-    }
+    let text = match args.load.json {
+        true => load::json(&figures),
+        false => load::table(&figures),
+    };
+    writeln!(io::stdout(), "{text}")?;
     Ok(ExitCode::SUCCESS)
 }
 
