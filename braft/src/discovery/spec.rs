@@ -164,7 +164,7 @@ fn kubernetes(text: &str, _: &str, _: &Variables<'_>) -> Result<DiscoverySpec, I
 
 fn dns(text: &str, name: &str, port: u16) -> Result<DiscoverySpec, InvalidDiscovery> {
     let name = DnsName::parse(name, port)?;
-    if cfg!(not(feature = "dns")) && matches!(name, DnsName::Service(_)) {
+    if cfg!(not(feature = "dns")) && matches!(name, DnsName::Srv(_)) {
         return Err(InvalidDiscovery::NotBuilt {
             way: "DNS service record",
             feature: "dns",

@@ -47,9 +47,9 @@ impl Dns {
         let lookup: Lookup = match name {
             DnsName::Host(host) => Arc::new(move || Box::pin(addresses(host.clone()))),
             #[cfg(feature = "dns")]
-            DnsName::Service(service) => Arc::new(move || Box::pin(srv::system(service.clone()))),
+            DnsName::Srv(service) => Arc::new(move || Box::pin(srv::system(service.clone()))),
             #[cfg(not(feature = "dns"))]
-            DnsName::Service(_) => {
+            DnsName::Srv(_) => {
                 Arc::new(|| Box::pin(async { Err(io::ErrorKind::Unsupported.into()) }))
             }
         };

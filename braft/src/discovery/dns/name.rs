@@ -11,7 +11,7 @@ pub enum DnsName {
     Host(PeerAddress),
     /// Its service records (SRV, RFC 2782) give a host and a port for each node: a name such as
     /// `_braft._tcp.example.org`.
-    Service(String),
+    Srv(String),
 }
 
 /// Why a text names nothing to look up.
@@ -25,10 +25,10 @@ pub enum InvalidDnsName {
     Address(String),
     /// A name of a service with a port.
     #[error("{0:?} has a port, but service records bring their own: leave it out")]
-    ServicePort(String),
+    SrvPort(String),
     /// Not the name of a service.
     #[error("{0:?} is not the name of a service: write _name._tcp.domain")]
-    Service(String),
+    Srv(String),
 }
 
 impl DnsName {
@@ -49,14 +49,14 @@ impl DnsName {
         let domain: Vec<_> = labels.collect();
         let domain = domain.join(".");
         if domain.contains(':') {
-            return Err(InvalidDnsName::ServicePort(text.to_owned()));
+            return Err(InvalidDnsName::SrvPort(text.to_owned()));
         }
         match domain.parse() {
             Ok(Host::Name(domain)) => {
                 let service = first.to_ascii_lowercase();
-                Ok(Self::Service(format!("{service}._tcp.{domain}.")))
+                Ok(Self::Srv(format!("{service}._tcp.{domain}.")))
             }
-            _ => Err(InvalidDnsName::Service(text.to_owned())),
+            _ => Err(InvalidDnsName::Srv(text.to_owned())),
         }
     }
 
@@ -77,7 +77,7 @@ impl fmt::Display for DnsName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(name) => name.fmt(f),
-            Self::Service(name) => name.fmt(f),
+            Self::Srv(name) => name.fmt(f),
         }
     }
 }
@@ -97,7 +97,7 @@ mod tests {
         ] {
             let name = DnsName::parse(text, 9).expect(text);
             assert_eq!(name.to_string(), written);
-            let service = matches!(name, DnsName::Service(_));
+            let service = matches!(name, DnsName::Srv(_));
             assert_eq!(service, text.contains("_tcp"));
         }
     }
