@@ -66,6 +66,12 @@ impl Channel {
     pub(crate) fn new(transport: impl Transport) -> Self {
         Channel(Arc::new(transport))
     }
+
+    /// Sends a call that is encoded already.
+    #[cfg(feature = "testing")]
+    pub(crate) fn send(&self, request: Request) -> Answer {
+        self.0.send(request)
+    }
 }
 
 impl fmt::Debug for Channel {

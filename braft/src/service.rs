@@ -97,7 +97,7 @@ pub trait Service: State {
 }
 
 /// Where and when a command is applied; the untyped half of [`Context`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) position: LogPosition,
     pub(crate) request: Option<RequestId>,

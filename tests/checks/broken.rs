@@ -16,7 +16,7 @@ pub struct Forgetful {
 
 /// A number that is written as nothing.
 #[derive(Default)]
-pub struct Unsaved(u64);
+pub struct Unsaved(pub u64);
 
 impl Serialize for Unsaved {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,4 +4,5 @@
 #![allow(unreachable_pub)]
 
 mod broken;
+mod cluster;
 mod right;

@@ -42,6 +42,12 @@ impl Caller {
         Self::over(hop)
     }
 
+    #[cfg(feature = "testing")]
+    pub(super) fn tapped(hop: Remote, tap: Arc<dyn super::tap::Tap>) -> Self {
+        let hop = Arc::new(hop);
+        Self::over(super::tap::Tapped { hop, tap })
+    }
+
     fn over(hop: impl Hop) -> Self {
         Caller(Arc::new(Engine {
             hop,

@@ -51,12 +51,12 @@ pub(super) async fn connect(addresses: Vec<String>) -> Result<Caller, Error> {
     Ok(Caller::remote(Remote::new(pool, addresses, first)))
 }
 
-/// A client of these addresses that connects on its first call.
+/// The way to these addresses, connected on the first call.
 #[cfg(feature = "testing")]
-pub(super) fn lazy(addresses: Vec<String>) -> Caller {
+pub(super) fn lazy(addresses: Vec<String>) -> Remote {
     let pool = Pool::new(ClusterPin::default(), Dialer::default());
     let addresses = addresses.into_iter().map(Arc::from).collect();
-    Caller::remote(Remote::new(pool, addresses, 0))
+    Remote::new(pool, addresses, 0)
 }
 
 fn check(addresses: Vec<String>) -> Result<Vec<Arc<str>>, Error> {

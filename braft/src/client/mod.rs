@@ -8,6 +8,7 @@
 //! | `hop` | where an attempt goes: the node of this process, or the leader far away |
 //! | `pool`, `link`, `line`, `flights` | streams to nodes, many calls on each |
 //! | `connect` | the first contact |
+//! | `tap` | attempts that a test sees |
 
 use std::future::Future;
 
@@ -27,16 +28,26 @@ mod link;
 mod pool;
 mod retry;
 mod session;
+#[cfg(feature = "testing")]
+mod tap;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "testing")]
+pub(crate) use tap::{AttemptTap, Fate, Tap};
 #[allow(unused_imports)]
 pub(crate) use {caller::Caller, link::ClusterPin, pool::Pool};
 
 /// A channel to nodes at these addresses that connects on its first call.
 #[cfg(feature = "testing")]
 pub(crate) fn channel(addresses: Vec<String>) -> Channel {
-    Channel::new(connect::lazy(addresses))
+    Channel::new(Caller::remote(connect::lazy(addresses)))
+}
+
+/// The same with a tap on its attempts.
+#[cfg(feature = "testing")]
+pub(crate) fn tapped(addresses: Vec<String>, tap: std::sync::Arc<dyn Tap>) -> Channel {
+    Channel::new(Caller::tapped(connect::lazy(addresses), tap))
 }
 
 /// The typed client of a service; implemented by `#[raft_service]`.

@@ -17,6 +17,7 @@ mod leading;
 mod listen;
 mod peers;
 mod resolve;
+mod seams;
 
 use std::net::{IpAddr, TcpListener};
 use std::ops::Range;
@@ -27,9 +28,9 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Format, Toml};
 
+pub(crate) use self::seams::Seams;
 use crate::discovery::Discovery;
 use crate::error::Error;
-use crate::net::Dialer;
 use crate::node::{Leading, Node};
 use crate::service::{Service, ServiceFactory, factory};
 use crate::settings::Settings;
@@ -105,7 +106,7 @@ pub struct Config {
     settings: Settings,
     biz_data: Option<BizData>,
     exit_code: Option<u8>,
-    dialer: Dialer,
+    seams: Seams,
     leading: Leading,
     #[cfg(feature = "macros")]
     pub(crate) distributes: bool,
@@ -362,8 +363,8 @@ impl Config {
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn dialer(mut self, dialer: Dialer) -> Self {
-        self.dialer = dialer;
+    pub(crate) fn seams(mut self, seams: Seams) -> Self {
+        self.seams = seams;
         self
     }
 

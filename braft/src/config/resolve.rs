@@ -4,13 +4,13 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Seams;
 use super::address::{Choice, choose, host_name};
 use super::layer::Layer;
 use super::peers::Peers;
 use super::{BizData, Config, OwnRoutes};
 use crate::discovery::Discovery;
 use crate::error::Error;
-use crate::net::Dialer;
 use crate::node::{Leading, Node};
 use crate::raft::network::Timers;
 use crate::request::MAX_COMMAND_BYTES;
@@ -60,7 +60,7 @@ pub(crate) struct Resolved {
     pub(crate) settings: Settings,
     pub(crate) grpc_routes: tonic::service::Routes,
     pub(crate) reflection: bool,
-    pub(crate) dialer: Dialer,
+    pub(crate) seams: Seams,
     pub(crate) biz_data: Option<BizData>,
     pub(crate) leading: Leading,
     pub(super) bind_ip: IpAddr,
@@ -180,7 +180,7 @@ impl Config {
             settings,
             grpc_routes: self.grpc_routes,
             reflection: layer.reflection.unwrap_or(true),
-            dialer: self.dialer,
+            seams: self.seams,
             biz_data: self.biz_data,
             leading: self.leading,
             bind_ip,

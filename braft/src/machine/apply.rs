@@ -53,7 +53,9 @@ impl Machine {
 
     /// Takes note of an entry without commands.
     pub(crate) fn apply_blank(&self, log_id: (u64, u64)) {
-        self.write().applied = Some(log_id);
+        let mut replica = self.write();
+        replica.applied = Some(log_id);
+        replica.watch.applied(log_id, &[], replica.clock);
     }
 
     /// Takes note of a membership entry.
@@ -68,6 +70,7 @@ impl Machine {
             members,
         };
         replica.applied = Some(log_id);
+        replica.watch.applied(log_id, &[], replica.clock);
     }
 }
 
@@ -80,7 +83,7 @@ impl Replica {
         underway: &Underway<'_>,
     ) -> Result<Answers, HaltError> {
         let unreadable = |source| HaltError::Unreadable { index, source };
-        let mut reader = EntryReader::new(bytes).map_err(unreadable)?;
+        let mut reader = EntryReader::new(bytes.clone()).map_err(unreadable)?;
         self.clock = self.clock.max(reader.time);
         self.sessions.evict_expired(self.clock, &self.settings);
         let mut answers = Vec::new();
@@ -95,6 +98,7 @@ impl Replica {
             position.ordinal += 1;
         }
         self.applied = Some((term, index));
+        self.watch.applied((term, index), &bytes, self.clock);
         Ok(answers)
     }
 
@@ -192,7 +196,7 @@ impl Replica {
         let answer = caught(|| service.apply(moment, payload))
             .map_err(|panic| HaltError::Panicked {
                 index,
-                service: name.into_owned(),
+                service: name.clone().into_owned(),
                 panic,
             })?
             .map_err(|error| HaltError::UnknownCommand {
@@ -203,11 +207,13 @@ impl Replica {
         match answer {
             Ok(answer) => {
                 let answer = Bytes::from(answer);
+                self.watch.ran(&moment, &name, payload, Some(&answer));
                 self.sessions
                     .save(request.session, request.sequence, Some(&answer), limit);
                 Ok(Ok(answer))
             }
             Err(error) => {
+                self.watch.ran(&moment, &name, payload, None);
                 self.sessions
                     .save(request.session, request.sequence, None, limit);
                 Ok(Err(Refusal {
@@ -272,13 +278,14 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::Watch;
     use super::*;
     use crate::distribute::WorkLists;
     use crate::entry::EntryWriter;
     use crate::service::{Service, State, factory};
 
     fn machine() -> Machine {
-        Machine::new(vec![factory::<WorkLists>()]).unwrap()
+        Machine::new(vec![factory::<WorkLists>()], Watch::default()).unwrap()
     }
 
     /// One item as the entry at this log id; the answer to it.

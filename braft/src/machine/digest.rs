@@ -48,4 +48,12 @@ impl Machine {
             .map_err(|error| Error::fatal(format!("cannot hash the removed nodes: {error}")))?;
         Ok((replica.applied, std::hash::Hasher::finish(&hasher.0)))
     }
+
+    /// The index of the last applied entry, and the state of a service there, as a snapshot has it.
+    pub(crate) fn saved(&self, service: &str) -> Result<(u64, Vec<u8>), Error> {
+        let replica = self.read();
+        let mut state = Vec::new();
+        super::find(&replica.services, service)?.save(&mut state)?;
+        Ok((replica.applied.unwrap_or_default().1, state))
+    }
 }

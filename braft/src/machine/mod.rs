@@ -10,6 +10,7 @@ mod pace;
 mod removed;
 mod running;
 mod snapshot;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ pub(crate) use pace::Pace;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
+pub(crate) use watch::Watch;
+#[cfg(feature = "testing")]
+pub(crate) use watch::Witness;
 
 use crate::context::LogPosition;
 use crate::error::Error;
@@ -44,6 +48,7 @@ pub(crate) struct Machine {
     /// Log time in nanoseconds, for those who cannot wait for the replica.
     clock: AtomicU64,
     running: Running,
+    watch: Watch,
 }
 
 /// The replica's state at one log id.
@@ -59,6 +64,7 @@ pub(crate) struct Replica {
     removed: RemovedNodes,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
+    watch: Watch,
 }
 
 /// Two registered services bear one name, or a name cannot be used.
@@ -73,8 +79,9 @@ pub(crate) enum RegisterError {
 }
 
 impl Machine {
-    pub(crate) fn new(factories: Vec<ServiceFactory>) -> Result<Self, RegisterError> {
-        let replica = Replica::new(&factories)?;
+    pub(crate) fn new(factories: Vec<ServiceFactory>, watch: Watch) -> Result<Self, RegisterError> {
+        let mut replica = Replica::new(&factories)?;
+        replica.watch = watch.clone();
         let prototypes = Replica::new(&factories)?.services;
         Ok(Machine {
             factories,
@@ -82,6 +89,7 @@ impl Machine {
             replica: RwLock::new(replica),
             clock: AtomicU64::new(0),
             running: Running::default(),
+            watch,
         })
     }
 
@@ -159,6 +167,7 @@ impl Replica {
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
             applied: None,
+            watch: Watch::default(),
         })
     }
 

@@ -222,6 +222,7 @@ impl Loading<'_> {
         self.replica.clock = header.clock;
         self.replica.settings = header.settings;
         self.replica.seeded = header.seeded;
+        self.replica.watch = self.machine.watch.clone();
         *self.machine.write() = self.replica;
         Ok(())
     }

@@ -30,7 +30,7 @@ use crate::raft::network::{Identity, Peers, RaftService};
 use crate::raft::{RaftOptions, RaftSlot};
 use crate::server::calls::Calls;
 use crate::server::{ClusterService, grpc, http};
-use crate::storage::fs::{DiskFs, Fs};
+use crate::storage::fs::Fs;
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::{Wal, WalOptions};
@@ -51,9 +51,10 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         reserve_bytes: resolved.disk_reserve_bytes,
         ..WalOptions::default()
     };
-    let disk = open_disk(path, options).await?;
+    let disk = open_disk(resolved.seams.fs.clone(), path, options).await?;
     let cluster_id = disk.dir.cluster_id();
-    let machine = Machine::new(std::mem::take(&mut resolved.factories))
+    let watch = resolved.seams.watch.clone();
+    let machine = Machine::new(std::mem::take(&mut resolved.factories), watch)
         .map_err(|error| Error::rejected(error.to_string()))?;
     let about = About::new(&resolved, http_listener.as_ref());
     let core = Arc::new(assemble(&resolved, disk, machine, about, cluster_id)?);
@@ -174,15 +175,14 @@ struct Disk {
 
 /// Opens the data directory. Checking a long log takes a while, so it does not happen on a thread
 /// of the runtime.
-async fn open_disk(path: PathBuf, options: WalOptions) -> Result<Disk, Error> {
-    let opening = tokio::task::spawn_blocking(move || open_disk_at(&path, options));
+async fn open_disk(fs: Arc<dyn Fs>, path: PathBuf, options: WalOptions) -> Result<Disk, Error> {
+    let opening = tokio::task::spawn_blocking(move || open_disk_at(fs, &path, options));
     opening
         .await
         .map_err(|error| Error::fatal(format!("the data was not opened: {error}")))?
 }
 
-fn open_disk_at(path: &Path, options: WalOptions) -> Result<Disk, Error> {
-    let fs: Arc<dyn Fs> = Arc::new(DiskFs);
+fn open_disk_at(fs: Arc<dyn Fs>, path: &Path, options: WalOptions) -> Result<Disk, Error> {
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| Error::fatal(error.to_string());
     let dir = NodeDir::open(fs.clone(), path).map_err(|error| failed(error.into()))?;
     let snapshots = SnapshotStore::open(fs.clone(), &dir.snapshot_dir())
@@ -226,7 +226,7 @@ fn assemble(
         data = %resolved.data_dir.display(),
         "starting"
     );
-    let peers = Arc::new(Peers::new(me, resolved.dialer.clone(), cluster_id));
+    let peers = Arc::new(Peers::new(me, resolved.seams.dialer.clone(), cluster_id));
     let formed: Arc<OnceLock<Formed>> = Arc::default();
     let told = formed.clone();
     let slot = Arc::new(RaftSlot::new(move |cluster_id| {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::log_storage::{LogStore, LoneEntry};
 use super::state_machine::StateMachine;
 use super::types::TypeConfig;
-use crate::machine::Machine;
+use crate::machine::{Machine, Watch};
 use crate::storage::fs::{DiskFs, Fs};
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::{Wal, WalOptions};
@@ -25,7 +25,7 @@ fn open(path: &Path) -> (LogStore, StateMachine) {
     };
     let wal = Wal::open(fs.clone(), &path.join("log"), options).expect("an empty log opens");
     let snapshots = SnapshotStore::open(fs, &path.join("snapshots")).expect("no snapshots open");
-    let machine = Machine::new(Vec::new()).expect("no service clashes");
+    let machine = Machine::new(Vec::new(), Watch::default()).expect("no service clashes");
     let lone = LoneEntry::of(&tokio::runtime::Handle::current());
     (
         LogStore::new(wal, lone),

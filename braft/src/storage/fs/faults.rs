@@ -156,6 +156,14 @@ impl FaultFs {
         self.shared.lock().failing_sync = Some((after, kind));
     }
 
+    /// Takes back the failures that have not come yet, and the bound.
+    pub(crate) fn heal(&self) {
+        let mut disk = self.shared.lock();
+        disk.failing_write = None;
+        disk.failing_sync = None;
+        disk.capacity = None;
+    }
+
     /// Whether a failure was asked for that has not come yet.
     pub(crate) fn fault_is_due(&self) -> bool {
         let disk = self.shared.lock();

@@ -4,9 +4,24 @@
 //! |---|---|
 //! | `invent.rs` | random arguments, from the types' own `Deserialize` |
 //! | `twins.rs` | the service beside a twin that is saved and loaded before each step |
+//! | `run.rs` | one seed on a cluster |
+//! | `workload.rs`, `history.rs` | the clients, and what they saw |
+//! | `nemesis.rs` | the faults |
+//! | `record.rs` | the committed log, as the replicas carried it out |
+//! | `verdict.rs` | whether the struct alone would have done the same |
+//! | `story.rs`, `picture.rs`, `readable.rs` | a failure, for people |
 
+mod history;
 mod invent;
+mod nemesis;
+mod picture;
+mod readable;
+mod record;
+mod run;
+mod story;
 mod twins;
+mod verdict;
+mod workload;
 
 use std::marker::PhantomData;
 
@@ -17,6 +32,15 @@ use crate::service::Service;
 const STEPS: usize = 200;
 /// Histories unless [`Check::seeds`] says otherwise.
 const SEEDS: u64 = 20;
+/// Nodes unless [`Check::nodes`] says otherwise.
+const NODES: usize = 3;
+/// Clients unless [`Check::clients`] says otherwise.
+const CLIENTS: usize = 3;
+/// Of so many steps one is a fault, when a cluster is under check.
+const STEPS_PER_FAULT: usize = 20;
+
+/// Names the one seed that a check is to run.
+const SEED_VARIABLE: &str = "BRAFT_CHECK_SEED";
 
 /// A check of service `S` with random commands and queries. Their arguments are invented from the
 /// types' own `Deserialize`, in a small domain where values collide.
@@ -43,6 +67,8 @@ pub fn check<S: Service>() -> Check<S> {
         first_seed: 1,
         seeds: SEEDS,
         steps: STEPS,
+        nodes: NODES,
+        clients: CLIENTS,
         service: PhantomData,
     }
 }
@@ -54,6 +80,8 @@ pub struct Check<S> {
     first_seed: u64,
     seeds: u64,
     steps: usize,
+    nodes: usize,
+    clients: usize,
     service: PhantomData<fn() -> S>,
 }
 
@@ -76,6 +104,33 @@ impl<S: Service> Check<S> {
         self
     }
 
+    /// Nodes of the cluster; 3 unless set.
+    pub fn nodes(mut self, nodes: usize) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
+    /// Clients of the cluster, each with two calls under way at once; 3 unless set.
+    pub fn clients(mut self, clients: usize) -> Self {
+        self.clients = clients;
+        self
+    }
+
+    /// The seeds to run: all, or the one that `BRAFT_CHECK_SEED` names.
+    fn chosen_seeds(&self) -> TestResult<std::ops::Range<u64>> {
+        let Some(text) = std::env::var_os(SEED_VARIABLE) else {
+            return Ok(self.first_seed..self.first_seed.saturating_add(self.seeds));
+        };
+        let seed = text.to_str().and_then(|text| text.parse::<u64>().ok());
+        match seed {
+            Some(seed) => Ok(seed..seed.saturating_add(1)),
+            None => Err(TestError::of_text(format!(
+                "{SEED_VARIABLE} must be a number, as a failed check prints it; it is {}",
+                text.display()
+            ))),
+        }
+    }
+
     /// Plays each history on a live service and on a twin that is saved and loaded before each
     /// step, as a snapshot does: answers and states have to be the same, byte for byte.
     ///
@@ -87,7 +142,7 @@ impl<S: Service> Check<S> {
     /// arguments cannot be invented.
     #[track_caller]
     pub fn without_cluster(self) -> TestResult {
-        for seed in self.first_seed..self.first_seed.saturating_add(self.seeds) {
+        for seed in self.chosen_seeds()? {
             match twins::play::<S>(seed, self.steps) {
                 Ok(None) => {}
                 Ok(Some(difference)) => return Err(TestError::of_text(difference.to_string())),
@@ -95,5 +150,50 @@ impl<S: Service> Check<S> {
             }
         }
         Ok(())
+    }
+
+    /// Plays each seed on a cluster of real nodes under faults, and compares what its clients saw
+    /// with what the struct alone does.
+    ///
+    /// The power of nodes is cut, of all at once too, and their disks lose what was not synced;
+    /// disks hang, and fail to sync; the network is cut, one way or both; leadership is handed over;
+    /// snapshots are written; a node joins. Answers are lost on their way, and calls arrive twice.
+    ///
+    /// The committed log is then carried out on the plain struct. Every answer has to be the same,
+    /// on each replica and for each client; no command may be carried out twice, nor be lost once it
+    /// was acknowledged, nor happen where its client was told that nothing did; what ended before
+    /// something else began has to come before it; each linearizable query has to see all that had
+    /// ended before it, each session query all that its client had seen; and all replicas have to
+    /// end in the state of the struct.
+    ///
+    /// The same seed makes the same calls and faults. When they meet depends on the machine, so a
+    /// failure that needs an unlucky moment may need a few tries to show again.
+    ///
+    /// # Errors
+    /// What was broken, as a timeline with its seed, the way to run it again, and a picture of it;
+    /// or the type whose arguments cannot be invented.
+    pub async fn run(self) -> TestResult {
+        let size = run::Size {
+            nodes: self.nodes,
+            clients: self.clients,
+            calls: self.steps,
+            faults: self.steps / STEPS_PER_FAULT,
+        };
+        for seed in self.chosen_seeds()? {
+            if let Some(story) = run::play::<S>(seed, size).await? {
+                return Err(TestError::of_text(story.to_string()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How to run one seed again.
+fn again(seed: u64) -> String {
+    match std::thread::current().name() {
+        Some(test) if test != "main" && !test.starts_with("tokio-") => {
+            format!("again: {SEED_VARIABLE}={seed} cargo test {test}")
+        }
+        _ => format!("again: {SEED_VARIABLE}={seed} before the command that ran this test"),
     }
 }

@@ -4,12 +4,13 @@
 //! that shows here: skipped fields, maps whose order depends on their history, types that do not
 //! read back as what was written.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::again;
 use super::invent::{InventError, below, invent};
-use crate::codec;
+use super::readable::{encoded, readable};
 use crate::context::{LogPosition, RequestId, Rng};
 use crate::service::{AnyService, Moment, Service, factory};
 
@@ -22,12 +23,22 @@ const START: Duration = Duration::from_secs(946_684_800);
 
 /// One step of a history.
 #[derive(Clone)]
-struct Step {
+pub(super) struct Step {
     is_command: bool,
     /// As MessagePack.
     call: Vec<u8>,
     /// For people.
     text: String,
+}
+
+impl Step {
+    pub(super) fn new(is_command: bool, call: Vec<u8>, text: String) -> Self {
+        Step {
+            is_command,
+            call,
+            text,
+        }
+    }
 }
 
 /// What went wrong, and at which step.
@@ -46,18 +57,20 @@ pub(super) struct Difference {
 
 /// Plays one random history; the shortest one found comes back if it fails.
 pub(super) fn play<S: Service>(seed: u64, steps: usize) -> Result<Option<Difference>, InventError> {
-    let mut history = history::<S>(seed, steps)?;
-    let Some(broken) = run::<S>(&history, seed) else {
-        return Ok(None);
-    };
+    Ok(replay::<S>(history::<S>(seed, steps)?, seed))
+}
+
+/// Plays a given history.
+pub(super) fn replay<S: Service>(mut history: Vec<Step>, seed: u64) -> Option<Difference> {
+    let broken = run::<S>(&history, seed)?;
     history.truncate(broken.at + 1);
     let broken = shrink::<S>(&mut history, seed, broken);
-    Ok(Some(Difference {
+    Some(Difference {
         service: S::NAME,
         seed,
         steps: history,
         broken,
-    }))
+    })
 }
 
 fn history<S: Service>(seed: u64, steps: usize) -> Result<Vec<Step>, InventError> {
@@ -80,12 +93,8 @@ fn history<S: Service>(seed: u64, steps: usize) -> Result<Vec<Step>, InventError
 }
 
 fn step<T: serde::Serialize>(is_command: bool, call: &T) -> Step {
-    let text = serde_json::to_string(call);
-    Step {
-        is_command,
-        call: codec::encode(call).unwrap_or_default(),
-        text: text.unwrap_or_else(|error| format!("(no JSON form: {error})")),
-    }
+    let (call, text) = encoded(call);
+    Step::new(is_command, call, text)
 }
 
 /// Plays a history; the first difference.
@@ -188,14 +197,6 @@ fn compare(
     ))
 }
 
-/// MessagePack as JSON, where that is possible.
-fn readable(bytes: &[u8]) -> String {
-    match rmp_serde::from_slice::<serde_json::Value>(bytes) {
-        Ok(value) => value.to_string(),
-        Err(_) => format!("{bytes:02x?}"),
-    }
-}
-
 /// Leaves out steps for as long as the rest still fails.
 fn shrink<S: Service>(history: &mut Vec<Step>, seed: u64, mut broken: Broken) -> Broken {
     let mut runs = 0;
@@ -215,28 +216,28 @@ fn shrink<S: Service>(history: &mut Vec<Step>, seed: u64, mut broken: Broken) ->
     broken
 }
 
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference {
-            service,
-            seed,
-            steps,
-            broken,
-        } = self;
-        writeln!(f, "service {service} differs from its twin (seed {seed}):")?;
-        for (number, step) in steps.iter().enumerate() {
+impl Difference {
+    /// The steps, and what went wrong.
+    pub(super) fn timeline(&self) -> String {
+        let mut text = String::new();
+        for (number, step) in self.steps.iter().enumerate() {
             let kind = if step.is_command {
                 "command"
             } else {
                 "query  "
             };
-            let mark = if number == broken.at { ">" } else { " " };
-            writeln!(f, "{mark} {:>3}  {kind}  {}", number + 1, step.text)?;
+            let mark = if number == self.broken.at { ">" } else { " " };
+            let _ = writeln!(text, "{mark} {:>3}  {kind}  {}", number + 1, step.text);
         }
-        writeln!(f, "  {}", broken.why)?;
-        write!(
-            f,
-            "again: braft::testing::check::<{service}>().first_seed({seed}).seeds(1)"
-        )
+        let _ = writeln!(text, "  {}", self.broken.why);
+        text
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (service, seed) = (self.service, self.seed);
+        writeln!(f, "service {service} differs from its twin (seed {seed}):")?;
+        write!(f, "{}{}", self.timeline(), again(seed))
     }
 }

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use self::life::Down;
 use super::faults::Faults;
 use super::{TestError, TestResult};
-use crate::config::Config;
+use crate::config::{Config, Seams};
 use crate::discovery::StaticList;
 use crate::net::Dialer;
 use crate::node::{Node, start};
@@ -46,8 +46,11 @@ struct Shared {
     initial: usize,
     nodes: Mutex<Vec<Slot>>,
     faults: Faults,
-    configure: Box<dyn Fn(Config) -> Config + Send + Sync>,
+    configure: Box<Configure>,
 }
+
+/// Completes the configuration of a node, which comes with the seams it would have.
+type Configure = dyn Fn(TestNode, Seams, Config) -> Config + Send + Sync;
 
 struct Slot {
     data_dir: PathBuf,
@@ -85,13 +88,19 @@ impl<S: Service> Cluster<S> {
         nodes: usize,
         configure: impl Fn(Config) -> Config + Send + Sync + 'static,
     ) -> TestResult<Self> {
+        let configure = move |_, seams, config: Config| configure(config.seams(seams));
+        Self::start_on(nodes, Box::new(configure)).await
+    }
+
+    /// Starts a cluster whose nodes run on what the test puts in their machine's place.
+    pub(crate) async fn start_on(nodes: usize, configure: Box<Configure>) -> TestResult<Self> {
         let shared = Shared {
             directory: tempfile::tempdir()?,
             ip: own_loopback_address()?,
             initial: nodes,
             nodes: Mutex::default(),
             faults: Faults::default(),
-            configure: Box::new(configure),
+            configure,
         };
         let cluster = Cluster {
             shared: Arc::new(shared),
@@ -158,11 +167,14 @@ impl<S: Service> Cluster<S> {
                 .expect_nodes(self.shared.initial)
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
-                .segment_bytes(SEGMENT_BYTES)
-                .dialer(Dialer::gated(
-                    self.shared.faults.gate(&slot.address.to_string()),
-                ));
-            ((self.shared.configure)(config), slot.address)
+                .segment_bytes(SEGMENT_BYTES);
+            let gate = self.shared.faults.gate(&slot.address.to_string());
+            let seams = Seams {
+                dialer: Dialer::gated(gate),
+                ..Seams::default()
+            };
+            let config = (self.shared.configure)(node, seams, config);
+            (config, slot.address)
         };
         tracing::debug!(%address, "starting a test node");
         let started = start(config).await?;
@@ -217,7 +229,7 @@ impl<S: Service> Cluster<S> {
         self.nodes()[node.0].data_dir.clone()
     }
 
-    fn running(&self) -> Vec<(TestNode, Node)> {
+    pub(crate) fn running(&self) -> Vec<(TestNode, Node)> {
         let nodes = self.nodes();
         let running = nodes
             .iter()

@@ -1,0 +1,60 @@
+//! What a test may see of a replica at work.
+
+use bytes::Bytes;
+#[cfg(feature = "testing")]
+use std::sync::Arc;
+
+use crate::service::Moment;
+
+/// Sees what one replica carries out, in the order in which it does.
+///
+/// A replica that is built up again from its disk carries out the end of its log again.
+#[cfg(feature = "testing")]
+pub(crate) trait Witness: Send + Sync {
+    /// A command was carried out. No answer if it has no encoded form.
+    fn ran(&self, moment: &Moment, service: &str, command: &[u8], answer: Option<&[u8]>);
+    /// An entry is applied: everything in it was carried out, at this log time.
+    fn applied(&self, log_id: (u64, u64), entry: &[u8], clock: std::time::Duration);
+}
+
+/// The witness of a replica, if it has one.
+#[derive(Clone, Default)]
+pub(crate) struct Watch {
+    #[cfg(feature = "testing")]
+    witness: Option<Arc<dyn Witness>>,
+}
+
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(clippy::unused_self, reason = "there is nobody to tell")
+)]
+impl Watch {
+    #[cfg(feature = "testing")]
+    pub(crate) fn by(witness: Arc<dyn Witness>) -> Self {
+        Watch {
+            witness: Some(witness),
+        }
+    }
+
+    #[cfg_attr(not(feature = "testing"), expect(unused_variables))]
+    pub(super) fn ran(
+        &self,
+        moment: &Moment,
+        service: &str,
+        command: &[u8],
+        answer: Option<&Bytes>,
+    ) {
+        #[cfg(feature = "testing")]
+        if let Some(witness) = &self.witness {
+            witness.ran(moment, service, command, answer.map(|answer| &**answer));
+        }
+    }
+
+    #[cfg_attr(not(feature = "testing"), expect(unused_variables))]
+    pub(super) fn applied(&self, log_id: (u64, u64), entry: &[u8], clock: std::time::Duration) {
+        #[cfg(feature = "testing")]
+        if let Some(witness) = &self.witness {
+            witness.applied(log_id, entry, clock);
+        }
+    }
+}

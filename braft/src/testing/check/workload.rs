@@ -1,0 +1,147 @@
+//! Random calls of several clients.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use super::history::{Attempts, History, Meddler, Operation};
+use super::invent::{InventError, below, invent};
+use super::readable::encoded;
+use crate::call::{Channel, Operation as What, ReadLevel, Request};
+use crate::client::tapped;
+use crate::context::Rng;
+use crate::service::Service;
+
+/// Of so many calls one is a query.
+const QUERY_ONE_IN: u32 = 3;
+/// Calls of one client that are under way at once.
+const CALLS_EACH: usize = 2;
+/// Of so many calls one has a deadline that a fault outlasts.
+const HASTY_ONE_IN: u32 = 6;
+const HASTY: Duration = Duration::from_millis(120);
+const PATIENT: Duration = Duration::from_secs(5);
+/// The longest pause of a client between two calls.
+const MAX_PAUSE_MS: u32 = 12;
+
+/// The clients of one check.
+pub(super) struct Workload {
+    pub(super) history: History,
+    pub(super) start: Instant,
+    begun: AtomicUsize,
+    calls: usize,
+    stop: AtomicBool,
+}
+
+impl Workload {
+    pub(super) fn new(calls: usize) -> Arc<Self> {
+        Arc::new(Workload {
+            history: History::default(),
+            start: Instant::now(),
+            begun: AtomicUsize::new(0),
+            calls,
+            stop: AtomicBool::new(false),
+        })
+    }
+
+    /// Ends the calls before all are made: what was to be found is found.
+    pub(super) fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes all calls.
+    pub(super) async fn run<S: Service>(
+        self: &Arc<Self>,
+        seed: u64,
+        clients: usize,
+        addresses: &[String],
+    ) -> Result<(), InventError> {
+        let mut calling = Vec::new();
+        for client in 0..clients {
+            // Each begins at another node.
+            let mut addresses = addresses.to_vec();
+            let first = client % addresses.len();
+            addresses.rotate_left(first);
+            let channel = tapped(addresses, Meddler::new(rng(seed, client, 0)));
+            for strand in 1..=CALLS_EACH {
+                let (workload, channel) = (Arc::clone(self), channel.clone());
+                let rng = rng(seed, client, strand);
+                calling.push(tokio::spawn(async move {
+                    workload.call::<S>(client, channel, rng).await
+                }));
+            }
+        }
+        for calling in calling {
+            match calling.await {
+                Ok(ended) => ended?,
+                Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn call<S: Service>(
+        &self,
+        client: usize,
+        channel: Channel,
+        mut rng: Rng,
+    ) -> Result<(), InventError> {
+        while !self.stop.load(Ordering::Relaxed)
+            && self.begun.fetch_add(1, Ordering::Relaxed) < self.calls
+        {
+            let (read, call, text) = step::<S>(&mut rng)?;
+            let hasty = below(&mut rng, HASTY_ONE_IN) == 0;
+            let request = Request {
+                service: S::NAME,
+                operation: match read {
+                    Some(level) => What::Query(level),
+                    None => What::Command { fence: None },
+                },
+                payload: call.clone().into(),
+                deadline: Some(if hasty { HASTY } else { PATIENT }),
+            };
+            let began = self.start.elapsed();
+            let (result, requests, index) = Attempts::note(channel.send(request)).await;
+            self.history.push(Operation {
+                client,
+                read,
+                call: call.into(),
+                text,
+                began,
+                ended: self.start.elapsed(),
+                requests,
+                index,
+                result: result.map_err(Into::into),
+            });
+            let pause = below(&mut rng, MAX_PAUSE_MS);
+            tokio::time::sleep(Duration::from_millis(pause.into())).await;
+        }
+        Ok(())
+    }
+}
+
+fn rng(seed: u64, client: usize, strand: usize) -> Rng {
+    let stream = client * (CALLS_EACH + 1) + strand;
+    Rng::new(seed, u32::try_from(stream).unwrap_or(u32::MAX))
+}
+
+type Step = (Option<ReadLevel>, Vec<u8>, String);
+
+fn step<S: Service>(rng: &mut Rng) -> Result<Step, InventError> {
+    let has = |commands: bool| {
+        S::METHODS
+            .iter()
+            .any(|method| method.is_command == commands)
+    };
+    let query = has(false) && (!has(true) || below(rng, QUERY_ONE_IN) == 0);
+    if !query {
+        let (call, text) = encoded(&invent::<S::Command>(rng)?);
+        return Ok((None, call, text));
+    }
+    let (call, text) = encoded(&invent::<S::Query>(rng)?);
+    let level = match below(rng, 6) {
+        0 => ReadLevel::Local,
+        1 => ReadLevel::Session,
+        _ => ReadLevel::Linearizable,
+    };
+    Ok((Some(level), call, text))
+}
