@@ -47,6 +47,7 @@ mod storage;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod wire;
+mod world;
 
 /// HTTP: what a program needs to add routes of its own.
 pub mod http {

@@ -1,4 +1,4 @@
-//! The seam through which a node opens connections.
+//! The seam through which a node opens connections and takes them.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(feature = "testing")]
+use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Decides whether traffic to an address passes; tests cut a network with it.
@@ -17,16 +19,57 @@ pub(crate) trait Gate: Send + Sync + fmt::Debug + 'static {
     fn is_open(&self, to: &str) -> bool;
 }
 
+/// The network of a simulation, as one host sees it.
+#[cfg(feature = "testing")]
+pub(crate) trait Net: Send + Sync + fmt::Debug + 'static {
+    /// Connects to "host:port".
+    fn connect(&self, to: &str) -> Connecting<tokio::io::DuplexStream>;
+    /// Takes the connections to this host from now on.
+    fn listen(&self) -> mpsc::UnboundedReceiver<tokio::io::DuplexStream>;
+}
+
+/// Takes connections.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    /// Bounded by what a test connects.
+    #[cfg(feature = "testing")]
+    Memory(mpsc::UnboundedReceiver<tokio::io::DuplexStream>),
+}
+
 /// Opens connections, through a gate if there is one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dialer {
     gate: Option<Arc<dyn Gate>>,
+    #[cfg(feature = "testing")]
+    net: Option<Arc<dyn Net>>,
 }
 
 impl Dialer {
     #[cfg(feature = "testing")]
     pub(crate) fn gated(gate: Arc<dyn Gate>) -> Self {
-        Dialer { gate: Some(gate) }
+        Dialer {
+            gate: Some(gate),
+            net: None,
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn on(net: Arc<dyn Net>) -> Self {
+        Dialer {
+            gate: None,
+            net: Some(net),
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_simulated(&self) -> bool {
+        self.net.is_some()
+    }
+
+    /// The connections to this host, in a simulation.
+    #[cfg(feature = "testing")]
+    pub(crate) fn listener(&self) -> Option<Listener> {
+        self.net.as_ref().map(|net| Listener::Memory(net.listen()))
     }
 
     /// Connects now, and never again: a connection that is lost stays lost.
@@ -50,31 +93,67 @@ impl Dialer {
     fn connector(
         &self,
         may_connect: impl Fn() -> bool + Send + 'static,
-    ) -> impl tower::Service<Uri, Response = TokioIo<Gated>, Error = io::Error, Future = Connecting>
-    + Send
+    ) -> impl tower::Service<
+        Uri,
+        Response = TokioIo<Gated>,
+        Error = io::Error,
+        Future = Connecting<TokioIo<Gated>>,
+    > + Send
     + 'static {
-        let gate = self.gate.clone();
+        let dialer = self.clone();
         tower::service_fn(move |uri: Uri| {
-            let gate = gate.clone();
+            let dialer = dialer.clone();
             let may_connect = may_connect();
             let connecting = async move {
                 let to = uri.authority().map(ToString::to_string).unwrap_or_default();
                 if !may_connect {
                     return Err(lost());
                 }
+                let gate = &dialer.gate;
                 if gate.as_ref().is_some_and(|gate| !gate.is_open(&to)) {
                     return Err(cut());
                 }
-                let stream = TcpStream::connect(&to).await?;
-                stream.set_nodelay(true)?;
+                let stream = dialer.stream(&to).await?;
+                let gate = gate.clone();
                 Ok(TokioIo::new(Gated { stream, gate, to }))
             };
-            Box::pin(connecting) as Connecting
+            Box::pin(connecting) as Connecting<TokioIo<Gated>>
         })
+    }
+
+    async fn stream(&self, to: &str) -> io::Result<Stream> {
+        #[cfg(feature = "testing")]
+        if let Some(net) = &self.net {
+            return net.connect(to).await.map(Stream::Memory);
+        }
+        let stream = TcpStream::connect(to).await?;
+        stream.set_nodelay(true)?;
+        Ok(Stream::Tcp(stream))
     }
 }
 
-type Connecting = Pin<Box<dyn Future<Output = io::Result<TokioIo<Gated>>> + Send>>;
+pub(crate) type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+#[derive(Debug)]
+enum Stream {
+    Tcp(TcpStream),
+    #[cfg(feature = "testing")]
+    Memory(tokio::io::DuplexStream),
+}
+
+impl Stream {
+    fn pinned(&mut self) -> Pin<&mut dyn Io> {
+        match self {
+            Stream::Tcp(stream) => Pin::new(stream),
+            #[cfg(feature = "testing")]
+            Stream::Memory(stream) => Pin::new(stream),
+        }
+    }
+}
+
+trait Io: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
 fn lost() -> io::Error {
     io::Error::new(io::ErrorKind::NotConnected, "the connection was lost")
@@ -87,7 +166,7 @@ fn cut() -> io::Error {
 /// A connection that breaks when its gate closes, if it has one.
 #[derive(Debug)]
 struct Gated {
-    stream: TcpStream,
+    stream: Stream,
     gate: Option<Arc<dyn Gate>>,
     to: String,
 }
@@ -108,7 +187,7 @@ impl AsyncRead for Gated {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        self.stream.pinned().poll_read(context, buffer)
     }
 }
 
@@ -119,22 +198,21 @@ impl AsyncWrite for Gated {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.stream.pinned().poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.stream.pinned().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream.pinned().poll_shutdown(context)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
     use tonic::Code;
 
     use super::*;

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::call::ReadLevel;
 use crate::error::{Error, ErrorKind, Outcome};

@@ -138,3 +138,12 @@ async fn a_lock_that_is_not_saved_whole_is_caught() {
     let text = failure(check::<Lock>()).await;
     assert!(text.contains("\"acquire\""), "{text}");
 }
+
+#[tokio::test]
+async fn simulated() {
+    let begin = std::time::Instant::now();
+    if let Err(error) = check::<Counter>().seeds(seeds()).simulate().await {
+        panic!("{error}");
+    }
+    println!("{:?}", begin.elapsed());
+}

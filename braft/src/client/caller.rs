@@ -3,11 +3,11 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::hop::{Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
@@ -130,7 +130,7 @@ impl<H: Hop> Engine<H> {
         let mut trail = Trail::new(true, task.allowed);
         loop {
             let session = self.session(task).await?;
-            let Ok(ticket) = timeout_at(task.deadline.into(), session.ticket()).await else {
+            let Ok(ticket) = timeout_at(task.deadline, session.ticket()).await else {
                 return Err(Error::busy(format!(
                     "other commands of this client filled its window for {:?}; \
                      send fewer at once",
@@ -170,7 +170,7 @@ impl<H: Hop> Engine<H> {
             })?;
             Ok(Session::new(u64::from_le_bytes(id)))
         });
-        match timeout_at(task.deadline.into(), opening).await {
+        match timeout_at(task.deadline, opening).await {
             Ok(session) => session.map(Arc::clone),
             Err(_) => Err(Error::unavailable(format!(
                 "no session could be opened within {:?}",
@@ -205,7 +205,7 @@ impl<H: Hop> Engine<H> {
                 forwarded: false,
                 reply: ReplyTo::Task(reply),
             });
-            let refusal = match timeout_at(task.deadline.into(), answer).await {
+            let refusal = match timeout_at(task.deadline, answer).await {
                 Ok(Ok(Reply {
                     index,
                     result: Ok(answer),

@@ -53,8 +53,8 @@ pub(super) async fn connect(addresses: Vec<String>) -> Result<Caller, Error> {
 
 /// The way to these addresses, connected on the first call.
 #[cfg(feature = "testing")]
-pub(super) fn lazy(addresses: Vec<String>) -> Remote {
-    let pool = Pool::new(ClusterPin::default(), Dialer::default());
+pub(super) fn lazy(addresses: Vec<String>, dialer: Dialer) -> Remote {
+    let pool = Pool::new(ClusterPin::default(), dialer);
     let addresses = addresses.into_iter().map(Arc::from).collect();
     Remote::new(pool, addresses, 0)
 }

@@ -1,6 +1,8 @@
 //! The calls of one stream that are on the wire, by the id they carry.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::request::ReplyTo;
 

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_core::Stream;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::flights::Flights;
 use crate::request::{Incoming, Refusal, ReplyTo};

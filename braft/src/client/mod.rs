@@ -14,6 +14,8 @@ use std::future::Future;
 
 use crate::call::Channel;
 use crate::error::Error;
+#[cfg(feature = "testing")]
+use crate::net::Dialer;
 
 #[allow(dead_code)]
 mod caller;
@@ -41,13 +43,17 @@ pub(crate) use {caller::Caller, link::ClusterPin, pool::Pool};
 /// A channel to nodes at these addresses that connects on its first call.
 #[cfg(feature = "testing")]
 pub(crate) fn channel(addresses: Vec<String>) -> Channel {
-    Channel::new(Caller::remote(connect::lazy(addresses)))
+    Channel::new(Caller::remote(connect::lazy(addresses, Dialer::default())))
 }
 
 /// The same with a tap on its attempts.
 #[cfg(feature = "testing")]
-pub(crate) fn tapped(addresses: Vec<String>, tap: std::sync::Arc<dyn Tap>) -> Channel {
-    Channel::new(Caller::tapped(connect::lazy(addresses), tap))
+pub(crate) fn tapped(
+    addresses: Vec<String>,
+    dialer: Dialer,
+    tap: std::sync::Arc<dyn Tap>,
+) -> Channel {
+    Channel::new(Caller::tapped(connect::lazy(addresses, dialer), tap))
 }
 
 /// The typed client of a service; implemented by `#[raft_service]`.

@@ -6,7 +6,9 @@
 //! leader which was paused or cut off blames nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::membership::{Candidate, Limits, MAX_LAG, Member, Role, View};
 use super::requests::Requests;

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 
 use super::Resolved;
 use crate::error::Error;
+use crate::net::Listener;
 
 /// Opens a port; `variable` is what the user changes if that fails.
 pub(super) fn bind(ip: IpAddr, port: u16, variable: &str) -> Result<std::net::TcpListener, Error> {
@@ -37,12 +38,16 @@ fn asynchronous(listener: std::net::TcpListener) -> Result<TcpListener, Error> {
 
 impl Resolved {
     /// The listeners for gRPC and, unless switched off, for HTTP.
-    pub(crate) fn listen(&mut self) -> Result<(TcpListener, Option<TcpListener>), Error> {
+    pub(crate) fn listen(&mut self) -> Result<(Listener, Option<TcpListener>), Error> {
+        #[cfg(feature = "testing")]
+        if let Some(listener) = self.seams.dialer.listener() {
+            return Ok((listener, None));
+        }
         let raft = self.listener.take().expect("the ports are opened once");
         let http = match self.http_port {
             Some(port) => Some(asynchronous(bind(self.bind_ip, port, "BRAFT_HPORT")?)?),
             None => None,
         };
-        Ok((asynchronous(raft)?, http))
+        Ok((Listener::Tcp(asynchronous(raft)?), http))
     }
 }

@@ -137,13 +137,17 @@ impl Config {
         };
         let (address, bind_ip) = choose(&choice).map_err(Error::rejected)?;
         let listener = match self.listener {
-            Some(listener) => listener,
-            None => super::listen::bind(bind_ip, port, "BRAFT_RPORT")?,
+            Some(listener) => Some(listener),
+            None if self.seams.simulated() => None,
+            None => Some(super::listen::bind(bind_ip, port, "BRAFT_RPORT")?),
         };
-        let port = listener
-            .local_addr()
-            .map_err(|error| Error::fatal("the raft port has no address").with_source(error))?
-            .port();
+        let port = match &listener {
+            None => port,
+            Some(listener) => listener
+                .local_addr()
+                .map_err(|error| Error::fatal("the raft port has no address").with_source(error))?
+                .port(),
+        };
         let address = address.with_port(port);
         let (discovery, expect) = peers.resolve(&address)?;
         let http_port = (!self.without_http).then(|| {
@@ -185,7 +189,7 @@ impl Config {
             leading: self.leading,
             bind_ip,
             http_port,
-            listener: Some(listener),
+            listener,
             own_routes: self.own_routes,
         })
     }

@@ -14,6 +14,16 @@ pub(crate) struct Seams {
     pub(crate) watch: Watch,
 }
 
+impl Seams {
+    /// Whether the node is to run without a port of the machine.
+    pub(super) fn simulated(&self) -> bool {
+        #[cfg(feature = "testing")]
+        return self.dialer.is_simulated();
+        #[cfg(not(feature = "testing"))]
+        false
+    }
+}
+
 impl Default for Seams {
     fn default() -> Self {
         Seams {

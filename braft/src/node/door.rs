@@ -3,9 +3,11 @@
 use std::cmp::Ordering;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
+
+use tokio::time::Instant;
 
 use super::core::Core;
 use crate::call::ReadLevel;

@@ -184,9 +184,8 @@ async fn tell(node: Weak<Inner>, callback: OnLeaderChange) {
 }
 
 async fn call(callback: OnLeaderChange, change: LeaderChange) {
-    let told = tokio::task::spawn_blocking(move || {
-        catch_unwind(AssertUnwindSafe(|| callback(change))).is_ok()
-    });
+    let told =
+        crate::world::blocking(move || catch_unwind(AssertUnwindSafe(|| callback(change))).is_ok());
     if !matches!(told.await, Ok(true)) {
         tracing::error!("the callback for changes of leader panicked");
     }

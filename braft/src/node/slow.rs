@@ -1,9 +1,10 @@
 //! Reports commands and queries that take long: all that comes after them waits.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::machine::Sighting;
 use crate::raft::RaftNode;

@@ -5,7 +5,9 @@
 //! nobody waits for; their logs go on meanwhile. A leader waits longer: mostly it has lost its place
 //! to another by then, or its log is long. A node on its own has nobody to leave it to.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::raft::{RaftNode, RaftView, Role};
 

@@ -49,6 +49,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let options = WalOptions {
         segment_bytes: resolved.segment_bytes,
         reserve_bytes: resolved.disk_reserve_bytes,
+        inline: crate::world::is_simulated(),
         ..WalOptions::default()
     };
     let disk = open_disk(resolved.seams.fs.clone(), path, options).await?;
@@ -176,7 +177,7 @@ struct Disk {
 /// Opens the data directory. Checking a long log takes a while, so it does not happen on a thread
 /// of the runtime.
 async fn open_disk(fs: Arc<dyn Fs>, path: PathBuf, options: WalOptions) -> Result<Disk, Error> {
-    let opening = tokio::task::spawn_blocking(move || open_disk_at(fs, &path, options));
+    let opening = crate::world::blocking(move || open_disk_at(fs, &path, options));
     opening
         .await
         .map_err(|error| Error::fatal(format!("the data was not opened: {error}")))?
@@ -205,7 +206,7 @@ fn assemble(
     about: About,
     cluster_id: Option<u128>,
 ) -> Result<Core, Error> {
-    let incarnation = getrandom::u64().map_err(|error| {
+    let incarnation = crate::world::random().map_err(|error| {
         Error::fatal("the operating system gives no random numbers").with_source(error)
     })?;
     let me = Identity {

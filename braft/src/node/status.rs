@@ -1,7 +1,9 @@
 //! What a node says of itself.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
 
 use super::core::{Core, Stopped};
 use crate::cluster::monitor::{Outlook, Report};
@@ -41,7 +43,7 @@ impl About {
             host: resolved.host.clone(),
             discovery: resolved.discovery.name().to_owned(),
             started: Instant::now(),
-            started_at: SystemTime::now(),
+            started_at: crate::world::wall_clock(),
             biz_data: resolved.biz_data.clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! Log time: the clock that the leader stamps entries with.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
 
 /// Stamps that never go back and follow the wall clock without jumping.
 ///

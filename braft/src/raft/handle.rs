@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, ServerState, SnapshotPolicy};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Raft;
 use super::lease::Lease;
@@ -394,7 +395,7 @@ impl RaftNode {
             machine.close();
             wal.close();
         };
-        let closed = tokio::task::spawn_blocking(close).await;
+        let closed = crate::world::blocking(close).await;
         if let Err(error) = closed {
             tracing::error!(%error, "the log was not closed cleanly; it will be checked at start");
         }

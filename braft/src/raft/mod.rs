@@ -27,6 +27,7 @@ mod proposer;
 mod reader;
 mod responder;
 mod restart;
+mod runtime;
 mod slot;
 mod snapshot_writing;
 mod state_machine;

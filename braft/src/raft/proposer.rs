@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use super::Raft;
 use super::clock::LogClock;
@@ -350,7 +350,10 @@ fn fill(
     let now = Instant::now();
     // A long command holds the state: proposing must not keep a thread waiting for it.
     let applied = machine.machine().clock();
-    let mut entry = EntryWriter::new(clock.stamp(applied, now, SystemTime::now()), seed());
+    let mut entry = EntryWriter::new(
+        clock.stamp(applied, now, crate::world::wall_clock()),
+        seed(),
+    );
     let mut replies = Replies {
         to: Vec::new(),
         bytes: 0,
@@ -376,7 +379,7 @@ fn fill(
 
 /// A seed for the random numbers of one entry.
 fn seed() -> u64 {
-    getrandom::u64().expect("the operating system gives random numbers")
+    crate::world::random().expect("the operating system gives random numbers")
 }
 
 fn answer(replies: Vec<ReplyTo>, result: openraft::raft::ClientWriteResult<TypeConfig>) {

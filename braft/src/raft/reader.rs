@@ -3,12 +3,12 @@
 //! Source: Ongaro's dissertation, section 6.4 (ReadIndex).
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use openraft::ReadPolicy;
 use openraft::errors::{LinearizableReadError, RaftError};
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
 
 use super::Raft;
 use super::state_machine::StateMachine;
@@ -137,10 +137,7 @@ pub(crate) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Read>)
     let mut applied = machine.watch_applied();
     let ready = applied.wait_for(|applied| *applied >= index);
     let deadline = last_deadline.unwrap_or_else(Instant::now);
-    if !matches!(
-        tokio::time::timeout_at(deadline.into(), ready).await,
-        Ok(Ok(_))
-    ) {
+    if !matches!(tokio::time::timeout_at(deadline, ready).await, Ok(Ok(_))) {
         for read in reads {
             let text = "the state did not reach the read's log index before the deadline";
             read.reply.refuse(Refusal::not_here(text, None));

@@ -15,7 +15,9 @@
 //! being shortened node by node, a voter may have promised more than it now keeps; until all have
 //! the new ones, what must not happen twice rests on the fencing number alone.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::network::Timers;
 use crate::storage::wal::Vote;

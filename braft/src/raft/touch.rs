@@ -3,10 +3,11 @@
 //! openraft's leader does not step down when its followers fall silent. What it took in by then
 //! would wait for ever, and so would the callers, who could have gone to the next leader.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Raft;
 use super::handle::{Role, view};

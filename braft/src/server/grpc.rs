@@ -2,12 +2,12 @@
 
 use std::future::Future;
 
-use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use crate::error::Error;
+use crate::net::Listener;
 
 /// Streams of one connection at once; a further one waits.
 const MAX_STREAMS_PER_CONNECTION: u32 = 4096;
@@ -23,24 +23,33 @@ const KEEP_ALIVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1
 /// Serves until `stop` is ready. Connections that are then open are closed by their owners or
 /// with the process.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     routes: Routes,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    // `tcp_nodelay` on the server builder is not honoured with a listener of one's own; without it
-    // each call costs 40 ms.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Server::builder()
+    let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
         .http2_keepalive_interval(Some(KEEP_ALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
-        .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop)
-        .await
-        .map_err(|error| Error::fatal("the gRPC server stopped").with_source(error))
+        .add_routes(routes);
+    let served = match listener {
+        Listener::Tcp(listener) => {
+            // `tcp_nodelay` on the server builder is not honoured with a listener of one's own;
+            // without it each call costs 40 ms.
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(incoming, stop).await
+        }
+        #[cfg(feature = "testing")]
+        Listener::Memory(connections) => {
+            let incoming = tokio_stream::wrappers::UnboundedReceiverStream::new(connections);
+            let incoming = futures_util::StreamExt::map(incoming, Ok::<_, std::io::Error>);
+            server.serve_with_incoming_shutdown(incoming, stop).await
+        }
+    };
+    served.map_err(|error| Error::fatal("the gRPC server stopped").with_source(error))
 }
 
 /// The schemas of this node's services, for tools that ask for them.

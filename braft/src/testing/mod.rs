@@ -30,6 +30,7 @@ mod faults;
 mod loopback;
 mod result;
 mod run;
+mod simulation;
 
 pub use check::{Check, check};
 pub use cluster::{Cluster, Down, TestNode};

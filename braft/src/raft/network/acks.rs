@@ -7,9 +7,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// The answers of one term, by peer. Holds no more peers than the term had members.
 #[derive(Debug, Default)]

@@ -8,8 +8,9 @@
 //! ghost, or runs on an old copy; one with as many runs on a copy. A disk that was put back without
 //! a start in between shows by what it had acknowledged: each peer remembers that.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::peers::{Known, Peers, Progress, locked};

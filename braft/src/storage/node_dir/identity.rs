@@ -23,7 +23,7 @@ impl Identity {
     /// A new node's: a random id, and no cluster yet.
     pub(super) fn random() -> io::Result<Self> {
         loop {
-            let node_id = getrandom::u64()?;
+            let node_id = crate::world::random()?;
             if node_id != 0 {
                 return Ok(Identity {
                     node_id,

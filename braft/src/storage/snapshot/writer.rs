@@ -52,7 +52,7 @@ impl SnapshotWriter {
             file: store.dir.clone(),
             source,
         };
-        let random = getrandom::u64().map_err(|error| io(error.into()))?;
+        let random = crate::world::random().map_err(io)?;
         let id = FileId { last, random };
         let path = store.dir.join(id.name(BUILDING));
         let file = store.fs.open(&path, Mode::Create).map_err(io)?;

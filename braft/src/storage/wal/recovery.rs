@@ -112,7 +112,7 @@ impl Recovery<'_> {
                 return Err(self.missing(&segment::name(1), what));
             }
         }
-        let salt = getrandom::u64().map_err(|error| self.io(error.into()))?;
+        let salt = crate::world::random().map_err(|error| self.io(error))?;
         let (segment, votes) = self
             .new_files(salt, options)
             .map_err(|error| self.io(error))?;

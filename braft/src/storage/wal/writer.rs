@@ -10,7 +10,8 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::error::Failure;
 use super::record;

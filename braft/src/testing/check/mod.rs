@@ -116,6 +116,26 @@ impl<S: Service> Check<S> {
         self
     }
 
+    /// Plays each seed in a simulation.
+    pub async fn simulate(self) -> TestResult {
+        let size = self.size();
+        for seed in self.chosen_seeds()? {
+            if let Some(story) = run::simulated::<S>(seed, size).await? {
+                return Err(TestError::of_text(story.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> run::Size {
+        run::Size {
+            nodes: self.nodes,
+            clients: self.clients,
+            calls: self.steps,
+            faults: self.steps / STEPS_PER_FAULT,
+        }
+    }
+
     /// The seeds to run: all, or the one that `BRAFT_CHECK_SEED` names.
     fn chosen_seeds(&self) -> TestResult<std::ops::Range<u64>> {
         let Some(text) = std::env::var_os(SEED_VARIABLE) else {
@@ -173,12 +193,7 @@ impl<S: Service> Check<S> {
     /// What was broken, as a timeline with its seed, the way to run it again, and a picture of it;
     /// or the type whose arguments cannot be invented.
     pub async fn run(self) -> TestResult {
-        let size = run::Size {
-            nodes: self.nodes,
-            clients: self.clients,
-            calls: self.steps,
-            faults: self.steps / STEPS_PER_FAULT,
-        };
+        let size = self.size();
         for seed in self.chosen_seeds()? {
             if let Some(story) = run::play::<S>(seed, size).await? {
                 return Err(TestError::of_text(story.to_string()));

@@ -1,9 +1,10 @@
 //! Faults of a cluster under check, several at a time.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::invent::below;
 use crate::context::Rng;

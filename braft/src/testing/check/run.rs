@@ -16,6 +16,7 @@ use crate::machine::Watch;
 use crate::service::Service;
 use crate::storage::fs::faults::FaultFs;
 use crate::testing::cluster::{Cluster, TestNode};
+use crate::testing::simulation::{Network, simulate};
 use crate::testing::{TestError, TestResult};
 
 /// Stream of random numbers that the faults draw from; clients have the lower ones.
@@ -47,9 +48,27 @@ pub(super) async fn play<S: Service>(seed: u64, size: Size) -> TestResult<Option
                 .enable_all()
                 .build();
             let result = match runtime {
-                Ok(runtime) => runtime.block_on(run::<S>(seed, size)),
+                Ok(runtime) => runtime.block_on(run::<S>(seed, size, None)),
                 Err(error) => Err(error.into()),
             };
+            drop(done.send(result));
+        })?;
+    match result.await {
+        Ok(result) => result,
+        Err(_) => Err(TestError::of_text(format!(
+            "the check of {} panicked with seed {seed}; see above",
+            S::NAME
+        ))),
+    }
+}
+
+/// Runs one seed in a simulation, on a thread of its own.
+pub(super) async fn simulated<S: Service>(seed: u64, size: Size) -> TestResult<Option<Story>> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::Builder::new()
+        .name(format!("check-{}-{seed}", S::NAME))
+        .spawn(move || {
+            let result = simulate(seed, |network| run::<S>(seed, size, Some(network)));
             drop(done.send(result));
         })?;
     match result.await {
@@ -72,12 +91,17 @@ impl Disks {
     }
 }
 
-async fn run<S: Service>(seed: u64, size: Size) -> TestResult<Option<Story>> {
+async fn run<S: Service>(
+    seed: u64,
+    size: Size,
+    network: Option<Network>,
+) -> TestResult<Option<Story>> {
     let record = Record::new(S::NAME);
     let disks = Disks::default();
     let (watched, own) = (Arc::clone(&record), disks.clone());
-    let cluster = Cluster::<S>::start_on(
+    let cluster = Cluster::<S>::start_seamed(
         size.nodes,
+        network,
         Box::new(move |node, seams, config| {
             config
                 .snapshot_every(SNAPSHOT_EVERY)
@@ -109,10 +133,13 @@ async fn run<S: Service>(seed: u64, size: Size) -> TestResult<Option<Story>> {
         making.stop();
         tormented
     });
+    let dialers: Vec<_> = (0..size.clients)
+        .map(|client| cluster.dialer(&format!("client-{client}")))
+        .collect();
     let addresses: Vec<_> = (0..size.nodes)
         .map(|node| cluster.address(TestNode(node)))
         .collect();
-    let called = workload.run::<S>(seed, size.clients, &addresses).await;
+    let called = workload.run::<S>(seed, &dialers, &addresses).await;
     over.store(true, Ordering::Relaxed);
     let (events, tormented) = tormenting.await?;
     let settled = match &tormented {

@@ -420,17 +420,17 @@ mod tests {
     use super::super::history::Failed;
     use super::super::record::Record;
     use super::*;
-    use crate as braft;
     use crate::codec;
     use crate::raft_service;
+    use crate::service::State as _;
 
-    #[raft_service]
+    #[raft_service(crate = crate)]
     #[derive(Default, Serialize, Deserialize)]
     struct Sum {
         value: u64,
     }
 
-    #[raft_service]
+    #[raft_service(crate = crate)]
     impl Sum {
         fn add(&mut self, by: u64) -> u64 {
             self.value += by;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::history::{Attempts, History, Meddler, Operation};
 use super::invent::{InventError, below, invent};
@@ -10,6 +12,7 @@ use super::readable::encoded;
 use crate::call::{Channel, Operation as What, ReadLevel, Request};
 use crate::client::tapped;
 use crate::context::Rng;
+use crate::net::Dialer;
 use crate::service::Service;
 
 /// Of so many calls one is a query.
@@ -52,16 +55,20 @@ impl Workload {
     pub(super) async fn run<S: Service>(
         self: &Arc<Self>,
         seed: u64,
-        clients: usize,
+        dialers: &[Dialer],
         addresses: &[String],
     ) -> Result<(), InventError> {
         let mut calling = Vec::new();
-        for client in 0..clients {
+        for (client, dialer) in dialers.iter().enumerate() {
             // Each begins at another node.
             let mut addresses = addresses.to_vec();
             let first = client % addresses.len();
             addresses.rotate_left(first);
-            let channel = tapped(addresses, Meddler::new(rng(seed, client, 0)));
+            let channel = tapped(
+                addresses,
+                dialer.clone(),
+                Meddler::new(rng(seed, client, 0)),
+            );
             for strand in 1..=CALLS_EACH {
                 let (workload, channel) = (Arc::clone(self), channel.clone());
                 let rng = rng(seed, client, strand);

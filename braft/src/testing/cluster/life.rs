@@ -1,7 +1,5 @@
 //! Nodes that stop, start again, and join.
 
-use std::net::TcpListener;
-
 use super::waits::PATIENCE;
 use super::{Cluster, TestNode};
 use crate::service::Service;
@@ -27,6 +25,7 @@ impl<S: Service> Cluster<S> {
     pub async fn kill(&self, node: TestNode) -> TestResult<Down> {
         let running = self.nodes()[node.0].node.take();
         let running = running.ok_or_else(|| format!("{node:?} is down already"))?;
+        self.shared.ground.power_off(&self.address(node));
         running.kill().await;
         Ok(Down(node))
     }
@@ -60,15 +59,17 @@ impl<S: Service> Cluster<S> {
 
     async fn start_again(&self, node: TestNode) -> TestResult {
         let address = self.nodes()[node.0].address;
-        let listener = TcpListener::bind(address)?;
+        let listener = self.shared.ground.bind(address)?;
         Ok(self.boot(node, listener).await?)
     }
 
     /// Stops all nodes at once, as a power cut would.
     pub async fn stop_all(&self) {
+        let ground = &self.shared.ground;
         let running: Vec<_> = self
             .nodes()
             .iter_mut()
+            .inspect(|slot| ground.power_off(&slot.address.to_string()))
             .filter_map(|slot| slot.node.take())
             .collect();
         let stopping = running.into_iter().map(|node| {

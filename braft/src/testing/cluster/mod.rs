@@ -3,29 +3,32 @@
 //!
 //! | file | what it holds |
 //! |---|---|
+//! | `ground.rs` | loopback, or a simulated network |
 //! | `life.rs` | nodes that stop, start again, and join |
 //! | `network.rs` | cuts of the network |
 //! | `waits.rs` | waiting for a leader, for equal state, for votes |
 
+mod ground;
 mod life;
 mod members;
 mod network;
 mod waits;
 
 use std::marker::PhantomData;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::ground::Ground;
 pub use self::life::Down;
-use super::faults::Faults;
 use super::{TestError, TestResult};
 use crate::config::{Config, Seams};
 use crate::discovery::StaticList;
 use crate::net::Dialer;
 use crate::node::{Node, start};
 use crate::service::Service;
+use crate::testing::simulation::Network;
 
 const HEARTBEAT: Duration = Duration::from_millis(50);
 const ELECTION_MIN: Duration = Duration::from_millis(250);
@@ -40,12 +43,10 @@ pub struct Cluster<S> {
 }
 
 struct Shared {
-    directory: tempfile::TempDir,
-    ip: Ipv4Addr,
+    ground: Ground,
     /// Nodes that form the cluster; later ones join it.
     initial: usize,
     nodes: Mutex<Vec<Slot>>,
-    faults: Faults,
     configure: Box<Configure>,
 }
 
@@ -89,17 +90,27 @@ impl<S: Service> Cluster<S> {
         configure: impl Fn(Config) -> Config + Send + Sync + 'static,
     ) -> TestResult<Self> {
         let configure = move |_, seams, config: Config| configure(config.seams(seams));
-        Self::start_on(nodes, Box::new(configure)).await
+        Self::start_on(Ground::loopback()?, nodes, Box::new(configure)).await
     }
 
     /// Starts a cluster whose nodes run on what the test puts in their machine's place.
-    pub(crate) async fn start_on(nodes: usize, configure: Box<Configure>) -> TestResult<Self> {
+    pub(crate) async fn start_seamed(
+        nodes: usize,
+        network: Option<Network>,
+        configure: Box<Configure>,
+    ) -> TestResult<Self> {
+        let ground = match network {
+            Some(network) => Ground::Simulated(network),
+            None => Ground::loopback()?,
+        };
+        Self::start_on(ground, nodes, configure).await
+    }
+
+    async fn start_on(ground: Ground, nodes: usize, configure: Box<Configure>) -> TestResult<Self> {
         let shared = Shared {
-            directory: tempfile::tempdir()?,
-            ip: own_loopback_address()?,
+            ground,
             initial: nodes,
             nodes: Mutex::default(),
-            faults: Faults::default(),
             configure,
         };
         let cluster = Cluster {
@@ -129,23 +140,25 @@ impl<S: Service> Cluster<S> {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add_slot(&self) -> TestResult<TcpListener> {
-        let listener = TcpListener::bind((self.shared.ip, 0))?;
+    fn add_slot(&self) -> TestResult<Option<TcpListener>> {
+        let ground = &self.shared.ground;
         let mut nodes = self.nodes();
-        let data_dir = self
-            .shared
-            .directory
-            .path()
-            .join(format!("node-{}", nodes.len()));
+        let place = nodes.len();
+        let (address, listener) = ground.address(place)?;
         nodes.push(Slot {
-            data_dir,
-            address: listener.local_addr()?,
+            data_dir: ground.directory().join(format!("node-{place}")),
+            address,
             node: None,
         });
         Ok(listener)
     }
 
-    async fn boot(&self, node: TestNode, listener: TcpListener) -> Result<(), crate::Error> {
+    async fn boot(
+        &self,
+        node: TestNode,
+        listener: Option<TcpListener>,
+    ) -> Result<(), crate::Error> {
+        let ground = &self.shared.ground;
         let (config, address) = {
             let nodes = self.nodes();
             let addresses: Vec<_> = nodes.iter().map(|slot| slot.address.to_string()).collect();
@@ -161,18 +174,14 @@ impl<S: Service> Cluster<S> {
                 .service::<S>()
                 .cluster_name("test")
                 .data_dir(&slot.data_dir)
-                .listener(listener)
                 .without_http()
                 .discovery(list)
                 .expect_nodes(self.shared.initial)
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
                 .segment_bytes(SEGMENT_BYTES);
-            let gate = self.shared.faults.gate(&slot.address.to_string());
-            let seams = Seams {
-                dialer: Dialer::gated(gate),
-                ..Seams::default()
-            };
+            let config = ground.place(config, slot.address, listener);
+            let seams = ground.seams(&slot.address.to_string());
             let config = (self.shared.configure)(node, seams, config);
             (config, slot.address)
         };
@@ -229,6 +238,11 @@ impl<S: Service> Cluster<S> {
         self.nodes()[node.0].data_dir.clone()
     }
 
+    /// The way to the nodes from somewhere else.
+    pub(crate) fn dialer(&self, from: &str) -> Dialer {
+        self.shared.ground.dialer(from)
+    }
+
     pub(crate) fn running(&self) -> Vec<(TestNode, Node)> {
         let nodes = self.nodes();
         let running = nodes
@@ -237,10 +251,4 @@ impl<S: Service> Cluster<S> {
             .filter_map(|(place, slot)| Some((TestNode(place), slot.node.clone()?)));
         running.collect()
     }
-}
-
-/// An address in 127/8 for one cluster, so that a port a stopped node gave up stays free for it.
-fn own_loopback_address() -> TestResult<Ipv4Addr> {
-    let [a, b, c, ..] = getrandom::u32()?.to_le_bytes();
-    Ok(Ipv4Addr::new(127, a.clamp(1, 254), b, c.clamp(1, 254)))
 }

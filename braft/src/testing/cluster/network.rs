@@ -25,12 +25,12 @@ impl<S: Service> Cluster<S> {
     /// Cuts the way from one node to another; the way back stays open.
     pub fn cut(&self, from: TestNode, to: TestNode) {
         self.shared
-            .faults
+            .ground
             .cut(&self.address(from), &self.address(to));
     }
 
     /// Undoes all cuts.
     pub fn heal(&self) {
-        self.shared.faults.heal();
+        self.shared.ground.heal();
     }
 }

@@ -1,0 +1,92 @@
+//! What the machine gives that a simulation has to give instead: random numbers, the wall clock,
+//! threads for work that blocks.
+
+use std::io;
+use std::time::SystemTime;
+
+/// 64 random bits.
+///
+/// # Errors
+/// If the operating system has none.
+pub(crate) fn random() -> io::Result<u64> {
+    #[cfg(feature = "testing")]
+    if let Some(bits) = simulated::with(|world| world.random.next_u64()) {
+        return Ok(bits);
+    }
+    Ok(getrandom::u64()?)
+}
+
+/// The time of day.
+pub(crate) fn wall_clock() -> SystemTime {
+    #[cfg(feature = "testing")]
+    if let Some(now) = simulated::with(|world| world.start + world.began.elapsed()) {
+        return now;
+    }
+    SystemTime::now()
+}
+
+/// Runs work that may block for long, on a thread where it may.
+///
+/// # Errors
+/// If it panicked.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    if is_simulated() {
+        return Ok(work());
+    }
+    tokio::task::spawn_blocking(work).await
+}
+
+/// Whether this thread plays a simulation: then nothing may happen on another one.
+pub(crate) fn is_simulated() -> bool {
+    #[cfg(feature = "testing")]
+    if simulated::with(|_| ()).is_some() {
+        return true;
+    }
+    false
+}
+
+#[cfg(feature = "testing")]
+pub(crate) mod simulated {
+    //! The world of a simulation: that of one thread.
+
+    use std::cell::RefCell;
+    use std::time::{Duration, SystemTime};
+
+    use tokio::time::Instant;
+
+    use crate::context::Rng;
+
+    /// 2000-01-01 00:00 UTC, when simulations begin.
+    const YEAR_2000: Duration = Duration::from_secs(946_684_800);
+
+    /// Of the thread that plays a simulation.
+    pub(crate) struct World {
+        pub(super) random: Rng,
+        pub(super) start: SystemTime,
+        pub(super) began: Instant,
+    }
+
+    thread_local! {
+        static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+    }
+
+    /// Lets this thread play a simulation. To be called within its runtime.
+    pub(crate) fn begin(random: Rng) {
+        WORLD.set(Some(World {
+            random,
+            start: SystemTime::UNIX_EPOCH + YEAR_2000,
+            began: Instant::now(),
+        }));
+    }
+
+    /// Ends it.
+    pub(crate) fn end() {
+        WORLD.set(None);
+    }
+
+    pub(super) fn with<T>(look: impl FnOnce(&mut World) -> T) -> Option<T> {
+        WORLD.with_borrow_mut(|world| world.as_mut().map(look))
+    }
+}
