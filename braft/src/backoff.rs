@@ -1,7 +1,8 @@
 //! Growing, jittered pauses.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
+
+use crate::world;
 
 /// Doubles from `first` up to `cap`.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +23,8 @@ impl Backoff {
         self.next = (pause * 2).min(self.cap);
         let half = pause / 2;
         let spread = u64::try_from(half.as_nanos()).unwrap_or(u64::MAX).max(1);
-        // A fresh `RandomState` has fresh keys: enough randomness for a pause.
-        half + Duration::from_nanos(RandomState::new().hash_one(0) % spread)
+        // Without random numbers the pause is a little shorter than it might be.
+        half + Duration::from_nanos(world::random().unwrap_or(0) % spread)
     }
 }
 

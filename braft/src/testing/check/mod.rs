@@ -120,7 +120,7 @@ impl<S: Service> Check<S> {
     pub async fn simulate(self) -> TestResult {
         let size = self.size();
         for seed in self.chosen_seeds()? {
-            if let Some(story) = run::simulated::<S>(seed, size).await? {
+            if let Some(story) = run::simulated::<S>(seed, size).await?.story {
                 return Err(TestError::of_text(story.to_string()));
             }
         }
@@ -195,7 +195,7 @@ impl<S: Service> Check<S> {
     pub async fn run(self) -> TestResult {
         let size = self.size();
         for seed in self.chosen_seeds()? {
-            if let Some(story) = run::play::<S>(seed, size).await? {
+            if let Some(story) = run::on_sockets::<S>(seed, size).await?.story {
                 return Err(TestError::of_text(story.to_string()));
             }
         }

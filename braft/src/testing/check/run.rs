@@ -1,11 +1,13 @@
 //! One seed: a cluster under faults, its clients, and the verdict.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::invent::InventError;
-use super::nemesis::{Nemesis, torment};
+use super::nemesis::{Event, Nemesis, torment};
 use super::record::Record;
 use super::story::Story;
 use super::verdict::{Evidence, Final, Violation, judge};
@@ -37,40 +39,44 @@ pub(super) struct Size {
     pub(super) faults: usize,
 }
 
-/// Runs one seed on a runtime of its own, whatever runtime the test has.
-pub(super) async fn play<S: Service>(seed: u64, size: Size) -> TestResult<Option<Story>> {
-    let (done, result) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name(format!("check-{}-{seed}", S::NAME))
-        .spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(WORKER_THREADS)
-                .enable_all()
-                .build();
-            let result = match runtime {
-                Ok(runtime) => runtime.block_on(run::<S>(seed, size, None)),
-                Err(error) => Err(error.into()),
-            };
-            drop(done.send(result));
-        })?;
-    match result.await {
-        Ok(result) => result,
-        Err(_) => Err(TestError::of_text(format!(
-            "the check of {} panicked with seed {seed}; see above",
-            S::NAME
-        ))),
-    }
+/// What came of one seed.
+pub(super) struct Played {
+    /// If something was broken.
+    pub(super) story: Option<Story>,
+    /// All that happened, line by line.
+    pub(super) trace: String,
+    /// How long it took, by its own clock.
+    pub(super) lasted: Duration,
 }
 
-/// Runs one seed in a simulation, on a thread of its own.
-pub(super) async fn simulated<S: Service>(seed: u64, size: Size) -> TestResult<Option<Story>> {
+/// Runs one seed on real sockets, on a runtime of its own, whatever runtime the test has.
+pub(super) async fn on_sockets<S: Service>(seed: u64, size: Size) -> TestResult<Played> {
+    on_a_thread::<S>(seed, move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(WORKER_THREADS)
+            .enable_all()
+            .build()?;
+        runtime.block_on(run::<S>(seed, size, None))
+    })
+    .await
+}
+
+/// Runs one seed in a simulation.
+pub(super) async fn simulated<S: Service>(seed: u64, size: Size) -> TestResult<Played> {
+    on_a_thread::<S>(seed, move || {
+        simulate(seed, |network| run::<S>(seed, size, Some(network)))
+    })
+    .await
+}
+
+async fn on_a_thread<S: Service>(
+    seed: u64,
+    play: impl FnOnce() -> TestResult<Played> + Send + 'static,
+) -> TestResult<Played> {
     let (done, result) = tokio::sync::oneshot::channel();
     std::thread::Builder::new()
         .name(format!("check-{}-{seed}", S::NAME))
-        .spawn(move || {
-            let result = simulate(seed, |network| run::<S>(seed, size, Some(network)));
-            drop(done.send(result));
-        })?;
+        .spawn(move || drop(done.send(play())))?;
     match result.await {
         Ok(result) => result,
         Err(_) => Err(TestError::of_text(format!(
@@ -91,11 +97,7 @@ impl Disks {
     }
 }
 
-async fn run<S: Service>(
-    seed: u64,
-    size: Size,
-    network: Option<Network>,
-) -> TestResult<Option<Story>> {
+async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> TestResult<Played> {
     let record = Record::new(S::NAME);
     let disks = Disks::default();
     let (watched, own) = (Arc::clone(&record), disks.clone());
@@ -167,9 +169,29 @@ async fn run<S: Service>(
             }),
             None => Ok(()),
         });
-    Ok(judged
-        .err()
-        .map(|violation| Story::new::<S>(seed, evidence, events, violation)))
+    Ok(Played {
+        trace: trace(&evidence, &events),
+        lasted: workload.start.elapsed(),
+        story: judged
+            .err()
+            .map(|violation| Story::new::<S>(seed, evidence, events, violation)),
+    })
+}
+
+/// All that happened: faults, calls as they ended, the log.
+fn trace(evidence: &Evidence, events: &[Event]) -> String {
+    let mut trace = String::new();
+    for Event { at, text } in events {
+        let _ = writeln!(trace, "{at:?} {text}");
+    }
+    for call in &evidence.operations {
+        let (began, ended, result) = (call.began, call.ended, &call.result);
+        let _ = writeln!(trace, "{began:?} {ended:?} {} {result:?}", call.text);
+    }
+    for (index, entry) in &evidence.log {
+        let _ = writeln!(trace, "{index} {entry:?}");
+    }
+    trace
 }
 
 fn finals<S: Service>(cluster: &Cluster<S>) -> Vec<Final> {
@@ -182,4 +204,56 @@ fn finals<S: Service>(cluster: &Cluster<S>) -> Vec<Final> {
         })
     });
     saved.collect()
+}
+
+#[cfg(all(test, tokio_unstable))]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::raft_service;
+
+    #[raft_service(crate = crate)]
+    #[derive(Default, Serialize, Deserialize)]
+    struct Tally {
+        votes: BTreeMap<u8, u64>,
+    }
+
+    #[raft_service(crate = crate)]
+    impl Tally {
+        fn vote(&mut self, what: u8) -> u64 {
+            let votes = self.votes.entry(what).or_default();
+            *votes += 1;
+            *votes
+        }
+
+        fn all(&self) -> BTreeMap<u8, u64> {
+            self.votes.clone()
+        }
+    }
+
+    const SIZE: Size = Size {
+        nodes: 3,
+        clients: 3,
+        calls: 200,
+        faults: 10,
+    };
+
+    #[tokio::test]
+    async fn one_seed_plays_the_same_again() -> Result<(), Box<dyn std::error::Error>> {
+        for seed in 1..=4 {
+            let play = || async move {
+                let played = simulated::<Tally>(seed, SIZE).await;
+                played.unwrap_or_else(|error| panic!("{error}"))
+            };
+            let (first, second) = (play().await, play().await);
+            let mut lines = first.trace.lines().zip(second.trace.lines());
+            if let Some((first, second)) = lines.find(|(first, second)| first != second) {
+                panic!("seed {seed}:\n{first}\n{second}");
+            }
+            assert_eq!(first.lasted, second.lasted);
+            assert!(first.story.is_none());
+        }
+        Ok(())
+    }
 }
