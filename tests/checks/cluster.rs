@@ -140,10 +140,15 @@ async fn a_lock_that_is_not_saved_whole_is_caught() {
 }
 
 #[tokio::test]
-async fn simulated() {
-    let begin = std::time::Instant::now();
-    if let Err(error) = check::<Counter>().seeds(seeds()).simulate().await {
+async fn a_map_passes_on_sockets() {
+    if let Err(error) = check::<Inventory>().seeds(1).run_on_sockets().await {
         panic!("{error}");
     }
-    println!("{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_broken_is_caught_on_sockets_too() {
+    let checked = check::<Restless>().seeds(1).run_on_sockets().await;
+    let text = checked.err().map(|error| error.to_string());
+    assert!(text.is_some_and(|text| text.contains("answered")));
 }

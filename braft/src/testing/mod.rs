@@ -32,7 +32,7 @@ mod result;
 mod run;
 mod simulation;
 
-pub use check::{Check, check};
+pub use check::{Check, Passed, check};
 pub use cluster::{Cluster, Down, TestNode};
 pub use loopback::loopback;
 pub use result::{TestError, TestResult};

@@ -23,7 +23,9 @@ mod twins;
 mod verdict;
 mod workload;
 
+use std::fmt;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use super::{TestError, TestResult};
 use crate::service::Service;
@@ -69,12 +71,13 @@ pub fn check<S: Service>() -> Check<S> {
         steps: STEPS,
         nodes: NODES,
         clients: CLIENTS,
+        lasting: None,
+        after_each: None,
         service: PhantomData,
     }
 }
 
 /// What [`check`] returns.
-#[derive(Debug)]
 #[must_use = "a check does nothing until it is run"]
 pub struct Check<S> {
     first_seed: u64,
@@ -82,7 +85,19 @@ pub struct Check<S> {
     steps: usize,
     nodes: usize,
     clients: usize,
+    lasting: Option<Duration>,
+    after_each: Option<Box<dyn Fn(&Passed) + Send + Sync>>,
     service: PhantomData<fn() -> S>,
+}
+
+impl<S: Service> fmt::Debug for Check<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check")
+            .field("service", &S::NAME)
+            .field("first_seed", &self.first_seed)
+            .field("seeds", &self.seeds)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<S: Service> Check<S> {
@@ -116,23 +131,31 @@ impl<S: Service> Check<S> {
         self
     }
 
-    /// Plays each seed in a simulation.
-    pub async fn simulate(self) -> TestResult {
-        let size = self.size();
-        for seed in self.chosen_seeds()? {
-            if let Some(story) = run::simulated::<S>(seed, size).await?.story {
-                return Err(TestError::of_text(story.to_string()));
-            }
-        }
-        Ok(())
+    /// Lets each seed last so long by its own clock, with fewer calls in a second, instead of a
+    /// number of steps. Of use in a simulation, whose clock runs ahead of the machine's.
+    pub fn lasting(mut self, time: Duration) -> Self {
+        self.lasting = Some(time);
+        self
+    }
+
+    /// Called after each seed that passed.
+    pub fn after_each(mut self, tell: impl Fn(&Passed) + Send + Sync + 'static) -> Self {
+        self.after_each = Some(Box::new(tell));
+        self
     }
 
     fn size(&self) -> run::Size {
+        let extent = match self.lasting {
+            Some(time) => run::Extent::Time(time),
+            None => run::Extent::Calls {
+                calls: self.steps,
+                faults: self.steps / STEPS_PER_FAULT,
+            },
+        };
         run::Size {
             nodes: self.nodes,
             clients: self.clients,
-            calls: self.steps,
-            faults: self.steps / STEPS_PER_FAULT,
+            extent,
         }
     }
 
@@ -172,22 +195,30 @@ impl<S: Service> Check<S> {
         Ok(())
     }
 
-    /// Plays each seed on a cluster of real nodes under faults, and compares what its clients saw
-    /// with what the struct alone does.
+    /// Plays each seed on a simulated cluster under faults, and compares what its clients saw with
+    /// what the struct alone does.
     ///
-    /// The power of nodes is cut, of all at once too, and their disks lose what was not synced;
-    /// disks hang, and fail to sync; the network is cut, one way or both; leadership is handed over;
+    /// All code of the nodes is the real one; the network, the disks and the clock are made up, so
+    /// that seconds of a cluster take a fraction of one, however busy the machine is. The power of
+    /// nodes is cut, of all at once too, and their disks lose what was not synced; disks hang, fill
+    /// up, and fail to sync; the network is cut, one way or both; leadership is handed over;
     /// snapshots are written; a node joins. Answers are lost on their way, and calls arrive twice.
     ///
     /// The committed log is then carried out on the plain struct. Every answer has to be the same,
     /// on each replica and for each client; no command may be carried out twice, nor be lost once it
     /// was acknowledged, nor happen where its client was told that nothing did; what ended before
     /// something else began has to come before it; each linearizable query has to see all that had
-    /// ended before it, each session query all that its client had seen; and all replicas have to
-    /// end in the state of the struct.
+    /// ended before it, each session query all that its client had seen; no term may have two
+    /// leaders; and once the faults end, all replicas have to come to the state of the struct within
+    /// ten seconds.
     ///
-    /// The same seed makes the same calls and faults. When they meet depends on the machine, so a
-    /// failure that needs an unlucky moment may need a few tries to show again.
+    /// A seed plays exactly the same again if the test was built with `--cfg tokio_unstable`; these
+    /// lines in `.cargo/config.toml` see to it, and a failure says so where they are missing:
+    ///
+    /// ```toml
+    /// [build]
+    /// rustflags = ["--cfg", "tokio_unstable"]
+    /// ```
     ///
     /// # Errors
     /// What was broken, as a timeline with its seed, the way to run it again, and a picture of it;
@@ -195,20 +226,66 @@ impl<S: Service> Check<S> {
     pub async fn run(self) -> TestResult {
         let size = self.size();
         for seed in self.chosen_seeds()? {
-            if let Some(story) = run::on_sockets::<S>(seed, size).await?.story {
-                return Err(TestError::of_text(story.to_string()));
-            }
+            self.tell(seed, run::simulated::<S>(seed, size).await?)?;
+        }
+        Ok(())
+    }
+
+    /// The same on real sockets and with the machine's clock: slower, and not twice the same.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn run_on_sockets(self) -> TestResult {
+        let size = self.size();
+        for seed in self.chosen_seeds()? {
+            self.tell(seed, run::on_sockets::<S>(seed, size).await?)?;
+        }
+        Ok(())
+    }
+
+    fn tell(&self, seed: u64, played: run::Played) -> TestResult {
+        if let Some(story) = played.story {
+            return Err(TestError::of_text(story.to_string()));
+        }
+        if let Some(tell) = &self.after_each {
+            tell(&Passed {
+                seed,
+                calls: played.calls,
+                faults: played.faults,
+                lasted: played.lasted,
+            });
         }
         Ok(())
     }
 }
 
+/// A seed that passed.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Passed {
+    /// Which one.
+    pub seed: u64,
+    /// Calls of its clients.
+    pub calls: usize,
+    /// Faults, and their ends.
+    pub faults: usize,
+    /// How long it lasted by its own clock.
+    pub lasted: Duration,
+}
+
 /// How to run one seed again.
 fn again(seed: u64) -> String {
-    match std::thread::current().name() {
+    let mut text = match std::thread::current().name() {
         Some(test) if test != "main" && !test.starts_with("tokio-") => {
             format!("again: {SEED_VARIABLE}={seed} cargo test {test}")
         }
         _ => format!("again: {SEED_VARIABLE}={seed} before the command that ran this test"),
+    };
+    if cfg!(not(tokio_unstable)) {
+        text.push_str(
+            "\n  exactly the same only with these lines in .cargo/config.toml:\n    \
+             [build]\n    rustflags = [\"--cfg\", \"tokio_unstable\"]",
+        );
     }
+    text
 }

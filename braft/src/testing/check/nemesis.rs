@@ -7,8 +7,11 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 
 use super::invent::below;
+use super::record::Record;
 use crate::context::Rng;
+use crate::leadership::LeaderToken;
 use crate::node::Stopped;
+use crate::raft::Role;
 use crate::service::Service;
 use crate::storage::fs::faults::FaultFs;
 use crate::testing::cluster::{Cluster, Down, TestNode};
@@ -39,11 +42,14 @@ enum Lasting {
     /// The next syncs of its disk fail, and it stops.
     Sick(TestNode),
     Cut(&'static str),
+    /// Its disk takes no more bytes.
+    Full(TestNode),
 }
 
 /// Does harm to a cluster, and undoes it.
 pub(super) struct Nemesis<S> {
     cluster: Cluster<S>,
+    record: Arc<Record>,
     /// The disk of each node.
     disks: Arc<dyn Fn(TestNode) -> FaultFs + Send + Sync>,
     rng: Rng,
@@ -56,12 +62,14 @@ pub(super) struct Nemesis<S> {
 impl<S: Service> Nemesis<S> {
     pub(super) fn new(
         cluster: Cluster<S>,
+        record: Arc<Record>,
         disks: Arc<dyn Fn(TestNode) -> FaultFs + Send + Sync>,
         rng: Rng,
         start: Instant,
     ) -> Self {
         Nemesis {
             cluster,
+            record,
             disks,
             rng,
             start,
@@ -94,6 +102,30 @@ impl<S: Service> Nemesis<S> {
         running.filter(|node| !sick(node)).collect()
     }
 
+    /// Notes who leads at this moment, and who holds a leader's token.
+    fn look(&self) {
+        let mut holders: Vec<(usize, LeaderToken)> = Vec::new();
+        for (place, node) in self.cluster.running() {
+            let Some(raft) = node.core().raft() else {
+                continue;
+            };
+            let view = raft.view();
+            if view.role == Role::Leader {
+                self.record.leads(view.term, place.0);
+            }
+            let token = raft.lease().tokens().borrow().clone();
+            if let Some(token) = token.filter(LeaderToken::is_valid) {
+                holders.push((place.0, token));
+            }
+        }
+        // A token that is over is never valid again: the first was valid all along.
+        if let [(one, token), (other, _), ..] = &holders[..]
+            && token.is_valid()
+        {
+            self.record.two_tokens(*one, *other);
+        }
+    }
+
     /// Why a node has stopped that had no reason to.
     pub(super) fn stopped(&self) -> Option<(TestNode, String)> {
         let well = self.well();
@@ -117,7 +149,7 @@ impl<S: Service> Nemesis<S> {
             let fault = self.lasting.swap_remove(which);
             return self.undo(fault).await;
         }
-        match below(&mut self.rng, 10) {
+        match below(&mut self.rng, 11) {
             0 | 1 => self.cut_power(None).await,
             2 => {
                 let leader = self.leader();
@@ -129,6 +161,7 @@ impl<S: Service> Nemesis<S> {
             6 => self.force_snapshot().await,
             7 => self.hand_over().await,
             8 => self.fail_syncs(),
+            9 => self.fill_disk(),
             _ if self.joined < MAX_JOINED && self.lasting.is_empty() => self.join().await,
             _ => self.hang_disk().await,
         }
@@ -158,6 +191,11 @@ impl<S: Service> Nemesis<S> {
                 disk.heal();
                 let down = self.cluster.kill(node).boxed().await?;
                 self.start_again(down).await
+            }
+            Lasting::Full(node) => {
+                (self.disks)(node).set_capacity(None);
+                self.note(format!("the disk of {} has space again", name(node)));
+                Ok(())
             }
             Lasting::Cut(what) => {
                 // All cuts go together.
@@ -219,7 +257,7 @@ impl<S: Service> Nemesis<S> {
         for fault in failing {
             match fault {
                 Lasting::Sick(node) => (self.disks)(node).heal(),
-                Lasting::Cut(_) => self.lasting.push(fault),
+                Lasting::Cut(_) | Lasting::Full(_) => self.lasting.push(fault),
                 Lasting::Down(_) => {}
             }
         }
@@ -298,6 +336,17 @@ impl<S: Service> Nemesis<S> {
         Ok(())
     }
 
+    fn fill_disk(&mut self) -> TestResult {
+        let well = self.well();
+        if let Some(node) = self.one_of(&well) {
+            let disk = (self.disks)(node);
+            disk.set_capacity(Some(disk.used()));
+            self.note(format!("the disk of {} is full", name(node)));
+            self.lasting.push(Lasting::Full(node));
+        }
+        Ok(())
+    }
+
     async fn hang_disk(&mut self) -> TestResult {
         let well = self.well();
         if let Some(node) = self.one_of(&well) {
@@ -329,11 +378,12 @@ pub(super) async fn torment<S: Service>(
 ) -> (Vec<Event>, TestResult) {
     /// A fault waits for so many calls, or for this, in case none get through.
     const LONGEST_WAIT: Duration = Duration::from_millis(800);
-    const LOOK_EVERY: Duration = Duration::from_millis(5);
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
     let result = async {
         while !is_over() {
-            let (since, next) = (Instant::now(), progress() + every);
+            let (since, next) = (Instant::now(), progress().saturating_add(every));
             while progress() < next && since.elapsed() < LONGEST_WAIT && !is_over() {
+                nemesis.look();
                 if let Some((node, why)) = nemesis.stopped() {
                     return Err(TestError::of_text(format!("{} stopped: {why}", name(node))));
                 }

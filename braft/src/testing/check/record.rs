@@ -54,6 +54,8 @@ pub(super) struct Record {
 struct Shared {
     entries: BTreeMap<u64, Entry>,
     differences: Vec<Difference>,
+    /// Who was seen to lead in each term.
+    leaders: BTreeMap<u64, usize>,
 }
 
 impl Record {
@@ -83,9 +85,38 @@ impl Record {
         (shared.entries.clone(), shared.differences.first().cloned())
     }
 
+    /// Notes that a node leads in a term: no other may.
+    pub(super) fn leads(&self, term: u64, node: usize) {
+        let mut shared = self.shared();
+        let known = *shared.leaders.entry(term).or_insert(node);
+        if known != node {
+            shared.note(format!(
+                "node {known} and node {node} both led in term {term}"
+            ));
+        }
+    }
+
+    /// Notes that two nodes hold a leader's token at once.
+    pub(super) fn two_tokens(&self, one: usize, other: usize) {
+        self.shared().note(format!(
+            "node {one} and node {other} held a leader's token at once"
+        ));
+    }
+
     /// Whether the replicas are known to differ.
     pub(super) fn differs(&self) -> bool {
         !self.shared().differences.is_empty()
+    }
+}
+
+impl Shared {
+    /// Notes something at the end of what is known of the log.
+    fn note(&mut self, text: String) {
+        if self.differences.len() < MAX_DIFFERENCES {
+            let last = self.entries.last_key_value();
+            let index = last.map_or(0, |(index, _)| *index);
+            self.differences.push(Difference { index, text });
+        }
     }
 }
 

@@ -1,13 +1,16 @@
 //! One seed: a cluster under faults, its clients, and the verdict.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::invent::InventError;
-use super::nemesis::{Event, Nemesis, torment};
+#[cfg(test)]
+use super::nemesis::Event;
+use super::nemesis::{Nemesis, torment};
 use super::record::Record;
 use super::story::Story;
 use super::verdict::{Evidence, Final, Violation, judge};
@@ -25,6 +28,12 @@ use crate::testing::{TestError, TestResult};
 const FAULTS: u32 = u32::MAX;
 /// Threads of the nodes and clients.
 const WORKER_THREADS: usize = 2;
+/// As a node has them that is told nothing.
+const HEARTBEAT: Duration = Duration::from_millis(100);
+const ELECTION_MIN: Duration = Duration::from_millis(300);
+const ELECTION_MAX: Duration = Duration::from_millis(600);
+/// How soon after the last fault the replicas have to be equal.
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 /// Small, so that nodes come to need a snapshot of another one.
 const KEEP_LOG_ENTRIES: u64 = 16;
 /// Log entries after which a snapshot is written.
@@ -35,16 +44,27 @@ const SNAPSHOT_EVERY: u64 = 64;
 pub(super) struct Size {
     pub(super) nodes: usize,
     pub(super) clients: usize,
-    pub(super) calls: usize,
-    pub(super) faults: usize,
+    pub(super) extent: Extent,
+}
+
+/// When the clients of a check are done.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extent {
+    /// After so many calls, with so many faults between them.
+    Calls { calls: usize, faults: usize },
+    /// After so long.
+    Time(Duration),
 }
 
 /// What came of one seed.
 pub(super) struct Played {
     /// If something was broken.
     pub(super) story: Option<Story>,
+    pub(super) calls: usize,
+    pub(super) faults: usize,
     /// All that happened, line by line.
-    pub(super) trace: String,
+    #[cfg(test)]
+    trace: String,
     /// How long it took, by its own clock.
     pub(super) lasted: Duration,
 }
@@ -98,6 +118,7 @@ impl Disks {
 }
 
 async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> TestResult<Played> {
+    let is_simulated = network.is_some();
     let record = Record::new(S::NAME);
     let disks = Disks::default();
     let (watched, own) = (Arc::clone(&record), disks.clone());
@@ -108,6 +129,8 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
             config
                 .snapshot_every(SNAPSHOT_EVERY)
                 .keep_log_entries(KEEP_LOG_ENTRIES)
+                .heartbeat(HEARTBEAT)
+                .election_timeout(ELECTION_MIN..ELECTION_MAX)
                 .seams(Seams {
                     fs: Arc::new(own.of(node)),
                     watch: Watch::by(watched.witness(node.0)),
@@ -116,14 +139,23 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
         }),
     )
     .await?;
-    let workload = Workload::new(size.calls);
+    let workload = Workload::new(size.extent);
     let over = Arc::new(AtomicBool::new(false));
     let disk_of = Arc::new(move |node| disks.of(node));
     let rng = Rng::new(seed, FAULTS);
-    let nemesis = Nemesis::new(cluster.clone(), disk_of, rng, workload.start);
+    let nemesis = Nemesis::new(
+        cluster.clone(),
+        Arc::clone(&record),
+        disk_of,
+        rng,
+        workload.start,
+    );
     let (making, differing, ended) = (Arc::clone(&workload), Arc::clone(&record), over.clone());
     let tormenting = tokio::spawn(async move {
-        let every = (size.calls / (size.faults + 1)).max(1);
+        let every = match size.extent {
+            Extent::Calls { calls, faults } => (calls / (faults + 1)).max(1),
+            Extent::Time(_) => usize::MAX,
+        };
         let progress = || making.history.len();
         let until = || {
             if differing.differs() {
@@ -145,7 +177,7 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     over.store(true, Ordering::Relaxed);
     let (events, tormented) = tormenting.await?;
     let settled = match &tormented {
-        Ok(()) if !record.differs() => cluster.converged().await,
+        Ok(()) if !record.differs() => settle(&cluster, is_simulated).await,
         _ => Ok(()),
     };
     let finals = finals(&cluster);
@@ -170,6 +202,9 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
             None => Ok(()),
         });
     Ok(Played {
+        calls: evidence.operations.len(),
+        faults: events.len(),
+        #[cfg(test)]
         trace: trace(&evidence, &events),
         lasted: workload.start.elapsed(),
         story: judged
@@ -178,8 +213,24 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     })
 }
 
+/// Waits until the replicas are equal: soon, where nothing but the nodes takes time.
+async fn settle<S: Service>(cluster: &Cluster<S>, is_simulated: bool) -> TestResult {
+    let calm = Instant::now();
+    cluster.converged().await?;
+    let took = calm.elapsed();
+    if is_simulated && took > SETTLE_WITHIN {
+        return Err(TestError::of_text(format!(
+            "once the faults had ended the replicas took {took:?} to become equal"
+        )));
+    }
+    Ok(())
+}
+
 /// All that happened: faults, calls as they ended, the log.
+#[cfg(test)]
 fn trace(evidence: &Evidence, events: &[Event]) -> String {
+    use std::fmt::Write as _;
+
     let mut trace = String::new();
     for Event { at, text } in events {
         let _ = writeln!(trace, "{at:?} {text}");
@@ -235,8 +286,10 @@ mod tests {
     const SIZE: Size = Size {
         nodes: 3,
         clients: 3,
-        calls: 200,
-        faults: 10,
+        extent: Extent::Calls {
+            calls: 200,
+            faults: 10,
+        },
     };
 
     #[tokio::test]

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::history::{Attempts, History, Meddler, Operation};
 use super::invent::{InventError, below, invent};
 use super::readable::encoded;
+use super::run::Extent;
 use crate::call::{Channel, Operation as What, ReadLevel, Request};
 use crate::client::tapped;
 use crate::context::Rng;
@@ -25,23 +26,25 @@ const HASTY: Duration = Duration::from_millis(120);
 const PATIENT: Duration = Duration::from_secs(5);
 /// The longest pause of a client between two calls.
 const MAX_PAUSE_MS: u32 = 12;
+/// The same where a check is to last.
+const MAX_LONG_PAUSE_MS: u32 = 200;
 
 /// The clients of one check.
 pub(super) struct Workload {
     pub(super) history: History,
     pub(super) start: Instant,
     begun: AtomicUsize,
-    calls: usize,
+    extent: Extent,
     stop: AtomicBool,
 }
 
 impl Workload {
-    pub(super) fn new(calls: usize) -> Arc<Self> {
+    pub(super) fn new(extent: Extent) -> Arc<Self> {
         Arc::new(Workload {
             history: History::default(),
             start: Instant::now(),
             begun: AtomicUsize::new(0),
-            calls,
+            extent,
             stop: AtomicBool::new(false),
         })
     }
@@ -86,15 +89,30 @@ impl Workload {
         Ok(())
     }
 
+    /// Whether there is another call to make.
+    fn goes_on(&self) -> bool {
+        let begun = self.begun.fetch_add(1, Ordering::Relaxed);
+        let is_due = match self.extent {
+            Extent::Calls { calls, .. } => begun < calls,
+            Extent::Time(time) => self.start.elapsed() < time,
+        };
+        is_due && !self.stop.load(Ordering::Relaxed)
+    }
+
+    fn max_pause_ms(&self) -> u32 {
+        match self.extent {
+            Extent::Calls { .. } => MAX_PAUSE_MS,
+            Extent::Time(_) => MAX_LONG_PAUSE_MS,
+        }
+    }
+
     async fn call<S: Service>(
         &self,
         client: usize,
         channel: Channel,
         mut rng: Rng,
     ) -> Result<(), InventError> {
-        while !self.stop.load(Ordering::Relaxed)
-            && self.begun.fetch_add(1, Ordering::Relaxed) < self.calls
-        {
+        while self.goes_on() {
             let (read, call, text) = step::<S>(&mut rng)?;
             let hasty = below(&mut rng, HASTY_ONE_IN) == 0;
             let request = Request {
@@ -119,7 +137,7 @@ impl Workload {
                 index,
                 result: result.map_err(Into::into),
             });
-            let pause = below(&mut rng, MAX_PAUSE_MS);
+            let pause = below(&mut rng, self.max_pause_ms());
             tokio::time::sleep(Duration::from_millis(pause.into())).await;
         }
         Ok(())

@@ -1,0 +1,176 @@
+//! Plays many seeds of simulated clusters: `cargo run --release -p simulate -- --help`.
+
+#![allow(unreachable_pub)]
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use braft::raft_service;
+use braft::testing::{Passed, check};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
+
+/// Plays seeds of simulated clusters under faults, and judges each by the plain struct.
+#[derive(Parser)]
+struct Options {
+    /// How many seeds to play at most.
+    #[arg(long, default_value_t = 100)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    first: u64,
+    /// Stop after so many minutes, whatever is left.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Simulated seconds of each seed.
+    #[arg(long, default_value_t = 30)]
+    seconds: u64,
+    /// Nodes of each cluster, before others join.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// Seeds played at once.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+/// Stock of articles: commands that answer, that fail, and that depend on the context.
+#[raft_service]
+#[derive(Default, Serialize, Deserialize)]
+pub struct Stock {
+    pieces: BTreeMap<String, u64>,
+    moves: Vec<u64>,
+}
+
+/// There is too little of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TooFew {
+    left: u64,
+}
+
+#[raft_service]
+impl Stock {
+    /// Adds pieces.
+    pub fn add(&mut self, context: &mut braft::Context, article: String, pieces: u8) -> u64 {
+        self.moves.push(context.rng().below(100));
+        if self.moves.len() > 8 {
+            self.moves.remove(0);
+        }
+        let stock = self.pieces.entry(article).or_default();
+        *stock += u64::from(pieces);
+        *stock
+    }
+
+    /// Takes pieces.
+    pub fn take(&mut self, article: &str, pieces: u8) -> Result<u64, TooFew> {
+        let stock = self.pieces.get_mut(article).ok_or(TooFew { left: 0 })?;
+        let left = *stock;
+        *stock = left.checked_sub(pieces.into()).ok_or(TooFew { left })?;
+        Ok(*stock)
+    }
+
+    /// What there is of an article.
+    pub fn of(&self, article: &str) -> Option<u64> {
+        self.pieces.get(article).copied()
+    }
+
+    /// Random numbers of the last moves.
+    pub fn moves(&self) -> Vec<u64> {
+        self.moves.clone()
+    }
+}
+
+#[derive(Default)]
+struct Totals {
+    seeds: AtomicUsize,
+    calls: AtomicUsize,
+    faults: AtomicUsize,
+    simulated_ms: AtomicU64,
+}
+
+impl Totals {
+    fn add(&self, passed: &Passed) {
+        self.seeds.fetch_add(1, Ordering::Relaxed);
+        self.calls.fetch_add(passed.calls, Ordering::Relaxed);
+        self.faults.fetch_add(passed.faults, Ordering::Relaxed);
+        let ms = u64::try_from(passed.lasted.as_millis()).unwrap_or(u64::MAX);
+        self.simulated_ms.fetch_add(ms, Ordering::Relaxed);
+    }
+
+    fn text(&self) -> String {
+        let seconds = self.simulated_ms.load(Ordering::Relaxed) as f64 / 1000.0;
+        format!(
+            "{} seeds passed: {seconds:.0} simulated seconds ({:.2} h), {} calls, {} faults",
+            self.seeds.load(Ordering::Relaxed),
+            seconds / 3600.0,
+            self.calls.load(Ordering::Relaxed),
+            self.faults.load(Ordering::Relaxed),
+        )
+    }
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let began = Instant::now();
+    let until = options
+        .minutes
+        .map(|minutes| began + Duration::from_secs(60 * minutes));
+    let bar = ProgressBar::new(options.seeds);
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} seeds, {elapsed}, {eta} left, {msg}");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    let totals = Arc::new(Totals::default());
+    let next = AtomicU64::new(options.first);
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..options.threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let is_over = until.is_some_and(|until| Instant::now() >= until);
+                    if seed >= options.first.saturating_add(options.seeds) || is_over {
+                        return;
+                    }
+                    if let Err(error) = play(&options, seed, totals.clone()) {
+                        let text = format!("seed {seed}: {error}");
+                        bar.suspend(|| println!("{text}\n"));
+                        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+                        failures.push(seed);
+                    }
+                    bar.inc(1);
+                    bar.set_message(totals.text());
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    println!("{} in {:.0?}", totals.text(), began.elapsed());
+    let mut failures = failures
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    failures.sort_unstable();
+    if failures.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    println!("failed: {failures:?}; one again: --first SEED --seeds 1");
+    ExitCode::FAILURE
+}
+
+fn play(options: &Options, seed: u64, totals: Arc<Totals>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|error| error.to_string())?;
+    let checked = check::<Stock>()
+        .first_seed(seed)
+        .seeds(1)
+        .nodes(options.nodes)
+        .lasting(Duration::from_secs(options.seconds))
+        .after_each(move |passed| totals.add(passed))
+        .run();
+    runtime.block_on(checked).map_err(|error| error.to_string())
+}
