@@ -63,6 +63,9 @@ pub(crate) enum Action {
     CloseSession {
         session: u64,
     },
+    /// Asks the leader up to where a read that begins now has to see the log. The answer is empty;
+    /// its [`Reply::index`] says it.
+    ReadIndex,
 }
 
 /// The answer to one [`Incoming`].

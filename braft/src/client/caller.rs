@@ -112,7 +112,11 @@ impl<H: Hop> Engine<H> {
             Operation::Query(level) => {
                 let min_index = match level {
                     ReadLevel::Session => self.seen.load(Ordering::Acquire),
-                    ReadLevel::Linearizable | ReadLevel::Local => 0,
+                    ReadLevel::Linearizable
+                    | ReadLevel::Lease
+                    | ReadLevel::Follower
+                    | ReadLevel::LocalAtMost(_)
+                    | ReadLevel::Local => 0,
                 };
                 let action = Action::Query { level, min_index };
                 self.harmless(&task, action).await

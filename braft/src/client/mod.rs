@@ -11,7 +11,8 @@
 
 use std::future::Future;
 
-use crate::call::Channel;
+use crate::__private::Connected;
+use crate::call::{Channel, ReadLevel};
 use crate::error::Error;
 
 #[allow(dead_code)]
@@ -40,7 +41,7 @@ pub(crate) fn channel(addresses: Vec<String>) -> Channel {
 }
 
 /// The typed client of a service; implemented by `#[raft_service]`.
-pub trait Client: From<Channel> + Clone + Send + Sync + 'static {
+pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
     /// Connects to a cluster through any of its nodes.
     ///
     /// Takes raft addresses, each as `host:port`, and returns once one of them has answered; the
@@ -68,5 +69,22 @@ pub trait Client: From<Channel> + Clone + Send + Sync + 'static {
             .map(|address| address.as_ref().to_owned())
             .collect();
         async move { Ok(Channel::new(connect::connect(addresses).await?).into()) }
+    }
+
+    /// The same client, whose queries are this fresh where the call does not say otherwise. It shares
+    /// connections and session with this one.
+    ///
+    /// ```no_run
+    /// # async fn example<CounterClient: braft::Client>() -> Result<(), braft::Error> {
+    /// use braft::{Client, ReadLevel};
+    ///
+    /// let counter = CounterClient::connect(["10.0.0.1:15000"]).await?;
+    /// let nearby = counter.with_reads(ReadLevel::Session);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    fn with_reads(&self, level: ReadLevel) -> Self {
+        self.channel().clone().with_reads(level).into()
     }
 }

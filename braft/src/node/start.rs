@@ -243,6 +243,7 @@ fn assemble(
             keep_log_entries: resolved.keep_log_entries,
         },
         links: OnceLock::new(),
+        fresh: OnceLock::new(),
         dir: disk.dir,
         parts: Mutex::new(Some(Parts {
             machine,

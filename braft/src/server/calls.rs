@@ -188,7 +188,7 @@ impl Intake {
 fn payload(action: Action, payload: Bytes) -> Bytes {
     match action {
         Action::Command { .. } | Action::Query { .. } => payload,
-        Action::OpenSession | Action::CloseSession { .. } => Bytes::new(),
+        Action::OpenSession | Action::CloseSession { .. } | Action::ReadIndex => Bytes::new(),
     }
 }
 
