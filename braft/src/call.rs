@@ -318,12 +318,7 @@ pub fn __query<R, T: Serialize>(
     service: &'static str,
     query: &T,
 ) -> Call<R, QueryCall> {
-    call(
-        channel,
-        service,
-        Operation::Query(channel.reads),
-        query,
-    )
+    call(channel, service, Operation::Query(channel.reads), query)
 }
 
 fn call<R, K, T: Serialize>(

@@ -15,6 +15,14 @@ use tonic::transport::{Channel, Endpoint, Uri};
 /// Decides whether traffic to an address passes; tests cut a network with it.
 pub(crate) trait Gate: Send + Sync + fmt::Debug + 'static {
     fn is_open(&self, to: &str) -> bool;
+    /// Connections of an earlier epoch are broken; others may be made.
+    fn epoch(&self) -> u64 {
+        0
+    }
+    /// Whether the answer that has just arrived is to be lost.
+    fn loses_answer(&self) -> bool {
+        false
+    }
 }
 
 /// Opens connections, through a gate if there is one.
@@ -27,6 +35,11 @@ impl Dialer {
     #[cfg(feature = "testing")]
     pub(crate) fn gated(gate: Arc<dyn Gate>) -> Self {
         Dialer { gate: Some(gate) }
+    }
+
+    /// Whether a test wants the answer that has just arrived to be lost.
+    pub(crate) fn loses_answer(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.loses_answer())
     }
 
     /// Connects now, and never again: a connection that is lost stays lost.
@@ -65,9 +78,15 @@ impl Dialer {
                 if gate.as_ref().is_some_and(|gate| !gate.is_open(&to)) {
                     return Err(cut());
                 }
+                let epoch = gate.as_ref().map_or(0, |gate| gate.epoch());
                 let stream = TcpStream::connect(&to).await?;
                 stream.set_nodelay(true)?;
-                Ok(TokioIo::new(Gated { stream, gate, to }))
+                Ok(TokioIo::new(Gated {
+                    stream,
+                    gate,
+                    epoch,
+                    to,
+                }))
             };
             Box::pin(connecting) as Connecting
         })
@@ -89,13 +108,15 @@ fn cut() -> io::Error {
 struct Gated {
     stream: TcpStream,
     gate: Option<Arc<dyn Gate>>,
+    /// That of the gate when the connection was made.
+    epoch: u64,
     to: String,
 }
 
 impl Gated {
     fn check(&self) -> io::Result<()> {
         match &self.gate {
-            Some(gate) if !gate.is_open(&self.to) => Err(cut()),
+            Some(gate) if gate.epoch() != self.epoch || !gate.is_open(&self.to) => Err(cut()),
             Some(_) | None => Ok(()),
         }
     }

@@ -53,8 +53,8 @@ pub(super) async fn connect(addresses: Vec<String>) -> Result<Caller, Error> {
 
 /// A client of these addresses that connects on its first call.
 #[cfg(feature = "testing")]
-pub(super) fn lazy(addresses: Vec<String>) -> Caller {
-    let pool = Pool::new(ClusterPin::default(), Dialer::default());
+pub(super) fn lazy(addresses: Vec<String>, dialer: Dialer) -> Caller {
+    let pool = Pool::new(ClusterPin::default(), dialer);
     let addresses = addresses.into_iter().map(Arc::from).collect();
     Caller::remote(Remote::new(pool, addresses, 0))
 }

@@ -61,8 +61,8 @@ impl Line {
         wake(inner);
     }
 
-    /// Hands answers to their callers.
-    pub(super) fn land(&self, answers: Vec<CallAnswer>) {
+    /// Hands answers to their callers, but for those that a test wants to be lost.
+    pub(super) fn land(&self, answers: Vec<CallAnswer>, is_lost: impl Fn() -> bool) {
         let mut inner = self.lock();
         let was_full = inner.flights.len() >= MAX_CALLS_PER_STREAM;
         let landed: Vec<_> = answers
@@ -78,7 +78,11 @@ impl Line {
             drop(inner);
         }
         for (caller, reply) in landed {
-            caller.send(reply);
+            if is_lost() {
+                caller.refuse(Refusal::lost("the answer was lost on its way"));
+            } else {
+                caller.send(reply);
+            }
         }
     }
 

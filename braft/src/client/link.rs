@@ -158,7 +158,7 @@ async fn run(
         Ok(Ok(answers)) => {
             line.open();
             state.send_replace(LinkState::Open);
-            (true, converse(&address, &line, answers).await)
+            (true, converse(&address, &dialer, &line, answers).await)
         }
         Ok(Err(reason)) => (false, reason),
         Err(_) => (
@@ -211,10 +211,15 @@ async fn open(
 }
 
 /// Takes answers in until the stream ends, and says why it did.
-async fn converse(address: &str, line: &Line, mut answers: Streaming<AnswerFrame>) -> String {
+async fn converse(
+    address: &str,
+    dialer: &Dialer,
+    line: &Line,
+    mut answers: Streaming<AnswerFrame>,
+) -> String {
     loop {
         match answers.message().await {
-            Ok(Some(frame)) => line.land(frame.answers),
+            Ok(Some(frame)) => line.land(frame.answers, || dialer.loses_answer()),
             Ok(None) => return format!("{address} closed the stream"),
             Err(status) => return refused(address, &status),
         }

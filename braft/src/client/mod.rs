@@ -14,6 +14,8 @@ use std::future::Future;
 use crate::__private::Connected;
 use crate::call::{Channel, ReadLevel};
 use crate::error::Error;
+#[cfg(feature = "testing")]
+use crate::net::Dialer;
 
 #[allow(dead_code)]
 mod caller;
@@ -36,8 +38,8 @@ pub(crate) use {caller::Caller, link::ClusterPin, pool::Pool};
 
 /// A channel to nodes at these addresses that connects on its first call.
 #[cfg(feature = "testing")]
-pub(crate) fn channel(addresses: Vec<String>) -> Channel {
-    Channel::new(connect::lazy(addresses))
+pub(crate) fn channel(addresses: Vec<String>, dialer: Dialer) -> Channel {
+    Channel::new(connect::lazy(addresses, dialer))
 }
 
 /// The typed client of a service; implemented by `#[raft_service]`.

@@ -106,6 +106,8 @@ pub struct Config {
     biz_data: Option<BizData>,
     exit_code: Option<u8>,
     dialer: Dialer,
+    /// How fast the clock runs that raft goes by; 1 where nothing is said.
+    clock_rate: Option<f64>,
     leading: Leading,
     #[cfg(feature = "macros")]
     pub(crate) distributes: bool,
@@ -364,6 +366,12 @@ impl Config {
     #[cfg(feature = "testing")]
     pub(crate) fn dialer(mut self, dialer: Dialer) -> Self {
         self.dialer = dialer;
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn clock_rate(mut self, rate: f64) -> Self {
+        self.clock_rate = Some(rate);
         self
     }
 

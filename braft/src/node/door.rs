@@ -157,7 +157,13 @@ fn check_fence(raft: &RaftNode, fence: NonZeroU64) -> Option<Refusal> {
 
 impl Core {
     /// Answers from the state here, if it holds what was acknowledged before `since`.
-    fn read_fresh(&self, raft: &RaftNode, call: Incoming, since: Instant, at_most: Option<Duration>) {
+    fn read_fresh(
+        &self,
+        raft: &RaftNode,
+        call: Incoming,
+        since: Instant,
+        at_most: Option<Duration>,
+    ) {
         if let Some(read) = read(raft, call) {
             let fresh = self.fresh.get().expect("set before raft is");
             fresh.read(Fresh {

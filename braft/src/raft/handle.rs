@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 use super::Raft;
 use super::lease::Lease;
+use super::load::Load;
 use super::log_storage::{LogStore, LoneEntry};
 use super::network::{Network, Peers, Progress, Timers};
 use super::proposer::{Proposal, Proposer};
-use super::load::Load;
 use super::reader::{self, Admitted, Confirmation, Read, Reader, answer};
 use super::restart;
 use super::state_machine::StateMachine;

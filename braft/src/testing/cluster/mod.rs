@@ -4,7 +4,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `life.rs` | nodes that stop, start again, and join |
-//! | `network.rs` | cuts of the network |
+//! | `network.rs` | cuts and losses of the network |
 //! | `waits.rs` | waiting for a leader, for equal state, for votes |
 
 mod life;
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::life::Down;
-use super::faults::Faults;
+use super::faults::{Faults, Side};
 use super::{TestError, TestResult};
 use crate::config::Config;
 use crate::discovery::StaticList;
@@ -53,6 +53,7 @@ struct Slot {
     data_dir: PathBuf,
     address: SocketAddr,
     node: Option<Node>,
+    clock_rate: f64,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -132,6 +133,7 @@ impl<S: Service> Cluster<S> {
             data_dir,
             address: listener.local_addr()?,
             node: None,
+            clock_rate: 1.0,
         });
         Ok(listener)
     }
@@ -159,15 +161,18 @@ impl<S: Service> Cluster<S> {
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
                 .segment_bytes(SEGMENT_BYTES)
-                .dialer(Dialer::gated(
-                    self.shared.faults.gate(&slot.address.to_string()),
-                ));
+                .dialer(self.dialer(Side::Node, &slot.address.to_string()))
+                .clock_rate(slot.clock_rate);
             ((self.shared.configure)(config), slot.address)
         };
         tracing::debug!(%address, "starting a test node");
         let started = start(config).await?;
         self.nodes()[node.0].node = Some(started);
         Ok(())
+    }
+
+    fn dialer(&self, side: Side, from: &str) -> Dialer {
+        Dialer::gated(self.shared.faults.gate(side, from))
     }
 
     /// A client of the service; calls enter at any running node.
@@ -182,7 +187,7 @@ impl<S: Service> Cluster<S> {
             .iter()
             .map(|slot| slot.address.to_string())
             .collect();
-        crate::client::channel(addresses).into()
+        crate::client::channel(addresses, self.dialer(Side::Client, "client")).into()
     }
 
     /// A client whose calls enter at this node, inside its process.
