@@ -147,6 +147,7 @@ impl Replica {
                         }
                     })?;
                     self.seeded = true;
+                    self.sessions.settings_changed();
                 }
                 Ok(Ok(Bytes::new()))
             }
