@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, sleep_until, timeout_at};
 
 use super::hop::{Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
@@ -235,7 +235,7 @@ impl<H: Hop> Engine<H> {
     async fn pause(&self, task: &Task, pause: Duration, trail: &mut Trail) -> Result<(), Error> {
         let left = task.deadline.saturating_duration_since(Instant::now());
         if left <= pause {
-            sleep(left).await;
+            sleep_until(task.deadline.into()).await;
             return Err(trail.expired(false));
         }
         if !pause.is_zero() {

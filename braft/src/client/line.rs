@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ struct Inner {
     phase: Phase,
     /// Calls that no frame has room for yet.
     waiting: VecDeque<Incoming>,
+    /// Bytes of the waiting calls, those in the queue included.
+    waiting_bytes: Arc<AtomicUsize>,
     /// `None` once closed.
     queue: Option<mpsc::Receiver<Incoming>>,
     scratch: Vec<Incoming>,
@@ -43,10 +46,15 @@ enum Phase {
 }
 
 impl Line {
-    pub(super) fn new(queue: mpsc::Receiver<Incoming>, cluster_id: Option<u128>) -> Arc<Self> {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Incoming>,
+        waiting_bytes: Arc<AtomicUsize>,
+        cluster_id: Option<u128>,
+    ) -> Arc<Self> {
         Arc::new(Line(Mutex::new(Inner {
             phase: Phase::Greeting(cluster_id),
             waiting: VecDeque::new(),
+            waiting_bytes,
             queue: Some(queue),
             scratch: Vec::new(),
             flights: Flights::default(),
@@ -207,6 +215,8 @@ impl Inner {
         while bytes < FRAME_TARGET_BYTES
             && let Some(call) = self.waiting.pop_front()
         {
+            let waited = call.payload.len();
+            self.waiting_bytes.fetch_sub(waited, Ordering::Relaxed);
             let remaining = call.deadline.saturating_duration_since(now);
             if remaining.is_zero() {
                 let message = "the deadline passed before the call was sent";

@@ -97,6 +97,7 @@ impl Trail {
             _ if self.lost => Error::unknown(message),
             ErrorKind::Busy => Error::busy(message),
             ErrorKind::Fatal => Error::fatal(message),
+            ErrorKind::SessionExpired => Error::new(kind, Outcome::NotApplied, message),
             _ => Error::unavailable(message),
         }
     }

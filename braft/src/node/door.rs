@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::core::{Core, leader_elsewhere};
+use super::core::{Core, Stopped, leader_elsewhere};
 use super::fresh::Fresh;
 use crate::call::ReadLevel;
 use crate::entry::Item;
@@ -21,6 +21,13 @@ const SESSION_WAIT: Duration = Duration::from_millis(500);
 
 impl Gateway for Core {
     fn submit(&self, calls: Vec<Incoming>) {
+        if let Some(Stopped::Fatal(why)) = &*self.stopped.borrow() {
+            for call in calls {
+                let text = format!("this node has stopped: {why}");
+                call.reply.refuse(Error::fatal(text));
+            }
+            return;
+        }
         let Some(raft) = self.raft() else {
             for call in calls {
                 let text = "this node is in no cluster yet";
