@@ -10,6 +10,7 @@ mod exactly_once;
 mod faults;
 mod growth;
 mod grpc;
+mod histories;
 mod leader_work;
 mod long_calls;
 mod membership;
