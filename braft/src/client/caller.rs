@@ -18,6 +18,8 @@ use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_s
 
 /// The time a call has, retries included, unless it says otherwise.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// What part of its time a command may wait for room in the window of its client's session.
+const WINDOW_WAIT_PART: u32 = 2;
 /// A longer deadline is cut to this: the wire counts milliseconds in 32 bits.
 const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -128,12 +130,12 @@ impl<H: Hop> Engine<H> {
         let mut trail = Trail::new(true, task.allowed);
         loop {
             let session = self.session(task).await?;
-            let Ok(ticket) = timeout_at(task.deadline.into(), session.ticket()).await else {
-                return Err(Error::busy(format!(
-                    "other commands of this client filled its window for {:?}; \
-                     send fewer at once",
-                    task.allowed
-                )));
+            // Whoever waits longest comes first. Under more load than the cluster carries, all would be
+            // sent when their time is about to be up, and be carried out in vain.
+            let wait = task.allowed / WINDOW_WAIT_PART;
+            let Ok(ticket) = timeout_at((task.deadline - wait).into(), session.ticket()).await
+            else {
+                return Err(trail.crowded_out(wait));
             };
             let Some(ticket) = ticket else {
                 continue;

@@ -102,6 +102,17 @@ impl Trail {
         }
     }
 
+    /// The error of a command that found no room in the window of its session for so long.
+    pub(super) fn crowded_out(&self, waited: Duration) -> Error {
+        let message = format!(
+            "other commands of this client filled its window for {waited:?}; send fewer at once"
+        );
+        if self.lost {
+            return Error::unknown(message);
+        }
+        Error::busy(message)
+    }
+
     fn again(&mut self, refusal: Refusal, leader_found: bool) -> Verdict {
         self.last = Some(refusal);
         if leader_found && self.leaps < MAX_LEAPS {
