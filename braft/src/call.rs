@@ -24,11 +24,28 @@ pub enum ReadLevel {
     /// Sees every write acknowledged before the query began, through any node.
     #[default]
     Linearizable,
-    /// Whatever the asked node has applied; may be old.
-    Local,
+    /// As fresh as [`Linearizable`](Self::Linearizable), without an exchange between nodes while the
+    /// leader holds its lease: the upper election timeout, counted from the moment at which the last
+    /// heartbeat that a quorum answered was sent, less a tenth. Without a lease the read is made
+    /// linearizable in the usual way.
+    ///
+    /// Holds as long as no monotonic clock of the cluster gains more than a tenth on another one, and
+    /// none stands still while others go on, as that of a suspended virtual machine may.
+    Lease,
+    /// As fresh as [`Linearizable`](Self::Linearizable), answered by the node that is asked from its
+    /// own state: only the place in the log comes from the leader, not the data.
+    Follower,
     /// Sees everything that this client has seen before, its own writes above all, through whatever
     /// node it was; may not see what others have written since. Costs no exchange between nodes.
     Session,
+    /// What the asked node has applied, if that holds every write acknowledged this long before the
+    /// call reached the node. Costs no exchange between nodes while the last one, of any call, is not
+    /// older than that. *Unavailable* if no leader confirms as much; the message says how old the
+    /// state may be.
+    LocalAtMost(Duration),
+    /// Whatever the asked node has applied. May be old without limit, on a node that is cut off for
+    /// instance.
+    Local,
 }
 
 /// Whether a request changes the state.
@@ -60,11 +77,23 @@ pub(crate) trait Transport: Send + Sync + 'static {
 
 /// The connection behind a typed client. Cheap to clone; all clones share it.
 #[derive(Clone)]
-pub struct Channel(Arc<dyn Transport>);
+pub struct Channel {
+    transport: Arc<dyn Transport>,
+    /// How fresh answers must be where the call does not say.
+    reads: ReadLevel,
+}
 
 impl Channel {
     pub(crate) fn new(transport: impl Transport) -> Self {
-        Channel(Arc::new(transport))
+        Channel {
+            transport: Arc::new(transport),
+            reads: ReadLevel::default(),
+        }
+    }
+
+    pub(crate) fn with_reads(mut self, level: ReadLevel) -> Self {
+        self.reads = level;
+        self
     }
 
     /// Sends a call that is encoded already.
@@ -172,9 +201,16 @@ impl<R> Call<R, CommandCall> {
 }
 
 impl<R> Call<R, QueryCall> {
-    /// Answers from what the asked node has applied, without asking the others. May be old.
-    pub fn local(self) -> Self {
-        self.read(ReadLevel::Local)
+    /// Answers as fresh as without it, and without an exchange between nodes while the leader holds
+    /// its lease: see [`ReadLevel::Lease`] for what that rests on.
+    pub fn lease(self) -> Self {
+        self.read(ReadLevel::Lease)
+    }
+
+    /// Answers as fresh as without it, from the state of the node that is asked: the data need not
+    /// come from the leader.
+    pub fn follower(self) -> Self {
+        self.read(ReadLevel::Follower)
     }
 
     /// Answers from any node that has applied all this client has seen, its own writes above all.
@@ -182,7 +218,23 @@ impl<R> Call<R, QueryCall> {
         self.read(ReadLevel::Session)
     }
 
-    /// Sets how fresh the answer must be.
+    /// Answers from what the asked node has applied, without asking the others. May be old without
+    /// limit.
+    pub fn local(self) -> Self {
+        self.read(ReadLevel::Local)
+    }
+
+    /// Answers from what the asked node has applied, if that holds every write acknowledged `age`
+    /// before the call reached it.
+    ///
+    /// # Errors
+    /// Of kind [`Unavailable`](ErrorKind::Unavailable), if no leader confirms as much before the
+    /// deadline; the message says how old the state may be.
+    pub fn local_at_most(self, age: Duration) -> Self {
+        self.read(ReadLevel::LocalAtMost(age))
+    }
+
+    /// Sets how fresh the answer must be, whatever the client's own setting is.
     pub fn read(mut self, level: ReadLevel) -> Self {
         if let CallState::Ready {
             request: Ok(request),
@@ -215,7 +267,9 @@ impl<R: DeserializeOwned, K> Future for Call<R, K> {
                                 nothing was sent";
                     return Poll::Ready(Err(Error::fenced(text)));
                 }
-                Ok(request) => self.state = CallState::Sent(channel.0.send(request)),
+                Ok(request) => {
+                    self.state = CallState::Sent(channel.transport.send(request));
+                }
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
@@ -270,12 +324,7 @@ pub fn __query<R, T: Serialize>(
     service: &'static str,
     query: &T,
 ) -> Call<R, QueryCall> {
-    call(
-        channel,
-        service,
-        Operation::Query(ReadLevel::Linearizable),
-        query,
-    )
+    call(channel, service, Operation::Query(channel.reads), query)
 }
 
 fn call<R, K, T: Serialize>(

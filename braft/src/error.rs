@@ -9,21 +9,31 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The call itself is wrong; sending it again gives the same answer. Fix the call.
+    /// The call itself is wrong: too large, unknown to the nodes, or its answer cannot be read or
+    /// sent. Sending it again gives the same. Fix the call. The [outcome](Error::outcome) is
+    /// [`Applied`](Outcome::Applied) if only the answer was at fault.
     Rejected,
-    /// The cluster is at a limit and did nothing. Back off, then try again.
+    /// The cluster is at a limit, which the message names, and did nothing until the deadline. Back
+    /// off, then try again; send less at once.
     Busy,
-    /// No leader could be reached before the deadline and nothing was done. Try again.
+    /// No node that could carry the call out was reached before the deadline, and nothing was done.
+    /// Try again.
     Unavailable,
-    /// The call was sent and its answer lost: it may or may not have been applied.
-    /// Read the state before repeating it.
+    /// The call was sent and its answer lost. If the [outcome](Error::outcome) is
+    /// [`Unknown`](Outcome::Unknown), it may or may not have been applied: read the state before
+    /// repeating it. If it is [`Applied`](Outcome::Applied), it was, once, and the answer is no longer
+    /// kept.
     UnknownOutcome,
-    /// The session this call belonged to expired before the call was sent.
+    /// Each session that was opened for the call had expired when the call came, and nothing was
+    /// done: sessions expire too early. Raise [`session_expiry_ms`](crate::Settings::session_expiry_ms).
+    ///
+    /// A session that expires while its client is silent is no error: the next command opens another.
     SessionExpired,
-    /// This node stopped and will not serve again until it is restarted. The message says why.
+    /// This node cannot start, or has stopped, and will not serve before it is started again. Nothing
+    /// was done. The message says why and what to do; another node may serve.
     Fatal,
-    /// The fencing number of the call belongs to a leadership that is over. Stop what it was for:
-    /// another node may be at it by now.
+    /// The fencing number of the call belongs to a leadership that is over, and nothing was done. Stop
+    /// what it was for: another node may be at it by now.
     Fenced,
 }
 
@@ -31,11 +41,15 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Every attempt was definitely refused: nothing happened.
+    /// Every attempt was definitely refused: nothing happened. The call may be made again as a new
+    /// one.
     NotApplied,
-    /// At least one attempt may have been applied.
+    /// At least one attempt may have been applied, at most once, even now: what was lost may still
+    /// be on its way. A refusal that came after it proves nothing. Made again as a new call, it may
+    /// happen twice.
     Unknown,
-    /// The command was applied, and its answer could not be kept or sent.
+    /// The command was applied, once, and its answer could not be kept, sent or read. Do not make it
+    /// again; read the state instead.
     Applied,
 }
 

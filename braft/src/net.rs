@@ -17,6 +17,14 @@ use tonic::transport::{Channel, Endpoint, Uri};
 /// Decides whether traffic to an address passes; tests cut a network with it.
 pub(crate) trait Gate: Send + Sync + fmt::Debug + 'static {
     fn is_open(&self, to: &str) -> bool;
+    /// Connections of an earlier epoch are broken; others may be made.
+    fn epoch(&self) -> u64 {
+        0
+    }
+    /// Whether the answer that has just arrived is to be lost.
+    fn loses_answer(&self) -> bool {
+        false
+    }
 }
 
 /// The network of a simulation, as one host sees it.
@@ -72,6 +80,11 @@ impl Dialer {
         self.net.as_ref().map(|net| Listener::Memory(net.listen()))
     }
 
+    /// Whether a test wants the answer that has just arrived to be lost.
+    pub(crate) fn loses_answer(&self) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.loses_answer())
+    }
+
     /// Connects now, and never again: a connection that is lost stays lost.
     ///
     /// What was found out about who answers holds as long as the channel then. One that reconnects
@@ -113,9 +126,14 @@ impl Dialer {
                 if gate.as_ref().is_some_and(|gate| !gate.is_open(&to)) {
                     return Err(cut());
                 }
+                let epoch = gate.as_ref().map_or(0, |gate| gate.epoch());
                 let stream = dialer.stream(&to).await?;
-                let gate = gate.clone();
-                Ok(TokioIo::new(Gated { stream, gate, to }))
+                Ok(TokioIo::new(Gated {
+                    stream,
+                    gate: gate.clone(),
+                    epoch,
+                    to,
+                }))
             };
             Box::pin(connecting) as Connecting<TokioIo<Gated>>
         })
@@ -168,13 +186,15 @@ fn cut() -> io::Error {
 struct Gated {
     stream: Stream,
     gate: Option<Arc<dyn Gate>>,
+    /// That of the gate when the connection was made.
+    epoch: u64,
     to: String,
 }
 
 impl Gated {
     fn check(&self) -> io::Result<()> {
         match &self.gate {
-            Some(gate) if !gate.is_open(&self.to) => Err(cut()),
+            Some(gate) if gate.epoch() != self.epoch || !gate.is_open(&self.to) => Err(cut()),
             Some(_) | None => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -63,6 +64,9 @@ pub(crate) enum Action {
     CloseSession {
         session: u64,
     },
+    /// Asks the leader up to where a read that begins now has to see the log. The answer is empty;
+    /// its [`Reply::index`] says it.
+    ReadIndex,
 }
 
 /// The answer to one [`Incoming`].
@@ -147,49 +151,119 @@ pub(crate) enum ReplyTo {
     Task(oneshot::Sender<Reply>),
 }
 
+/// The answers of one stream that nobody has taken yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Answering {
+    /// Unbounded in type, bounded in fact: a stream admits a fixed number of calls.
+    replies: mpsc::UnboundedSender<(u64, Reply)>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// Bytes of answers that wait for a caller who is slow to take them; beyond it they are not kept.
+pub(crate) const MAX_WAITING_ANSWER_BYTES: usize = 32 << 20;
+
+impl Answering {
+    /// A place for answers, and where they come out.
+    pub(crate) fn new() -> (Self, Answered) {
+        let (sender, replies) = mpsc::unbounded_channel();
+        let bytes: Arc<AtomicUsize> = Arc::default();
+        let answered = Answered {
+            replies,
+            bytes: bytes.clone(),
+        };
+        let replies = sender;
+        (Answering { replies, bytes }, answered)
+    }
+
+    /// Leaves an answer that comes at once: a refusal.
+    pub(crate) fn refuse(&self, id: u64, refusal: Refusal) {
+        let reply = Reply {
+            index: 0,
+            result: Err(refusal),
+        };
+        // A caller that is gone is no error.
+        drop(self.replies.send((id, reply)));
+    }
+
+    /// Whether an answer of this size may wait; then it counts until it is taken.
+    fn has_room(&self, bytes: usize) -> bool {
+        let waiting = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting <= MAX_WAITING_ANSWER_BYTES {
+            return true;
+        }
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        false
+    }
+}
+
+/// Where the answers of one stream come out; they end when nobody can send one any more.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) replies: mpsc::UnboundedReceiver<(u64, Reply)>,
+    bytes: Arc<AtomicUsize>,
+}
+
+impl Answered {
+    /// Takes note that an answer is on its way to the caller.
+    pub(crate) fn taken(&self, reply: &Reply) {
+        if let Ok(answer) = &reply.result {
+            self.bytes.fetch_sub(answer.len(), Ordering::Relaxed);
+        }
+    }
+}
+
 /// The way back to a stream: see [`ReplyTo::Stream`].
 #[derive(Debug)]
 pub(crate) struct StreamReply {
     id: u64,
     is_command: bool,
-    /// Taken by the answer. Unbounded in type, bounded in fact: a stream admits a fixed number of
-    /// calls.
-    replies: Option<mpsc::UnboundedSender<(u64, Reply)>>,
+    /// Taken by the answer.
+    answering: Option<Answering>,
 }
 
 impl StreamReply {
-    pub(crate) fn new(
-        id: u64,
-        action: Action,
-        replies: mpsc::UnboundedSender<(u64, Reply)>,
-    ) -> Self {
+    pub(crate) fn new(id: u64, action: Action, answering: Answering) -> Self {
         StreamReply {
             id,
             is_command: matches!(action, Action::Command { .. }),
-            replies: Some(replies),
+            answering: Some(answering),
         }
     }
 
     fn send(mut self, mut reply: Reply) {
-        if let Ok(answer) = &reply.result
-            && answer.len() > MAX_ANSWER_BYTES
-        {
-            reply.result = Err(too_large(answer.len(), self.is_command));
+        let Some(answering) = self.answering.take() else {
+            return;
+        };
+        if let Ok(answer) = &reply.result {
+            if answer.len() > MAX_ANSWER_BYTES {
+                reply.result = Err(too_large(answer.len(), self.is_command));
+            } else if !answering.has_room(answer.len()) {
+                reply.result = Err(no_room(self.is_command));
+            }
         }
-        if let Some(replies) = self.replies.take() {
-            drop(replies.send((self.id, reply)));
-        }
+        drop(answering.replies.send((self.id, reply)));
+    }
+}
+
+/// The answer is there, and too many others wait before it.
+fn no_room(is_command: bool) -> Refusal {
+    let text = format!(
+        "answers of {} MiB wait for this caller to take them; ask for less at once",
+        MAX_WAITING_ANSWER_BYTES >> 20
+    );
+    if is_command {
+        // Asked again under the same number, it is answered from its session.
+        Refusal::lost(text)
+    } else {
+        Refusal::busy(text)
     }
 }
 
 impl Drop for StreamReply {
     fn drop(&mut self) {
-        if let Some(replies) = self.replies.take() {
-            let reply = Reply {
-                index: 0,
-                result: Err(Refusal::lost("the node dropped the call without an answer")),
-            };
-            drop(replies.send((self.id, reply)));
+        if let Some(answering) = self.answering.take() {
+            let lost = Refusal::lost("the node dropped the call without an answer");
+            answering.refuse(self.id, lost);
         }
     }
 }
@@ -234,4 +308,49 @@ pub(crate) trait Gateway: Send + Sync + 'static {
     fn submit(&self, calls: Vec<Incoming>);
     /// The cluster this node is a member of, once it is one.
     fn cluster_id(&self) -> Option<u128>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: Action = Action::Query {
+        level: ReadLevel::Linearizable,
+        min_index: 0,
+    };
+    const COMMAND: Action = Action::Command {
+        session: 1,
+        sequence: 1,
+        responded_to: 0,
+        fence: None,
+    };
+
+    #[test]
+    fn answers_that_nobody_takes_are_bounded_and_none_is_said_not_to_have_happened() {
+        let (answering, mut answered) = Answering::new();
+        let answer = Bytes::from(vec![0; MAX_ANSWER_BYTES]);
+        let send = |action| {
+            StreamReply::new(1, action, answering.clone()).send(Reply {
+                index: 1,
+                result: Ok(answer.clone()),
+            });
+        };
+        let fit = MAX_WAITING_ANSWER_BYTES / MAX_ANSWER_BYTES;
+        for _ in 0..fit {
+            send(QUERY);
+        }
+        send(QUERY);
+        send(COMMAND);
+        for _ in 0..fit {
+            let (_, reply) = answered.replies.try_recv().unwrap();
+            assert!(reply.result.is_ok());
+            answered.taken(&reply);
+        }
+        let mut refused = || answered.replies.try_recv().unwrap().1.result.unwrap_err();
+        assert_eq!(refused().kind, ErrorKind::Busy);
+        assert_eq!(refused().outcome, Outcome::Unknown);
+        // What was taken made room.
+        send(COMMAND);
+        assert!(answered.replies.try_recv().unwrap().1.result.is_ok());
+    }
 }

@@ -172,6 +172,11 @@ impl Sessions {
         self.next_scan = earliest.unwrap_or(now).max(now + expiry / 16);
     }
 
+    /// The next scan was set by the expiry time of before.
+    pub(crate) fn settings_changed(&mut self) {
+        self.next_scan = Duration::ZERO;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
@@ -321,6 +326,15 @@ mod tests {
             sessions.admit(session_id(at(2)), 1, 0, 12 * SECOND),
             Admission::Expired
         );
+    }
+
+    #[test]
+    fn a_shorter_expiry_holds_from_when_it_is_set() {
+        let mut sessions = Sessions::default();
+        let id = sessions.open(at(1), SECOND, &Settings::default()).unwrap();
+        sessions.settings_changed();
+        sessions.evict_expired(12 * SECOND, &settings());
+        assert_eq!(sessions.admit(id, 1, 0, 12 * SECOND), Admission::Expired);
     }
 
     #[test]

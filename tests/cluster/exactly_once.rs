@@ -1,51 +1,262 @@
-//! Commands run once, whatever happens to the nodes that carry them.
+//! Commands run once, whatever happens to the nodes that carry them and to what they answer.
+//!
+//! `EXACTLY_ONCE_INCREMENTS=200000` makes the runs longer.
 
-use braft::testing::{Cluster, TestResult};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use crate::services::Counter;
+use braft::testing::{Cluster, TestNode, TestResult, run_test};
+use braft::{Outcome, Settings};
+use tests::{Ledger, LedgerClient};
+use tokio::task::JoinHandle;
 
-#[braft::test(nodes = 3)]
-async fn no_acknowledged_command_is_lost_or_doubled_while_leaders_die(
-    cluster: Cluster<Counter>,
-) -> TestResult {
-    const WRITERS: u64 = 8;
-    const WRITES: u64 = 50;
-    let writers = (0..WRITERS).map(|_| {
-        let counter = cluster.client();
-        tokio::spawn(async move {
-            let mut acknowledged = 0;
-            let mut unknown = 0;
-            for _ in 0..WRITES {
-                match counter
-                    .add(1)
-                    .deadline(std::time::Duration::from_secs(20))
-                    .await
-                {
-                    Ok(_) => acknowledged += 1,
-                    Err(error) if error.outcome() == braft::Outcome::Unknown => unknown += 1,
-                    Err(error) => panic!("nothing else is expected: {error:?}"),
-                }
+const CLIENTS: u64 = 16;
+/// Increments of one client under way at once: they arrive out of order.
+const AT_ONCE: u64 = 8;
+/// Long enough for any failover on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+const ONE_ANSWER_LOST_IN: u64 = 50;
+/// From the first write under a leader until it is killed.
+const REIGN: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Ids asked about in one query.
+const IDS_PER_QUERY: usize = 20_000;
+
+/// How many increments, unless the environment says otherwise.
+fn increments(standard: u64) -> u64 {
+    let text = std::env::var("EXACTLY_ONCE_INCREMENTS").ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or(standard)
+}
+
+/// What the writers have in common. Each increment has an id of its own.
+#[derive(Default)]
+struct Shared {
+    wanted: AtomicU64,
+    next_id: AtomicU64,
+    acknowledged: AtomicU64,
+    /// While set, no further increment begins.
+    hold: AtomicBool,
+}
+
+#[derive(Default)]
+struct Written {
+    acknowledged: Vec<u64>,
+    unknown: Vec<u64>,
+    refused: u64,
+}
+
+struct Writers {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<Written>>,
+    /// What was written beside them.
+    aside: Written,
+}
+
+impl Writers {
+    fn start(cluster: &Cluster<Ledger>, wanted: u64) -> Self {
+        let shared = Arc::new(Shared {
+            wanted: AtomicU64::new(wanted),
+            ..Shared::default()
+        });
+        let clients = (0..CLIENTS).map(|_| cluster.client());
+        let tasks = clients
+            .flat_map(|client| (0..AT_ONCE).map(move |_| client.clone()))
+            .map(|client| tokio::spawn(write(client, shared.clone())))
+            .collect();
+        Writers {
+            shared,
+            tasks,
+            aside: Written::default(),
+        }
+    }
+
+    fn are_done(&self) -> bool {
+        self.tasks.iter().all(JoinHandle::is_finished)
+    }
+
+    fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Waits until that many increments are acknowledged, or all are made.
+    async fn reach(&self, acknowledged: u64) {
+        while self.acknowledged() < acknowledged && !self.are_done() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Nobody writes until the sessions of all writers are gone.
+    async fn let_sessions_expire(&mut self, cluster: &Cluster<Ledger>) -> TestResult {
+        self.shared.hold.store(true, Ordering::Relaxed);
+        let other = cluster.client();
+        let since = Instant::now();
+        loop {
+            // Log time moves with the log.
+            let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+            match other.record(id, "").deadline(DEADLINE).await {
+                Ok(_) => self.aside.acknowledged.push(id),
+                Err(_) => self.aside.unknown.push(id),
             }
-            (acknowledged, unknown)
-        })
-    });
-    let writers: Vec<_> = writers.collect();
-    for _ in 0..3 {
-        let down = cluster.kill_leader().await?;
-        cluster.leader().await?;
+            let leader = cluster.node(cluster.leader().await?)?;
+            if leader.status().sessions <= 1 {
+                break;
+            }
+            if since.elapsed() > DEADLINE {
+                return Err("the sessions of clients that are silent do not expire".into());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.shared.hold.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Every acknowledged increment is there once; of the others no more than may have happened.
+    async fn check(self, cluster: &Cluster<Ledger>) -> TestResult {
+        let mut all = self.aside;
+        for task in self.tasks {
+            let written = task.await?;
+            all.acknowledged.extend(written.acknowledged);
+            all.unknown.extend(written.unknown);
+            all.refused += written.refused;
+        }
+        cluster.converged().await?;
+        let ledger = cluster.client();
+        for ids in all.acknowledged.chunks(IDS_PER_QUERY) {
+            let missing = ledger.missing(ids).deadline(DEADLINE).await?;
+            assert!(missing.is_empty(), "acknowledged and lost: {missing:?}");
+        }
+        let doubled = ledger.doubled().deadline(DEADLINE).await?;
+        assert!(doubled.is_empty(), "applied twice: {doubled:?}");
+        let mut happened = 0;
+        for ids in all.unknown.chunks(IDS_PER_QUERY) {
+            let missing = ledger.missing(ids).deadline(DEADLINE).await?;
+            happened += ids.len() - missing.len();
+        }
+        let count = ledger.count().deadline(DEADLINE).await?;
+        println!(
+            "{} acknowledged, {} unknown of which {happened} happened, {} refused; the count is \
+             {count}",
+            all.acknowledged.len(),
+            all.unknown.len(),
+            all.refused
+        );
+        assert_eq!(count, (all.acknowledged.len() + happened) as u64);
+        Ok(())
+    }
+}
+
+async fn write(ledger: LedgerClient, shared: Arc<Shared>) -> Written {
+    let mut written = Written::default();
+    loop {
+        while shared.hold.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let id = shared.next_id.fetch_add(1, Ordering::Relaxed);
+        if id >= shared.wanted.load(Ordering::Relaxed) {
+            return written;
+        }
+        match ledger.record(id, "").deadline(DEADLINE).await {
+            Ok(times) => {
+                assert_eq!(times, 1, "increment {id} was applied more than once");
+                shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+                written.acknowledged.push(id);
+            }
+            Err(error) if error.outcome() == Outcome::NotApplied => written.refused += 1,
+            Err(_) => written.unknown.push(id),
+        }
+    }
+}
+
+/// Kills each leader a second after its first acknowledgement and brings it back, breaking all
+/// connections in between, until the writers are done. Says how many were killed.
+async fn kill_leaders(cluster: &Cluster<Ledger>, writers: &Writers) -> TestResult<u32> {
+    let mut killed = 0;
+    while !writers.are_done() {
+        let leader = cluster.leader().await?;
+        writers.reach(writers.acknowledged() + 1).await;
+        let first = Instant::now();
+        // In the midst of the reign, at another moment of each.
+        let odd = REIGN * (1 + killed % 5) / 6;
+        tokio::time::sleep(odd).await;
+        cluster.break_connections();
+        while first.elapsed() < REIGN && !writers.are_done() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        if writers.are_done() {
+            break;
+        }
+        let down = cluster.kill(leader).await?;
+        killed += 1;
+        writers.reach(writers.acknowledged() + 1).await;
         cluster.restart(down).await?;
     }
-    let (mut acknowledged, mut unknown) = (0, 0);
-    for writer in writers {
-        let counts = writer.await?;
-        acknowledged += counts.0;
-        unknown += counts.1;
+    Ok(killed)
+}
+
+#[braft::test(nodes = 3)]
+async fn no_increment_is_lost_or_doubled_while_leaders_die_and_answers_are_lost(
+    cluster: Cluster<Ledger>,
+) -> TestResult {
+    cluster.lose_one_answer_in(ONE_ANSWER_LOST_IN);
+    let writers = Writers::start(&cluster, increments(6_000));
+    let began = Instant::now();
+    let killed = kill_leaders(&cluster, &writers).await?;
+    cluster.lose_one_answer_in(0);
+    println!("{killed} leaders killed in {:?}", began.elapsed());
+    writers.check(&cluster).await
+}
+
+/// Waits until a majority of the nodes have no log from the beginning any more.
+async fn wait_for_snapshots(cluster: &Cluster<Ledger>) -> TestResult {
+    let since = Instant::now();
+    loop {
+        let mut purged = 0;
+        for place in 0..3 {
+            let log = cluster.node(TestNode(place))?.status().log;
+            purged += usize::from(log.purged_index > 0);
+        }
+        if purged >= 2 {
+            return Ok(());
+        }
+        if since.elapsed() > DEADLINE {
+            return Err("no snapshots are made".into());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
     }
-    let total = cluster.client().get().await?;
-    assert!(
-        (acknowledged..=acknowledged + unknown).contains(&total),
-        "{acknowledged} acknowledged, {unknown} unknown, {total} there"
-    );
-    cluster.converged().await?;
-    Ok(())
+}
+
+#[test]
+fn no_increment_is_lost_or_doubled_across_snapshots_restarts_and_expiry() {
+    const EXPIRY: Duration = Duration::from_millis(1_500);
+    run_test(1, "exactly once", |_: Cluster<Ledger>| async {
+        let settings = Settings {
+            session_expiry_ms: EXPIRY.as_millis() as u64,
+            ..Settings::default()
+        };
+        let cluster = Cluster::<Ledger>::start_with(3, move |config| {
+            config
+                .settings(settings.clone())
+                .snapshot_every(5)
+                .keep_log_entries(1)
+        })
+        .await?;
+        cluster.lose_one_answer_in(ONE_ANSWER_LOST_IN);
+        let wanted = increments(4_000);
+        let mut writers = Writers::start(&cluster, wanted);
+        for part in 1..=3 {
+            writers.reach(part * wanted / 4).await;
+            wait_for_snapshots(&cluster).await?;
+            // All nodes at once: what is under way is lost, and asked for again.
+            cluster.stop_all().await;
+            cluster.start_all().await?;
+            writers.reach(part * wanted / 4 + CLIENTS).await;
+            writers.let_sessions_expire(&cluster).await?;
+        }
+        cluster.lose_one_answer_in(0);
+        writers.reach(wanted).await;
+        writers.check(&cluster).await?;
+        cluster.stop_all().await;
+        Ok(())
+    });
 }

@@ -5,10 +5,12 @@
 
 mod announcing;
 mod distribute;
+mod errors;
 mod exactly_once;
 mod faults;
 mod growth;
 mod grpc;
+mod histories;
 mod leader_work;
 mod long_calls;
 mod membership;

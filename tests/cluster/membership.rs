@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use braft::ErrorKind;
 use braft::testing::{Cluster, TestNode, TestResult};
+use braft::{ErrorKind, Outcome};
 
 use crate::services::Counter;
 
@@ -356,6 +356,12 @@ async fn a_disk_that_was_put_back_to_an_earlier_state_is_refused() {
         cluster.restart(down).await?;
         let why = cluster.why_stopped(lost).await?;
         assert!(why.contains("was put back"), "{why}");
+        // Whoever asks it is told the same, at once.
+        let refused = cluster.client_at(lost)?.add(1).await;
+        let error = refused.err().ok_or("it was carried out")?;
+        assert_eq!(error.kind(), ErrorKind::Fatal, "{error:?}");
+        assert_eq!(error.outcome(), Outcome::NotApplied, "{error:?}");
+        assert!(error.to_string().contains("was put back"), "{error}");
         cluster
             .eventually("its port to be closed", || {
                 std::net::TcpListener::bind(cluster.address(lost)).is_ok()

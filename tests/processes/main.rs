@@ -3,6 +3,7 @@
 mod crash;
 mod environment;
 mod growth;
+mod histories;
 mod nodes;
 mod paused;
 mod stale;

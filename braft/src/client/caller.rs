@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::hop::{Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
@@ -18,6 +18,8 @@ use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_s
 
 /// The time a call has, retries included, unless it says otherwise.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// What part of its time a command may wait for room in the window of its client's session.
+const WINDOW_WAIT_PART: u32 = 2;
 /// A longer deadline is cut to this: the wire counts milliseconds in 32 bits.
 const MAX_DEADLINE: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -118,7 +120,11 @@ impl<H: Hop> Engine<H> {
             Operation::Query(level) => {
                 let min_index = match level {
                     ReadLevel::Session => self.seen.load(Ordering::Acquire),
-                    ReadLevel::Linearizable | ReadLevel::Local => 0,
+                    ReadLevel::Linearizable
+                    | ReadLevel::Lease
+                    | ReadLevel::Follower
+                    | ReadLevel::LocalAtMost(_)
+                    | ReadLevel::Local => 0,
                 };
                 let action = Action::Query { level, min_index };
                 self.harmless(&task, action).await
@@ -130,12 +136,12 @@ impl<H: Hop> Engine<H> {
         let mut trail = Trail::new(true, task.allowed);
         loop {
             let session = self.session(task).await?;
-            let Ok(ticket) = timeout_at(task.deadline, session.ticket()).await else {
-                return Err(Error::busy(format!(
-                    "other commands of this client filled its window for {:?}; \
-                     send fewer at once",
-                    task.allowed
-                )));
+            // Whoever waits longest comes first. Under more load than the cluster carries, all would be
+            // sent when their time is about to be up, and be carried out in vain.
+            let wait = task.allowed / WINDOW_WAIT_PART;
+            let Ok(ticket) = timeout_at(task.deadline - wait, session.ticket()).await
+            else {
+                return Err(trail.crowded_out(wait));
             };
             let Some(ticket) = ticket else {
                 continue;
@@ -237,7 +243,7 @@ impl<H: Hop> Engine<H> {
     async fn pause(&self, task: &Task, pause: Duration, trail: &mut Trail) -> Result<(), Error> {
         let left = task.deadline.saturating_duration_since(Instant::now());
         if left <= pause {
-            sleep(left).await;
+            sleep_until(task.deadline.into()).await;
             return Err(trail.expired(false));
         }
         if !pause.is_zero() {

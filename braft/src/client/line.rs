@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -26,6 +27,8 @@ struct Inner {
     phase: Phase,
     /// Calls that no frame has room for yet.
     waiting: VecDeque<Incoming>,
+    /// Bytes of the waiting calls, those in the queue included.
+    waiting_bytes: Arc<AtomicUsize>,
     /// `None` once closed.
     queue: Option<mpsc::Receiver<Incoming>>,
     scratch: Vec<Incoming>,
@@ -44,10 +47,15 @@ enum Phase {
 }
 
 impl Line {
-    pub(super) fn new(queue: mpsc::Receiver<Incoming>, cluster_id: Option<u128>) -> Arc<Self> {
+    pub(super) fn new(
+        queue: mpsc::Receiver<Incoming>,
+        waiting_bytes: Arc<AtomicUsize>,
+        cluster_id: Option<u128>,
+    ) -> Arc<Self> {
         Arc::new(Line(Mutex::new(Inner {
             phase: Phase::Greeting(cluster_id),
             waiting: VecDeque::new(),
+            waiting_bytes,
             queue: Some(queue),
             scratch: Vec::new(),
             flights: Flights::default(),
@@ -62,8 +70,8 @@ impl Line {
         wake(inner);
     }
 
-    /// Hands answers to their callers.
-    pub(super) fn land(&self, answers: Vec<CallAnswer>) {
+    /// Hands answers to their callers, but for those that a test wants to be lost.
+    pub(super) fn land(&self, answers: Vec<CallAnswer>, is_lost: impl Fn() -> bool) {
         let mut inner = self.lock();
         let was_full = inner.flights.len() >= MAX_CALLS_PER_STREAM;
         let landed: Vec<_> = answers
@@ -79,7 +87,11 @@ impl Line {
             drop(inner);
         }
         for (caller, reply) in landed {
-            caller.send(reply);
+            if is_lost() {
+                caller.refuse(Refusal::lost("the answer was lost on its way"));
+            } else {
+                caller.send(reply);
+            }
         }
     }
 
@@ -204,6 +216,8 @@ impl Inner {
         while bytes < FRAME_TARGET_BYTES
             && let Some(call) = self.waiting.pop_front()
         {
+            let waited = call.payload.len();
+            self.waiting_bytes.fetch_sub(waited, Ordering::Relaxed);
             let remaining = call.deadline.saturating_duration_since(now);
             if remaining.is_zero() {
                 let message = "the deadline passed before the call was sent";

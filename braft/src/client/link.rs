@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::fmt::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 /// Calls that wait for room on the stream; above it a call is refused as busy.
 const QUEUE_CALLS: usize = 8192;
+/// Bytes of calls that wait for room on the stream; above it a call is refused as busy.
+const QUEUE_BYTES: usize = 64 << 20;
 
 /// The cluster that a caller belongs to, learned at the first contact and kept.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +76,8 @@ pub(crate) enum LinkState {
 pub(crate) struct Link {
     address: Arc<str>,
     queue: mpsc::Sender<Incoming>,
+    /// Of the calls that are not on the wire yet.
+    waiting_bytes: Arc<AtomicUsize>,
     state: watch::Receiver<LinkState>,
 }
 
@@ -81,11 +86,13 @@ impl Link {
     pub(crate) fn open(address: Arc<str>, pin: ClusterPin, dialer: Dialer) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_CALLS);
         let (state, watched) = watch::channel(LinkState::Opening);
-        let line = Line::new(waiting, pin.0.get().copied());
+        let waiting_bytes: Arc<AtomicUsize> = Arc::default();
+        let line = Line::new(waiting, waiting_bytes.clone(), pin.0.get().copied());
         tokio::spawn(run(Arc::clone(&address), pin, dialer, line, state));
         Link {
             address,
             queue,
+            waiting_bytes,
             state: watched,
         }
     }
@@ -119,15 +126,28 @@ impl Link {
 
     /// Sends one call.
     pub(crate) fn submit(&self, call: Incoming) {
-        match self.queue.try_send(call) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Full(call)) => {
+        let bytes = call.payload.len();
+        let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting > QUEUE_BYTES {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return call.reply.refuse(Refusal::busy(format!(
+                "calls of {} MiB wait for the stream to {}; send less at once",
+                QUEUE_BYTES >> 20,
+                self.address
+            )));
+        }
+        let Err(error) = self.queue.try_send(call) else {
+            return;
+        };
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        match error {
+            mpsc::error::TrySendError::Full(call) => {
                 call.reply.refuse(Refusal::busy(format!(
                     "{QUEUE_CALLS} calls wait for the stream to {}; send fewer at once",
                     self.address
                 )));
             }
-            Err(mpsc::error::TrySendError::Closed(call)) => {
+            mpsc::error::TrySendError::Closed(call) => {
                 let message = match self.state() {
                     LinkState::Closed { reason, .. } => reason.to_string(),
                     _ => format!("the stream to {} is closed", self.address),
@@ -158,7 +178,7 @@ async fn run(
         Ok(Ok(answers)) => {
             line.open();
             state.send_replace(LinkState::Open);
-            (true, converse(&address, &line, answers).await)
+            (true, converse(&address, &dialer, &line, answers).await)
         }
         Ok(Err(reason)) => (false, reason),
         Err(_) => (
@@ -211,10 +231,15 @@ async fn open(
 }
 
 /// Takes answers in until the stream ends, and says why it did.
-async fn converse(address: &str, line: &Line, mut answers: Streaming<AnswerFrame>) -> String {
+async fn converse(
+    address: &str,
+    dialer: &Dialer,
+    line: &Line,
+    mut answers: Streaming<AnswerFrame>,
+) -> String {
     loop {
         match answers.message().await {
-            Ok(Some(frame)) => line.land(frame.answers),
+            Ok(Some(frame)) => line.land(frame.answers, || dialer.loses_answer()),
             Ok(None) => return format!("{address} closed the stream"),
             Err(status) => return refused(address, &status),
         }

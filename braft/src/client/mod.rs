@@ -12,7 +12,8 @@
 
 use std::future::Future;
 
-use crate::call::Channel;
+use crate::__private::Connected;
+use crate::call::{Channel, ReadLevel};
 use crate::error::Error;
 #[cfg(feature = "testing")]
 use crate::net::Dialer;
@@ -42,8 +43,8 @@ pub(crate) use {caller::Caller, link::ClusterPin, pool::Pool};
 
 /// A channel to nodes at these addresses that connects on its first call.
 #[cfg(feature = "testing")]
-pub(crate) fn channel(addresses: Vec<String>) -> Channel {
-    Channel::new(Caller::remote(connect::lazy(addresses, Dialer::default())))
+pub(crate) fn channel(addresses: Vec<String>, dialer: Dialer) -> Channel {
+    Channel::new(Caller::remote(connect::lazy(addresses, dialer)))
 }
 
 /// The same with a tap on its attempts.
@@ -57,7 +58,7 @@ pub(crate) fn tapped(
 }
 
 /// The typed client of a service; implemented by `#[raft_service]`.
-pub trait Client: From<Channel> + Clone + Send + Sync + 'static {
+pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
     /// Connects to a cluster through any of its nodes.
     ///
     /// Takes raft addresses, each as `host:port`, and returns once one of them has answered; the
@@ -85,5 +86,22 @@ pub trait Client: From<Channel> + Clone + Send + Sync + 'static {
             .map(|address| address.as_ref().to_owned())
             .collect();
         async move { Ok(Channel::new(connect::connect(addresses).await?).into()) }
+    }
+
+    /// The same client, whose queries are this fresh where the call does not say otherwise. It shares
+    /// connections and session with this one.
+    ///
+    /// ```no_run
+    /// # async fn example<CounterClient: braft::Client>() -> Result<(), braft::Error> {
+    /// use braft::{Client, ReadLevel};
+    ///
+    /// let counter = CounterClient::connect(["10.0.0.1:15000"]).await?;
+    /// let nearby = counter.with_reads(ReadLevel::Session);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    fn with_reads(&self, level: ReadLevel) -> Self {
+        self.channel().clone().with_reads(level).into()
     }
 }

@@ -97,8 +97,20 @@ impl Trail {
             _ if self.lost => Error::unknown(message),
             ErrorKind::Busy => Error::busy(message),
             ErrorKind::Fatal => Error::fatal(message),
+            ErrorKind::SessionExpired => Error::new(kind, Outcome::NotApplied, message),
             _ => Error::unavailable(message),
         }
+    }
+
+    /// The error of a command that found no room in the window of its session for so long.
+    pub(super) fn crowded_out(&self, waited: Duration) -> Error {
+        let message = format!(
+            "other commands of this client filled its window for {waited:?}; send fewer at once"
+        );
+        if self.lost {
+            return Error::unknown(message);
+        }
+        Error::busy(message)
     }
 
     fn again(&mut self, refusal: Refusal, leader_found: bool) -> Verdict {

@@ -477,3 +477,42 @@ async fn garbage_on_the_port_and_malformed_calls_leave_the_node_serving() {
     let caller = connect(vec![node.address.clone()]).await.unwrap();
     assert_eq!(query(&caller, number(1)).await.unwrap(), number(1));
 }
+
+#[tokio::test]
+async fn calls_that_wait_for_a_stream_are_bounded_by_their_bytes() {
+    // Takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    let link = Link::open(address.into(), ClusterPin::default(), Dialer::default());
+    let large = Bytes::from(vec![7; MAX_COMMAND_BYTES]);
+    let mut waiting = Vec::new();
+    let refusal = loop {
+        let (call, mut answer) = incoming(large.clone());
+        link.submit(call);
+        match answer.try_recv() {
+            Ok(reply) => break reply.result.unwrap_err(),
+            Err(_) => waiting.push(answer),
+        }
+    };
+    assert_eq!(waiting.len(), 64);
+    assert_eq!(refusal.kind, ErrorKind::Busy);
+    assert_eq!(refusal.outcome, Outcome::NotApplied);
+    assert!(refusal.message.contains("64 MiB"), "{}", refusal.message);
+}
+
+#[tokio::test]
+async fn the_time_left_travels_with_a_call() {
+    const ALLOWED: Duration = Duration::from_millis(500);
+    let node = Node::start(Fake::new(7, |call| {
+        let left = call.deadline.saturating_duration_since(Instant::now());
+        // The wire counts whole milliseconds, rounded up.
+        assert!(left <= ALLOWED + Duration::from_millis(1), "{left:?}");
+        echo(call);
+    }));
+    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let query = Request {
+        deadline: Some(ALLOWED),
+        ..request(Operation::Query(ReadLevel::Linearizable), number(1))
+    };
+    assert_eq!(caller.send(query).await.unwrap(), number(1));
+}

@@ -107,6 +107,8 @@ pub struct Config {
     biz_data: Option<BizData>,
     exit_code: Option<u8>,
     seams: Seams,
+    /// How fast the clock runs that raft goes by; 1 where nothing is said.
+    clock_rate: Option<f64>,
     leading: Leading,
     #[cfg(feature = "macros")]
     pub(crate) distributes: bool,
@@ -365,6 +367,12 @@ impl Config {
     #[cfg(feature = "testing")]
     pub(crate) fn seams(mut self, seams: Seams) -> Self {
         self.seams = seams;
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn clock_rate(mut self, rate: f64) -> Self {
+        self.clock_rate = Some(rate);
         self
     }
 

@@ -52,6 +52,8 @@ pub(crate) struct Resolved {
     pub(crate) discovery: Arc<dyn Discovery>,
     pub(crate) expect: Option<usize>,
     pub(crate) timers: Timers,
+    /// The same, as this node's clock measures them.
+    pub(crate) own_timers: Timers,
     pub(crate) snapshot_every: u64,
     pub(crate) snapshot_bytes: u64,
     pub(crate) keep_log_entries: u64,
@@ -174,6 +176,7 @@ impl Config {
             discovery,
             expect,
             timers,
+            own_timers: self.clock_rate.map_or(timers, |rate| timers.at_rate(rate)),
             snapshot_every: layer.snapshot_every.unwrap_or(DEFAULT_SNAPSHOT_EVERY),
             snapshot_bytes: layer.snapshot_bytes.unwrap_or(DEFAULT_SNAPSHOT_BYTES),
             keep_log_entries: layer.keep_log_entries.unwrap_or(DEFAULT_KEEP_LOG_ENTRIES),

@@ -151,6 +151,7 @@ impl Replica {
                         }
                     })?;
                     self.seeded = true;
+                    self.sessions.settings_changed();
                 }
                 Ok(Ok(Bytes::new()))
             }

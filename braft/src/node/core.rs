@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
+use super::fresh::FreshReads;
 use crate::client::{ClusterPin, Pool};
 use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
 use crate::cluster::joining::Joiner;
@@ -48,7 +49,9 @@ pub(crate) struct Core {
     pub(super) parts: Mutex<Option<Parts>>,
     pub(super) formed: Arc<OnceLock<Formed>>,
     /// Ways to the other nodes, for calls that belong to the leader; once the cluster is known.
-    pub(super) links: OnceLock<Pool>,
+    pub(super) links: OnceLock<Arc<Pool>>,
+    /// Once raft is started.
+    pub(super) fresh: OnceLock<FreshReads>,
     pub(super) stopped: watch::Sender<Option<Stopped>>,
     /// Whether free disk space is below the reserve.
     pub(super) disk_low: watch::Sender<bool>,
@@ -198,6 +201,9 @@ impl Core {
         } = parts.ok_or_else(|| Error::fatal("raft was started and failed before"))?;
         let peers = self.peers.clone();
         let raft = RaftNode::start(self.options, wal, machine, snapshots, peers).await?;
+        let links = self.links.get().expect("set before raft starts").clone();
+        let fresh = FreshReads::start(raft.clone(), self.peers.clone(), links);
+        assert!(self.fresh.set(fresh).is_ok(), "a node starts raft once");
         self.slot.fill(raft);
         self.started.notify_waiters();
         Ok(self.slot.get().expect("the slot has just been filled"))
@@ -221,7 +227,7 @@ impl Host for Core {
         self.peers.set_cluster_id(cluster_id);
         let pin = ClusterPin::known(cluster_id);
         self.links
-            .get_or_init(|| Pool::new(pin, self.peers.dialer().clone()));
+            .get_or_init(|| Arc::new(Pool::new(pin, self.peers.dialer().clone())));
         let raft = self.start_raft().await?;
         let Some(members) = members else {
             return Ok(());
@@ -235,6 +241,16 @@ impl Host for Core {
     async fn join(&self, peer: PeerAddress) {
         let _settled = self.joiner.ask(&peer.to_string(), None).await;
     }
+}
+
+/// Where the leader is reached, if it is known and another node: where it was met, else as committed.
+pub(super) fn leader_elsewhere(raft: &RaftNode, peers: &Peers) -> Option<String> {
+    let view = raft.view();
+    let (id, info) = view
+        .leader_info()
+        .filter(|(id, _)| *id != peers.me().node_id)?;
+    let met = peers.address_of(id);
+    Some(met.unwrap_or_else(|| info.address.clone()))
 }
 
 /// The first membership. Made of the proposal alone: it has to be the same, byte for byte, on

@@ -9,12 +9,13 @@ use bytes::Bytes;
 
 use tokio::time::Instant;
 
-use super::core::Core;
+use super::core::{Core, Stopped, leader_elsewhere};
+use super::fresh::Fresh;
 use crate::call::ReadLevel;
 use crate::entry::Item;
 use crate::error::Error;
 use crate::machine::stale_fence;
-use crate::raft::{Proposal, RaftNode, Read};
+use crate::raft::{Admitted, Proposal, RaftNode, Read};
 use crate::request::{Action, Gateway, Incoming, Refusal};
 
 /// The longest a node lets a read wait until it has seen what the client has seen.
@@ -22,6 +23,13 @@ const SESSION_WAIT: Duration = Duration::from_millis(500);
 
 impl Gateway for Core {
     fn submit(&self, calls: Vec<Incoming>) {
+        if let Some(Stopped::Fatal(why)) = &*self.stopped.borrow() {
+            for call in calls {
+                let text = format!("this node has stopped: {why}");
+                call.reply.refuse(Error::fatal(text));
+            }
+            return;
+        }
         let Some(raft) = self.raft() else {
             for call in calls {
                 let text = "this node is in no cluster yet";
@@ -29,36 +37,51 @@ impl Gateway for Core {
             }
             return;
         };
+        let now = Instant::now();
         let leads = raft.is_leader();
         let full = *self.disk_low.borrow();
         let mut local = Vec::new();
         let mut elsewhere = Vec::new();
         for call in calls {
-            match call.action {
-                Action::Query {
-                    level: ReadLevel::Local,
-                    min_index,
-                } => {
-                    local.push(read(call, min_index));
+            let Action::Query { level, .. } = call.action else {
+                match call.action {
+                    _ if !leads => elsewhere.push(call),
+                    Action::ReadIndex => raft.read_index(call.reply),
+                    _ if full => refuse_full(call),
+                    _ => propose(raft, call),
                 }
+                continue;
+            };
+            match level {
+                ReadLevel::Local => local.extend(read(raft, call)),
                 // One that has to wait must not hold up the others.
-                Action::Query {
-                    level: ReadLevel::Session,
-                    min_index,
-                } => {
-                    let mut read = read(call, min_index);
+                ReadLevel::Session => {
+                    let mut call = call;
                     // A node that is cut off catches up much later: another one may be asked.
-                    read.deadline = read.deadline.min(Instant::now() + SESSION_WAIT);
-                    raft.read_local(vec![read]);
+                    call.deadline = call.deadline.min(now + SESSION_WAIT);
+                    raft.read_at(0, read(raft, call).into_iter().collect());
                 }
+                ReadLevel::LocalAtMost(age) => match now.checked_sub(age) {
+                    Some(since) => self.read_fresh(raft, call, since, Some(age)),
+                    // Longer than a clock can count is no bound.
+                    None => local.extend(read(raft, call)),
+                },
+                ReadLevel::Follower if !leads => self.read_fresh(raft, call, now, None),
                 _ if !leads => elsewhere.push(call),
-                Action::Query { min_index, .. } => raft.read(read(call, min_index)),
-                _ if full => refuse_full(call),
-                _ => propose(raft, call),
+                ReadLevel::Lease => {
+                    if let Some(read) = read(raft, call) {
+                        raft.read_by_lease(read);
+                    }
+                }
+                ReadLevel::Linearizable | ReadLevel::Follower => {
+                    if let Some(read) = read(raft, call) {
+                        raft.read(read);
+                    }
+                }
             }
         }
         if !local.is_empty() {
-            raft.read_local(local);
+            raft.read_at(0, local);
         }
         if !elsewhere.is_empty() {
             self.pass_on(raft, elsewhere);
@@ -70,14 +93,19 @@ impl Gateway for Core {
     }
 }
 
-fn read(call: Incoming, min_index: u64) -> Read {
-    Read {
+/// Takes a query in; `None` if it was refused.
+fn read(raft: &RaftNode, call: Incoming) -> Option<Admitted> {
+    let min_index = match call.action {
+        Action::Query { min_index, .. } => min_index,
+        _ => 0,
+    };
+    raft.admit(Read {
         service: call.service,
         payload: call.payload,
         min_index,
         deadline: call.deadline,
         reply: call.reply,
-    }
+    })
 }
 
 fn refuse_full(call: Incoming) {
@@ -114,7 +142,9 @@ fn propose(raft: &RaftNode, call: Incoming) {
                 payload: call.payload,
             }
         }
-        Action::Query { .. } => unreachable!("queries were taken out by the caller"),
+        Action::Query { .. } | Action::ReadIndex => {
+            unreachable!("what changes nothing was taken out by the caller")
+        }
     };
     raft.propose(Proposal {
         item,
@@ -135,17 +165,27 @@ fn check_fence(raft: &RaftNode, fence: NonZeroU64) -> Option<Refusal> {
 }
 
 impl Core {
+    /// Answers from the state here, if it holds what was acknowledged before `since`.
+    fn read_fresh(
+        &self,
+        raft: &RaftNode,
+        call: Incoming,
+        since: Instant,
+        at_most: Option<Duration>,
+    ) {
+        if let Some(read) = read(raft, call) {
+            let fresh = self.fresh.get().expect("set before raft is");
+            fresh.read(Fresh {
+                read,
+                since,
+                at_most,
+            });
+        }
+    }
+
     /// Passes calls on to the leader, once: two nodes that disagree must not send them in circles.
     fn pass_on(&self, raft: &RaftNode, calls: Vec<Incoming>) {
-        let view = raft.view();
-        let leader = view
-            .leader_info()
-            .filter(|(id, _)| *id != self.peers().me().node_id);
-        let address = leader.map(|(id, info)| {
-            self.peers()
-                .address_of(id)
-                .unwrap_or_else(|| info.address.clone())
-        });
+        let address = leader_elsewhere(raft, self.peers());
         let (again, mut first): (Vec<_>, Vec<_>) =
             calls.into_iter().partition(|call| call.forwarded);
         for call in again {

@@ -239,11 +239,12 @@ fn assemble(
         slot,
         started: Notify::new(),
         options: RaftOptions {
-            timers: resolved.timers,
+            timers: resolved.own_timers,
             snapshot_every: resolved.snapshot_every,
             keep_log_entries: resolved.keep_log_entries,
         },
         links: OnceLock::new(),
+        fresh: OnceLock::new(),
         dir: disk.dir,
         parts: Mutex::new(Some(Parts {
             machine,

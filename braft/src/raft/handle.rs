@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::Raft;
 use super::lease::Lease;
+use super::load::Load;
 use super::log_storage::{LogStore, LoneEntry};
 use super::network::{Network, Peers, Progress, Timers};
 use super::proposer::{Proposal, Proposer};
-use super::reader::{Read, Reader, answer};
+use super::reader::{self, Admitted, Confirmation, Read, Reader, answer};
 use super::restart;
 use super::state_machine::StateMachine;
 use super::touch;
@@ -119,7 +120,10 @@ pub(crate) struct RaftNode {
     machine: StateMachine,
     peers: Arc<Peers>,
     proposer: Proposer,
+    /// What the node's reads take up, of whatever level.
+    reads: Arc<Load>,
     reader: Reader,
+    lease_reader: Reader,
     lease: Lease,
     /// Until when this voter keeps out of elections, having been restarted.
     silent_until: Option<Instant>,
@@ -169,13 +173,25 @@ impl RaftNode {
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
         let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone(), lone);
-        let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
+        let confirmation = Confirmation {
+            raft: raft.clone(),
+            in_touch,
+            lease: None,
+        };
+        let by_lease = Confirmation {
+            lease: Some(lease.clone()),
+            ..confirmation.clone()
+        };
+        let reader = Reader::start(confirmation, machine.clone());
+        let lease_reader = Reader::start(by_lease, machine.clone());
         Ok(RaftNode {
             raft,
             machine,
             peers,
             proposer,
+            reads: reader::load(),
             reader,
+            lease_reader,
             lease,
             silent_until,
             wal,
@@ -223,15 +239,30 @@ impl RaftNode {
         self.proposer.propose(proposal);
     }
 
+    /// Takes a read in, or refuses it as busy with nothing done.
+    pub(crate) fn admit(&self, read: Read) -> Option<Admitted> {
+        reader::admit(&self.reads, read)
+    }
+
     /// Answers a query linearizably; on the leader only.
-    pub(crate) fn read(&self, read: Read) {
+    pub(crate) fn read(&self, read: Admitted) {
         self.reader.read(read);
     }
 
-    /// Answers queries from what is applied here.
-    pub(crate) fn read_local(&self, reads: Vec<Read>) {
+    /// Answers a query linearizably, by the lease if it is held; on the leader only.
+    pub(crate) fn read_by_lease(&self, read: Admitted) {
+        self.lease_reader.read(read);
+    }
+
+    /// Says up to where a read that begins now has to see the log; on the leader only.
+    pub(crate) fn read_index(&self, reply: ReplyTo) {
+        self.reader.index(reply);
+    }
+
+    /// Answers queries from what is applied here, once that reaches `index`.
+    pub(crate) fn read_at(&self, index: u64, reads: Vec<Admitted>) {
         let machine = self.machine.clone();
-        tokio::spawn(async move { answer(&machine, 0, reads).await });
+        tokio::spawn(async move { answer(&machine, index, reads).await });
     }
 
     /// Carries out one membership change, if the membership is still the one the change was

@@ -8,6 +8,7 @@
 //! | `snapshot_writing.rs` | the state written to a file |
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
+//! | `load.rs` | what is admitted and not yet answered |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
 //! | `brief.rs` | turns at keeping a thread of the runtime busy |
 //! | `lease.rs` | the tokens of a leader, and why no two are valid at one moment |
@@ -21,6 +22,7 @@ mod clock;
 mod encoding;
 mod handle;
 mod lease;
+mod load;
 mod log_storage;
 pub(crate) mod network;
 mod proposer;
@@ -38,7 +40,7 @@ mod types;
 
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};
 pub(crate) use proposer::Proposal;
-pub(crate) use reader::Read;
+pub(crate) use reader::{Admitted, MAX_CONFIRMATIONS, MAX_READERS, MAX_WAITING_READS, Read};
 pub(crate) use slot::RaftSlot;
 
 pub(crate) type Raft = openraft::Raft<types::TypeConfig, state_machine::StateMachine>;

@@ -1,7 +1,7 @@
 //! From single commands to log entries: fills an entry while the last ones are on their way.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::Raft;
 use super::clock::LogClock;
+use super::load::Load;
 use super::log_storage::LoneEntry;
 use super::reader::OUT_OF_TOUCH;
 use super::responder::Responder;
@@ -48,30 +49,6 @@ pub(crate) struct Proposer {
     load: Arc<Load>,
 }
 
-/// What is admitted and not yet answered.
-#[derive(Debug, Default)]
-struct Load {
-    items: AtomicUsize,
-    bytes: AtomicUsize,
-}
-
-impl Load {
-    fn admit(&self, bytes: usize) -> bool {
-        let items = self.items.fetch_add(1, Ordering::Relaxed) + 1;
-        let total = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        if items <= MAX_PENDING_ITEMS && total <= MAX_PENDING_BYTES {
-            return true;
-        }
-        self.release(1, bytes);
-        false
-    }
-
-    fn release(&self, items: usize, bytes: usize) {
-        self.items.fetch_sub(items, Ordering::Relaxed);
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
-}
-
 impl Proposer {
     /// Starts the task that proposes; it ends when the last handle is dropped.
     pub(crate) fn start(
@@ -81,7 +58,7 @@ impl Proposer {
         lone: LoneEntry,
     ) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
-        let load = Arc::new(Load::default());
+        let load = Load::at_most(MAX_PENDING_ITEMS, MAX_PENDING_BYTES);
         let last_stamp = machine.machine().read().clock();
         let task = Task {
             raft,
@@ -296,7 +273,7 @@ impl Task {
     /// Whether the one command of this entry is all that the node has to do, and there is no other
     /// member to send it to.
     fn is_lone(&self, replies: &Replies) -> bool {
-        let is_only_call = replies.to.len() == 1 && self.load.items.load(Ordering::Relaxed) == 1;
+        let is_only_call = replies.to.len() == 1 && self.load.items() == 1;
         let is_only_member = |replica: &Replica| replica.members().members.nodes.len() == 1;
         is_only_call && self.machine.machine().glance(is_only_member) == Some(true)
     }

@@ -9,13 +9,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::Error;
-use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, StreamReply, check_size};
+use crate::request::{
+    Action, Answered, Answering, Gateway, Incoming, Refusal, Reply, ReplyTo, StreamReply,
+    check_size,
+};
 use crate::wire::convert::{action_from, answer_to, cluster_id_if_any, cluster_id_to};
 use crate::wire::v1::calls_server::{self, CallsServer};
 use crate::wire::v1::{AnswerFrame, CallAnswer, CallFrame, CallRequest};
@@ -74,12 +76,12 @@ impl calls_server::Calls for Calls {
             .ok_or_else(|| Status::invalid_argument("the stream ended before its first frame"))?;
         let cluster_id = self.admit(&greeting)?;
 
-        let (replies, answered) = mpsc::unbounded_channel();
+        let (answering, answered) = Answering::new();
         let stream = Arc::new(Shared::default());
         let mut intake = Intake {
             gateway: Arc::clone(&self.gateway),
             stream: Arc::clone(&stream),
-            replies,
+            answering,
             service: "".into(),
         };
         let stop = self.stop.clone();
@@ -90,7 +92,7 @@ impl calls_server::Calls for Calls {
         });
         Ok(Response::new(Answers {
             greeting: Some(cluster_id),
-            replies: answered,
+            answered,
             scratch: Vec::new(),
             ready: VecDeque::new(),
             stream,
@@ -110,7 +112,7 @@ struct Shared {
 struct Intake {
     gateway: Arc<dyn Gateway>,
     stream: Arc<Shared>,
-    replies: mpsc::UnboundedSender<(u64, Reply)>,
+    answering: Answering,
     /// The service of the last call; most streams name one only.
     service: Arc<str>,
 }
@@ -145,7 +147,7 @@ impl Intake {
             };
             match call {
                 Ok(call) => calls.push(call),
-                Err(refusal) => self.refuse(id, refusal),
+                Err(refusal) => self.answering.refuse(id, refusal),
             }
         }
         if !calls.is_empty() {
@@ -163,7 +165,7 @@ impl Intake {
             payload: payload(action, request.payload),
             deadline: now + Duration::from_millis(request.remaining_ms.into()),
             forwarded: request.forwarded,
-            reply: ReplyTo::Stream(StreamReply::new(request.id, action, self.replies.clone())),
+            reply: ReplyTo::Stream(StreamReply::new(request.id, action, self.answering.clone())),
         })
     }
 
@@ -173,22 +175,13 @@ impl Intake {
         }
         Arc::clone(&self.service)
     }
-
-    fn refuse(&self, id: u64, refusal: Refusal) {
-        let reply = Reply {
-            index: 0,
-            result: Err(refusal),
-        };
-        // A caller that is gone is no error.
-        drop(self.replies.send((id, reply)));
-    }
 }
 
 /// Session actions carry no payload; what comes along all the same is dropped.
 fn payload(action: Action, payload: Bytes) -> Bytes {
     match action {
         Action::Command { .. } | Action::Query { .. } => payload,
-        Action::OpenSession | Action::CloseSession { .. } => Bytes::new(),
+        Action::OpenSession | Action::CloseSession { .. } | Action::ReadIndex => Bytes::new(),
     }
 }
 
@@ -197,7 +190,7 @@ fn payload(action: Action, payload: Bytes) -> Bytes {
 pub(crate) struct Answers {
     /// The first frame names the cluster and holds no answer.
     greeting: Option<u128>,
-    replies: mpsc::UnboundedReceiver<(u64, Reply)>,
+    answered: Answered,
     scratch: Vec<(u64, Reply)>,
     ready: VecDeque<(u64, Reply)>,
     stream: Arc<Shared>,
@@ -215,7 +208,7 @@ impl Stream for Answers {
             })));
         }
         if this.ready.is_empty() {
-            let some = ready!(this.replies.poll_recv_many(
+            let some = ready!(this.answered.replies.poll_recv_many(
                 context,
                 &mut this.scratch,
                 MAX_FRAME_ITEMS
@@ -249,6 +242,7 @@ impl Answers {
         while bytes < FRAME_TARGET_BYTES
             && let Some((id, reply)) = self.ready.pop_front()
         {
+            self.answered.taken(&reply);
             bytes += ANSWER_OVERHEAD_BYTES + size(&reply);
             answers.push(answer_to(id, reply));
         }

@@ -4,6 +4,7 @@
 //! never guesses and never panics.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -58,12 +59,20 @@ pub(crate) fn action_to(action: Action) -> Operation {
         Action::Query { level, min_index } => Operation::Query(v1::Query {
             level: match level {
                 ReadLevel::Linearizable => v1::ReadLevel::Linearizable,
-                ReadLevel::Local => v1::ReadLevel::Local,
+                ReadLevel::Lease => v1::ReadLevel::Lease,
+                ReadLevel::Follower => v1::ReadLevel::Follower,
                 ReadLevel::Session => v1::ReadLevel::Session,
+                ReadLevel::LocalAtMost(_) => v1::ReadLevel::LocalAtMost,
+                ReadLevel::Local => v1::ReadLevel::Local,
             }
             .into(),
             min_index,
+            max_age_us: match level {
+                ReadLevel::LocalAtMost(age) => u64::try_from(age.as_micros()).unwrap_or(u64::MAX),
+                _ => 0,
+            },
         }),
+        Action::ReadIndex => Operation::ReadIndex(v1::ReadIndex {}),
         Action::OpenSession => Operation::OpenSession(v1::OpenSession {}),
         Action::CloseSession { session } => Operation::CloseSession(v1::CloseSession { session }),
     }
@@ -80,12 +89,18 @@ pub(crate) fn action_from(operation: Option<Operation>) -> Result<Action, WireEr
         Operation::Query(query) => Action::Query {
             level: match v1::ReadLevel::try_from(query.level) {
                 Ok(v1::ReadLevel::Linearizable) => ReadLevel::Linearizable,
-                Ok(v1::ReadLevel::Local) => ReadLevel::Local,
+                Ok(v1::ReadLevel::Lease) => ReadLevel::Lease,
+                Ok(v1::ReadLevel::Follower) => ReadLevel::Follower,
                 Ok(v1::ReadLevel::Session) => ReadLevel::Session,
+                Ok(v1::ReadLevel::LocalAtMost) => {
+                    ReadLevel::LocalAtMost(Duration::from_micros(query.max_age_us))
+                }
+                Ok(v1::ReadLevel::Local) => ReadLevel::Local,
                 Err(_) => return Err(WireError::ReadLevel(query.level)),
             },
             min_index: query.min_index,
         },
+        Operation::ReadIndex(v1::ReadIndex {}) => Action::ReadIndex,
         Operation::OpenSession(v1::OpenSession {}) => Action::OpenSession,
         Operation::CloseSession(v1::CloseSession { session }) => Action::CloseSession { session },
     })
@@ -195,9 +210,26 @@ mod tests {
                 min_index: 0,
             },
             Action::Query {
+                level: ReadLevel::Lease,
+                min_index: 0,
+            },
+            Action::Query {
+                level: ReadLevel::Follower,
+                min_index: 0,
+            },
+            Action::Query {
+                level: ReadLevel::Session,
+                min_index: 9,
+            },
+            Action::Query {
+                level: ReadLevel::LocalAtMost(Duration::from_millis(1500)),
+                min_index: 0,
+            },
+            Action::Query {
                 level: ReadLevel::Local,
                 min_index: 9,
             },
+            Action::ReadIndex,
             Action::OpenSession,
             Action::CloseSession { session: 4 },
         ] {
@@ -210,7 +242,7 @@ mod tests {
         assert_eq!(action_from(None), Err(WireError::NoOperation));
         let query = v1::Query {
             level: 77,
-            min_index: 0,
+            ..v1::Query::default()
         };
         assert_eq!(
             action_from(Some(Operation::Query(query))),

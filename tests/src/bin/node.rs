@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode, braft::Error> {
-    let mut config = braft::Config::from_env()?.service::<tests::Ledger>();
+    let mut config = braft::Config::from_env()?
+        .service::<tests::Ledger>()
+        .service::<tests::Counter>();
     if std::env::var_os("STUBBORN_LEADER").is_some() {
         config = tests::stubborn(config);
     }

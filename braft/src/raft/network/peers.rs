@@ -60,6 +60,18 @@ pub(crate) struct Timers {
     pub(crate) election_max_ms: u32,
 }
 
+impl Timers {
+    /// How long these times take by a clock that runs at another rate.
+    pub(crate) fn at_rate(self, rate: f64) -> Self {
+        let scaled = |ms: u32| (f64::from(ms) / rate).round() as u32;
+        Timers {
+            heartbeat_ms: scaled(self.heartbeat_ms),
+            election_min_ms: scaled(self.election_min_ms),
+            election_max_ms: scaled(self.election_max_ms),
+        }
+    }
+}
+
 /// How far a disk reaches: the term of its vote, and the index of its last log entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Progress {

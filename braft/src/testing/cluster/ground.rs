@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Seams};
 use crate::net::Dialer;
 use crate::testing::TestResult;
-use crate::testing::faults::Faults;
+use crate::testing::faults::{Faults, Side};
 use crate::testing::simulation::Network;
 
 /// The port of all nodes of a simulated cluster; each has an address of its own.
@@ -77,15 +77,15 @@ impl Ground {
     /// The seams of the node at this address.
     pub(super) fn seams(&self, address: &str) -> Seams {
         Seams {
-            dialer: self.dialer(address),
+            dialer: self.dialer(Side::Node, address),
             ..Seams::default()
         }
     }
 
     /// The way from an address to the nodes.
-    pub(super) fn dialer(&self, address: &str) -> Dialer {
+    pub(super) fn dialer(&self, side: Side, address: &str) -> Dialer {
         match self {
-            Ground::Loopback { faults, .. } => Dialer::gated(faults.gate(address)),
+            Ground::Loopback { faults, .. } => Dialer::gated(faults.gate(side, address)),
             Ground::Simulated(network) => Dialer::on(network.at(address)),
         }
     }
@@ -101,6 +101,21 @@ impl Ground {
         match self {
             Ground::Loopback { faults, .. } => faults.heal(),
             Ground::Simulated(network) => network.heal(),
+        }
+    }
+
+    pub(super) fn break_connections(&self) {
+        match self {
+            Ground::Loopback { faults, .. } => faults.break_connections(),
+            Ground::Simulated(network) => network.break_connections(),
+        }
+    }
+
+    pub(super) fn lose_one_answer_in(&self, answers: u64) {
+        match self {
+            Ground::Loopback { faults, .. } => faults.lose_one_answer_in(answers),
+            // The clients of a simulation lose answers by themselves.
+            Ground::Simulated(_) => {}
         }
     }
 

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `ground.rs` | loopback, or a simulated network |
 //! | `life.rs` | nodes that stop, start again, and join |
-//! | `network.rs` | cuts of the network |
+//! | `network.rs` | cuts and losses of the network |
 //! | `waits.rs` | waiting for a leader, for equal state, for votes |
 
 mod ground;
@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use self::ground::Ground;
 pub use self::life::Down;
+use super::faults::Side;
 use super::{TestError, TestResult};
 use crate::config::{Config, Seams};
 use crate::discovery::StaticList;
@@ -57,6 +58,7 @@ struct Slot {
     data_dir: PathBuf,
     address: SocketAddr,
     node: Option<Node>,
+    clock_rate: f64,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -149,6 +151,7 @@ impl<S: Service> Cluster<S> {
             data_dir: ground.directory().join(format!("node-{place}")),
             address,
             node: None,
+            clock_rate: 1.0,
         });
         Ok(listener)
     }
@@ -179,7 +182,8 @@ impl<S: Service> Cluster<S> {
                 .expect_nodes(self.shared.initial)
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
-                .segment_bytes(SEGMENT_BYTES);
+                .segment_bytes(SEGMENT_BYTES)
+                .clock_rate(slot.clock_rate);
             let config = ground.place(config, slot.address, listener);
             let seams = ground.seams(&slot.address.to_string());
             let config = (self.shared.configure)(node, seams, config);
@@ -203,7 +207,7 @@ impl<S: Service> Cluster<S> {
             .iter()
             .map(|slot| slot.address.to_string())
             .collect();
-        crate::client::channel(addresses).into()
+        crate::client::channel(addresses, self.dialer("client")).into()
     }
 
     /// A client whose calls enter at this node, inside its process.
@@ -240,7 +244,7 @@ impl<S: Service> Cluster<S> {
 
     /// The way to the nodes from somewhere else.
     pub(crate) fn dialer(&self, from: &str) -> Dialer {
-        self.shared.ground.dialer(from)
+        self.shared.ground.dialer(Side::Client, from)
     }
 
     pub(crate) fn running(&self) -> Vec<(TestNode, Node)> {

@@ -1,4 +1,4 @@
-//! Cutting the network of a test.
+//! Faults of the network of a test.
 
 use super::{Cluster, TestNode};
 use crate::service::Service;
@@ -27,6 +27,18 @@ impl<S: Service> Cluster<S> {
         self.shared
             .ground
             .cut(&self.address(from), &self.address(to));
+    }
+
+    /// Breaks all connections of nodes and of clients from [`client`](Self::client): what is under way
+    /// on them is lost. New ones can be made at once.
+    pub fn break_connections(&self) {
+        self.shared.ground.break_connections();
+    }
+
+    /// From now on loses one of so many answers on its way to clients from [`client`](Self::client),
+    /// after the call was carried out; none for 0.
+    pub fn lose_one_answer_in(&self, answers: u64) {
+        self.shared.ground.lose_one_answer_in(answers);
     }
 
     /// Undoes all cuts.

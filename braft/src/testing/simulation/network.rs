@@ -41,6 +41,8 @@ struct State {
     hosts: BTreeMap<String, Host>,
     /// Ways on which nothing arrives.
     cuts: BTreeSet<(String, String)>,
+    /// Ends when all connections are to break.
+    lines: CancellationToken,
 }
 
 /// A host that takes connections.
@@ -63,6 +65,7 @@ impl Network {
                 rng,
                 hosts: BTreeMap::new(),
                 cuts: BTreeSet::new(),
+                lines: CancellationToken::new(),
             }),
             changes: watch::Sender::new(0),
         }))
@@ -97,6 +100,11 @@ impl Network {
         if let Some(host) = self.state().hosts.remove(address) {
             host.power.cancel();
         }
+    }
+
+    /// Breaks all connections; new ones can be made at once.
+    pub(crate) fn break_connections(&self) {
+        std::mem::take(&mut self.state().lines).cancel();
     }
 
     fn delay(&self) -> Duration {
@@ -134,11 +142,11 @@ impl Network {
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens there");
         let (ours, near) = duplex(PIPE_BYTES);
         let (far, theirs) = duplex(PIPE_BYTES);
-        let power = {
+        let (power, lines) = {
             let state = self.state();
             let host = state.hosts.get(&to).ok_or_else(refused)?;
             host.connections.send(theirs).map_err(|_| refused())?;
-            host.power.clone()
+            (host.power.clone(), state.lines.clone())
         };
         // A client has no power to lose.
         let own = self.power(&from).unwrap_or_default();
@@ -151,6 +159,7 @@ impl Network {
                 biased;
                 () = power.cancelled() => {}
                 () = own.cancelled() => {}
+                () = lines.cancelled() => {}
                 ((), ()) = async { tokio::join!(there, back) } => {}
             }
         });

@@ -24,7 +24,7 @@ pub struct CallRequest {
     /// Set by a node that passes the call on to the leader: never passed on twice.
     #[prost(bool, tag = "5")]
     pub forwarded: bool,
-    #[prost(oneof = "call_request::Operation", tags = "6, 7, 8, 9")]
+    #[prost(oneof = "call_request::Operation", tags = "6, 7, 8, 9, 50")]
     pub operation: ::core::option::Option<call_request::Operation>,
 }
 /// Nested message and enum types in `CallRequest`.
@@ -39,6 +39,8 @@ pub mod call_request {
         OpenSession(super::OpenSession),
         #[prost(message, tag = "9")]
         CloseSession(super::CloseSession),
+        #[prost(message, tag = "50")]
+        ReadIndex(super::ReadIndex),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -62,6 +64,9 @@ pub struct Query {
     /// Answer only once this log index is applied.
     #[prost(uint64, tag = "2")]
     pub min_index: u64,
+    /// For READ_LEVEL_LOCAL_AT_MOST: how old the state may be, in microseconds.
+    #[prost(uint64, tag = "50")]
+    pub max_age_us: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OpenSession {}
@@ -70,6 +75,10 @@ pub struct CloseSession {
     #[prost(uint64, tag = "1")]
     pub session: u64,
 }
+/// Asks the leader up to where a read that begins now has to see the log. The answer is empty; its
+/// index says it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadIndex {}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct AnswerFrame {
     /// 16 bytes; in the first frame of a stream only.
@@ -121,6 +130,12 @@ pub enum ReadLevel {
     Local = 1,
     /// Whatever the asked node has applied, once that reaches min_index.
     Session = 2,
+    /// Like linearizable, without an exchange while the leader holds its lease.
+    Lease = 3,
+    /// Linearizable, from the state of the asked node.
+    Follower = 4,
+    /// Whatever the asked node has applied, if that is not older than max_age_us.
+    LocalAtMost = 5,
 }
 impl ReadLevel {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -132,6 +147,9 @@ impl ReadLevel {
             Self::Linearizable => "READ_LEVEL_LINEARIZABLE",
             Self::Local => "READ_LEVEL_LOCAL",
             Self::Session => "READ_LEVEL_SESSION",
+            Self::Lease => "READ_LEVEL_LEASE",
+            Self::Follower => "READ_LEVEL_FOLLOWER",
+            Self::LocalAtMost => "READ_LEVEL_LOCAL_AT_MOST",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -140,6 +158,9 @@ impl ReadLevel {
             "READ_LEVEL_LINEARIZABLE" => Some(Self::Linearizable),
             "READ_LEVEL_LOCAL" => Some(Self::Local),
             "READ_LEVEL_SESSION" => Some(Self::Session),
+            "READ_LEVEL_LEASE" => Some(Self::Lease),
+            "READ_LEVEL_FOLLOWER" => Some(Self::Follower),
+            "READ_LEVEL_LOCAL_AT_MOST" => Some(Self::LocalAtMost),
             _ => None,
         }
     }
