@@ -84,6 +84,9 @@ impl Stock {
         context.emit(Moved { count });
         Ok(count)
     }
+    fn expire(&mut self, context: &mut Context<Moved>) {
+        self.items.clear();
+    }
     fn replace(&mut self, with: Self) -> Option<Self> {
         Some(std::mem::replace(self, with))
     }
@@ -177,6 +180,12 @@ const _: () = {
                     crate::braft::__private::query_answer(&Self::search(self, &r#in))
                 }
             }
+        }
+        const TIMER: ::core::option::Option<&'static str> = ::core::option::Option::Some(
+            "expire",
+        );
+        fn wake(&mut self, context: &mut crate::braft::Context<Self::Event>) {
+            Self::expire(self, context)
         }
     }
     impl StockClient {

@@ -9,6 +9,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::effects::{Effects, MAX_WAKES, TooManyWakes, log_time, system_time};
+
 /// Where a command stands in the log.
 ///
 /// Totally ordered; `ordinal` counts the commands that share one log entry.
@@ -43,15 +45,18 @@ pub struct RequestId {
 #[derive(Debug)]
 pub enum NoEvents {}
 
-/// Time, randomness and identity for one command or query, taken from the log.
+/// Time, randomness and identity for one command, timer or query, taken from the log.
 ///
-/// A command takes `&mut Context` as its first argument, a query `&Context`. Everything it
+/// A command or timer takes `&mut Context` as its first argument, a query `&Context`. Everything it
 /// answers comes from the replicated log, so every replica and every replay sees the same.
 pub struct Context<E = NoEvents> {
     position: LogPosition,
     request: Option<RequestId>,
     now: Duration,
     rng: Rng,
+    effects: Effects,
+    /// How many more wakes the service may ask for.
+    room: usize,
     events: PhantomData<fn() -> E>,
 }
 
@@ -61,12 +66,15 @@ impl<E> Context<E> {
         request: Option<RequestId>,
         now: Duration,
         seed: u64,
+        room: usize,
     ) -> Self {
         Context {
             position,
             request,
             now,
             rng: Rng::new(seed, position.ordinal),
+            effects: Effects::default(),
+            room,
             events: PhantomData,
         }
     }
@@ -80,15 +88,19 @@ impl<E> Context<E> {
             index: 1,
             ordinal: 0,
         };
-        Self::new(position, None, YEAR_2000, seed)
+        Self::new(position, None, YEAR_2000, seed, MAX_WAKES)
     }
 
-    /// Where this command stands in the log; in a query, the last command it sees.
+    pub(crate) fn into_effects(self) -> Effects {
+        self.effects
+    }
+
+    /// Where this command stands in the log; in a query, the last entry it sees.
     pub fn log_position(&self) -> LogPosition {
         self.position
     }
 
-    /// The client's id of this call; `None` in a query.
+    /// The client's id of this call; `None` in a query and in a timer.
     pub fn request_id(&self) -> Option<RequestId> {
         self.request
     }
@@ -102,6 +114,29 @@ impl<E> Context<E> {
     /// Random numbers from a seed that the leader put into the log.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
+    }
+
+    /// Asks that the service's `#[timer]` method runs once log time has reached `at`.
+    ///
+    /// It runs on every replica, in log order, soon after that time even if nobody calls anything;
+    /// never before it. What is pending survives failover, restart and snapshot. A time that has
+    /// passed is due at once, after this command. Asking twice for one time is asking once. A wake
+    /// cannot be taken back: the timer looks at the state and finds nothing to do.
+    ///
+    /// # Errors
+    /// [`TooManyWakes`], if the service has 65,536 pending; nothing is changed then.
+    pub fn wake_at(&mut self, at: SystemTime) -> Result<(), TooManyWakes> {
+        let at = log_time(at);
+        if self.effects.wakes.len() >= self.room && !self.effects.wakes.contains(&at) {
+            return Err(TooManyWakes);
+        }
+        self.effects.wakes.insert(at);
+        Ok(())
+    }
+
+    /// The times for which [`wake_at`](Self::wake_at) was called with this context, in order.
+    pub fn wakes(&self) -> impl Iterator<Item = SystemTime> + '_ {
+        self.effects.wakes.iter().copied().map(system_time)
     }
 }
 
@@ -211,11 +246,34 @@ mod tests {
                 index: 1,
                 ordinal,
             };
-            Context::<NoEvents>::new(position, None, Duration::ZERO, 1)
+            Context::<NoEvents>::new(position, None, Duration::ZERO, 1, 0)
                 .rng()
                 .next_u64()
         };
         assert_ne!(draw(0), draw(1));
+    }
+
+    #[test]
+    fn wakes_are_merged_and_bounded() {
+        let mut context: Context = Context::for_test(1);
+        let at = |seconds| context_time(seconds);
+        context.room = 2;
+        assert_eq!(context.wake_at(at(7)), Ok(()));
+        assert_eq!(context.wake_at(at(5)), Ok(()));
+        assert_eq!(context.wake_at(at(6)), Err(TooManyWakes));
+        assert_eq!(context.wake_at(at(7)), Ok(()));
+        assert_eq!(context.wakes().collect::<Vec<_>>(), [at(5), at(7)]);
+    }
+
+    fn context_time(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn times_outside_of_log_time_are_its_ends() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!((log_time(before), log_time(far)), (0, u64::MAX));
     }
 
     #[test]

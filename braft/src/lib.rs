@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server`, `distribute` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -26,6 +26,7 @@ mod context;
 mod discovery;
 #[cfg(feature = "macros")]
 pub mod distribute;
+mod effects;
 mod entry;
 mod error;
 mod leadership;
@@ -74,6 +75,7 @@ pub use discovery::{
 pub use discovery::{InvalidKubernetes, InvalidSelector, Kubernetes};
 #[cfg(feature = "mdns")]
 pub use discovery::{InvalidServiceType, Mdns, ServiceType};
+pub use effects::TooManyWakes;
 pub use error::{Error, ErrorKind, Outcome};
 pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};

@@ -10,6 +10,7 @@ mod pace;
 mod removed;
 mod running;
 mod snapshot;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use crate::request::Refusal;
 use crate::service::{AnyService, Method, Moment, ServiceFactory};
 use crate::session::Sessions;
 use crate::settings::Settings;
+use timers::Timers;
 
 /// A replica of everything the cluster agrees on.
 // A lock around the whole, not one for each service: apply takes it once for a batch, and a
@@ -57,6 +59,7 @@ pub(crate) struct Replica {
     clock: Duration,
     members: StoredMembers,
     removed: RemovedNodes,
+    timers: Timers,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
 }
@@ -158,6 +161,7 @@ impl Replica {
             clock: Duration::ZERO,
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
+            timers: Timers::default(),
             applied: None,
         })
     }
@@ -174,6 +178,7 @@ impl Replica {
             now: self.clock,
             // A query draws numbers too; they need not agree between replicas, only be harmless.
             seed: index,
+            room: 0,
         };
         let service = find(&self.services, service)?;
         let answer = apply::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
@@ -207,6 +212,11 @@ impl Replica {
 
     pub(crate) fn clock(&self) -> Duration {
         self.clock
+    }
+
+    /// The log time at which the next wake is due.
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
+        self.timers.next()
     }
 
     pub(crate) fn sessions(&self) -> usize {

@@ -1,5 +1,6 @@
 //! Log time: the clock that the leader stamps entries with.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 /// Stamps that never go back and follow the wall clock without jumping.
@@ -19,10 +20,20 @@ impl LogClock {
         LogClock { last, at: now }
     }
 
+    /// How long it takes, as far as can be known now, until a stamp reaches `due`.
+    fn until(&self, due: Duration, applied: Duration, now: Instant, wall: SystemTime) -> Duration {
+        due.saturating_sub(self.reading(applied, now, wall))
+    }
+
     /// The next stamp; at least `applied`, the latest stamp this node has seen in the log.
     pub(crate) fn stamp(&mut self, applied: Duration, now: Instant, wall: SystemTime) -> Duration {
-        let elapsed = now.saturating_duration_since(self.at);
+        self.last = self.reading(applied, now, wall);
         self.at = now;
+        self.last
+    }
+
+    fn reading(&self, applied: Duration, now: Instant, wall: SystemTime) -> Duration {
+        let elapsed = now.saturating_duration_since(self.at);
         let wall = wall
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -34,8 +45,34 @@ impl LogClock {
         } else {
             wall.clamp(steady.saturating_sub(bend), steady + bend)
         };
-        self.last = stamp.max(self.last).max(applied);
-        self.last
+        stamp.max(self.last).max(applied)
+    }
+}
+
+/// A log clock that several tasks read.
+#[derive(Debug)]
+pub(super) struct SharedClock(Mutex<LogClock>);
+
+impl SharedClock {
+    /// A clock that goes on from the last stamp in the log.
+    pub(super) fn new(last: Duration) -> Self {
+        SharedClock(Mutex::new(LogClock::new(last, Instant::now())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LogClock> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next stamp; see [`LogClock::stamp`].
+    pub(super) fn stamp(&self, applied: Duration) -> Duration {
+        self.lock()
+            .stamp(applied, Instant::now(), SystemTime::now())
+    }
+
+    /// How long it takes until a stamp reaches `due`.
+    pub(super) fn until(&self, due: Duration, applied: Duration) -> Duration {
+        self.lock()
+            .until(due, applied, Instant::now(), SystemTime::now())
     }
 }
 

@@ -10,6 +10,7 @@ use openraft::{ChangeMembers, ServerState, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::Raft;
+use super::clock::SharedClock;
 use super::lease::Lease;
 use super::log_storage::{LogStore, LoneEntry};
 use super::network::{Network, Peers, Progress, Timers};
@@ -17,6 +18,7 @@ use super::proposer::{Proposal, Proposer};
 use super::reader::{Read, Reader, answer};
 use super::restart;
 use super::state_machine::StateMachine;
+use super::ticker::Ticker;
 use super::touch;
 use super::types::{TypeConfig, log_id, members_of, plain};
 use crate::entry::Item;
@@ -167,7 +169,21 @@ impl RaftNode {
         }
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
-        let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone(), lone);
+        let clock = Arc::new(SharedClock::new(machine.machine().read().clock()));
+        let proposer = Proposer::start(
+            raft.clone(),
+            machine.clone(),
+            in_touch.clone(),
+            lone,
+            clock.clone(),
+        );
+        let ticker = Ticker {
+            raft: raft.clone(),
+            machine: machine.clone(),
+            clock,
+            proposer: proposer.clone(),
+        };
+        ticker.start(in_touch.clone());
         let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
         Ok(RaftNode {
             raft,

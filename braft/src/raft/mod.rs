@@ -8,6 +8,7 @@
 //! | `snapshot_writing.rs` | the state written to a file |
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
+//! | `ticker.rs` | an entry when a timer is due and nobody proposes |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
 //! | `brief.rs` | turns at keeping a thread of the runtime busy |
 //! | `lease.rs` | the tokens of a leader, and why no two are valid at one moment |
@@ -32,6 +33,7 @@ mod snapshot_writing;
 mod state_machine;
 #[cfg(test)]
 mod suite;
+mod ticker;
 mod touch;
 mod types;
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use bytes::Bytes;
 use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::Raft;
-use super::clock::LogClock;
+use super::clock::SharedClock;
 use super::log_storage::LoneEntry;
 use super::reader::OUT_OF_TOUCH;
 use super::responder::Responder;
@@ -79,13 +79,13 @@ impl Proposer {
         machine: StateMachine,
         in_touch: watch::Receiver<bool>,
         lone: LoneEntry,
+        clock: Arc<SharedClock>,
     ) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
-        let last_stamp = machine.machine().read().clock();
         let task = Task {
             raft,
-            clock: LogClock::new(last_stamp, Instant::now()),
+            clock,
             machine,
             load: load.clone(),
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
@@ -124,14 +124,14 @@ fn size(item: &Item) -> usize {
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
         Item::NoteRemoval { .. } => OVERHEAD,
-        Item::OpenSession | Item::CloseSession { .. } => OVERHEAD,
+        Item::OpenSession | Item::CloseSession { .. } | Item::Tick => OVERHEAD,
     }
 }
 
 struct Task {
     raft: Raft,
     machine: StateMachine,
-    clock: LogClock,
+    clock: Arc<SharedClock>,
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
     in_touch: watch::Receiver<bool>,
@@ -260,7 +260,7 @@ impl Task {
         permit: OwnedSemaphorePermit,
     ) -> Vec<Proposal> {
         let mut batch = std::mem::take(waiting).into_iter().peekable();
-        let (entry, replies) = fill(&mut self.clock, &self.machine, &self.load, &mut batch);
+        let (entry, replies) = fill(&self.clock, &self.machine, &self.load, &mut batch);
         if let Some(entry) = entry {
             self.send(entry, replies, permit).await;
         }
@@ -342,7 +342,7 @@ struct Replies {
 
 /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
 fn fill(
-    clock: &mut LogClock,
+    clock: &SharedClock,
     machine: &StateMachine,
     load: &Load,
     batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
@@ -350,7 +350,7 @@ fn fill(
     let now = Instant::now();
     // A long command holds the state: proposing must not keep a thread waiting for it.
     let applied = machine.machine().clock();
-    let mut entry = EntryWriter::new(clock.stamp(applied, now, SystemTime::now()), seed());
+    let mut entry = EntryWriter::new(clock.stamp(applied), seed());
     let mut replies = Replies {
         to: Vec::new(),
         bytes: 0,

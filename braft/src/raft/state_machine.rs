@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     pub(super) cluster_id: u128,
     /// Index of the last applied entry, for readers that wait for it.
     applied: watch::Sender<u64>,
+    /// The log time of the next wake, for the leader's ticks.
+    wakes: watch::Sender<Option<Duration>>,
     /// Why this replica stopped applying, once it has.
     halted: watch::Sender<Option<String>>,
     /// Set at shutdown: nothing may be written to the data directory any more.
@@ -64,6 +66,7 @@ impl StateMachine {
                 snapshots,
                 cluster_id,
                 applied: watch::Sender::new(0),
+                wakes: watch::Sender::new(None),
                 halted: watch::Sender::new(None),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
@@ -86,6 +89,18 @@ impl StateMachine {
     /// The index of the last applied entry, as it moves.
     pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
         self.shared.applied.subscribe()
+    }
+
+    /// The log time of the next wake, as it changes.
+    pub(super) fn watch_wakes(&self) -> watch::Receiver<Option<Duration>> {
+        self.shared.wakes.subscribe()
+    }
+
+    /// Tells of the next wake.
+    fn show_wakes(&self) {
+        let next = self.shared.machine.read().next_wake();
+        let wakes = &self.shared.wakes;
+        wakes.send_if_modified(|shown| std::mem::replace(shown, next) != next);
     }
 
     /// Ends what might still write to the data directory, and waits for its end.
@@ -169,6 +184,7 @@ impl StateMachine {
                 responder.send(answers);
             }
         }
+        self.show_wakes();
         Ok(())
     }
 
@@ -201,6 +217,7 @@ impl StateMachine {
         self.shared
             .applied
             .send_replace(applied.map_or(0, |(_, index)| index));
+        self.show_wakes();
         Ok(())
     }
 }
