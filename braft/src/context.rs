@@ -9,7 +9,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
 use crate::effects::{Effects, MAX_WAKES, TooManyWakes, log_time, system_time};
+use crate::event::{Event, MAX_EVENT_BYTES};
 
 /// Where a command stands in the log.
 ///
@@ -140,6 +142,39 @@ impl<E> Context<E> {
     }
 }
 
+impl<E: Event> Context<E> {
+    /// Tells the subscribers of the service (see [`Client::events`](crate::Client::events)) once
+    /// this command is committed and applied. Every node keeps the event for a while, by the
+    /// [`Settings`](crate::Settings) of the cluster.
+    ///
+    /// An event that has no MessagePack form, or more than 1 MiB of it, is not emitted; the caller is
+    /// told so (*rejected*, *applied*) in place of the answer.
+    pub fn emit(&mut self, event: E) {
+        let fault = match codec::encode(&event) {
+            Ok(bytes) if bytes.len() <= MAX_EVENT_BYTES => {
+                return self.effects.events.push(bytes.into());
+            }
+            Ok(bytes) => format!(
+                "an event has {} bytes, the limit is {MAX_EVENT_BYTES}; emit less of it",
+                bytes.len()
+            ),
+            Err(error) => format!("an event could not be emitted: {error}"),
+        };
+        self.effects.fault.get_or_insert(fault);
+    }
+
+    /// The events emitted with this context, in order, as a subscriber gets them: for unit tests.
+    ///
+    /// # Panics
+    /// If one does not read back as the type it was written from: subscribers could not read it.
+    pub fn emitted(&self) -> Vec<E> {
+        let read = |bytes: &bytes::Bytes| {
+            codec::decode(bytes).expect("an event reads back as what was emitted")
+        };
+        self.effects.events.iter().map(read).collect()
+    }
+}
+
 impl<E> fmt::Debug for Context<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context")
@@ -251,6 +286,17 @@ mod tests {
                 .next_u64()
         };
         assert_ne!(draw(0), draw(1));
+    }
+
+    #[test]
+    fn an_event_over_the_limit_is_a_fault_and_the_others_are_emitted() {
+        let mut context: Context<String> = Context::for_test(1);
+        context.emit("a".to_owned());
+        context.emit("x".repeat(MAX_EVENT_BYTES));
+        context.emit("b".to_owned());
+        assert_eq!(context.emitted(), ["a", "b"]);
+        let fault = context.into_effects().fault.unwrap();
+        assert!(fault.contains("the limit is 1048576"), "{fault}");
     }
 
     #[test]

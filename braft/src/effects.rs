@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Wakes that one service may have pending.
@@ -23,6 +24,10 @@ pub struct TooManyWakes;
 pub(crate) struct Effects {
     /// Log times, in nanoseconds since 1970.
     pub(crate) wakes: BTreeSet<u64>,
+    /// As MessagePack, in order.
+    pub(crate) events: Vec<Bytes>,
+    /// Why an event could not be emitted.
+    pub(crate) fault: Option<String>,
 }
 
 /// A point in time as log time; what lies outside of log time becomes its first or last moment.

@@ -11,7 +11,7 @@ use crate::call::Channel;
 use crate::codec;
 use crate::context::{Context, LogPosition, RequestId};
 use crate::effects::Effects;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Outcome};
 
 /// The replicated state of a service: implemented by `#[raft_service]` on the struct.
 ///
@@ -71,7 +71,7 @@ impl Method {
     note = "put `#[raft_service]` on an `impl {Self}` block"
 )]
 pub trait Service: State {
-    /// What its commands emit; [`NoEvents`](crate::NoEvents) if nothing.
+    /// What its commands emit, an [`Event`](crate::Event); [`NoEvents`](crate::NoEvents) if nothing.
     type Event: 'static;
     /// One variant per command.
     type Command: Serialize + DeserializeOwned + Send + 'static;
@@ -177,6 +177,14 @@ impl<S: Service> AnyService for Hosted<S> {
         let mut context = moment.context();
         let answer = self.0.apply(&mut context, command);
         let effects = context.into_effects();
+        let answer = match &effects.fault {
+            None => answer,
+            Some(fault) => Err(Error::new(
+                ErrorKind::Rejected,
+                Outcome::Applied,
+                fault.clone(),
+            )),
+        };
         Ok(Applied { answer, effects })
     }
 

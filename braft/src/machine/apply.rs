@@ -104,6 +104,7 @@ impl Replica {
             answers.push(self.apply_item(position, reader.seed, item)?);
             position.ordinal += 1;
         }
+        self.events.forget_old(self.clock, &self.settings);
         self.applied = Some((term, index));
         Ok(answers)
     }
@@ -199,7 +200,7 @@ impl Replica {
         let applied = self.run_user_code("a command", position.index, &name, |service| {
             service.apply(moment, payload)
         })?;
-        self.take_effects(&name, applied.effects);
+        self.take_effects(position.index, &name, applied.effects);
         let limit = self.settings.kept_answer_bytes;
         match applied.answer {
             Ok(answer) => {
@@ -214,7 +215,7 @@ impl Replica {
                 Ok(Err(Refusal {
                     kind: ErrorKind::Rejected,
                     outcome: Outcome::Applied,
-                    message: format!("applied, but the answer cannot be encoded: {error:?}"),
+                    message: format!("the command was applied, but not answered: {error:?}"),
                     leader: None,
                     retry: false,
                 }))
@@ -251,8 +252,11 @@ impl Replica {
     }
 
     /// Carries out what a command or a timer has asked of the cluster.
-    pub(super) fn take_effects(&mut self, service: &str, effects: Effects) {
+    pub(super) fn take_effects(&mut self, index: u64, service: &str, effects: Effects) {
         self.timers.add(service, effects.wakes);
+        let (now, settings) = (self.clock, &self.settings);
+        self.events
+            .add(service, index, now, effects.events, settings);
     }
 }
 

@@ -6,6 +6,7 @@
 mod apply;
 #[cfg(feature = "testing")]
 mod digest;
+mod events;
 mod pace;
 mod removed;
 mod running;
@@ -33,6 +34,7 @@ use crate::request::Refusal;
 use crate::service::{AnyService, Method, Moment, ServiceFactory};
 use crate::session::Sessions;
 use crate::settings::Settings;
+use events::Histories;
 use timers::Timers;
 
 /// A replica of everything the cluster agrees on.
@@ -60,6 +62,7 @@ pub(crate) struct Replica {
     members: StoredMembers,
     removed: RemovedNodes,
     timers: Timers,
+    events: Histories,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
 }
@@ -162,6 +165,7 @@ impl Replica {
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
             timers: Timers::default(),
+            events: Histories::default(),
             applied: None,
         })
     }

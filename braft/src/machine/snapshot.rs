@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::events::Histories;
 use super::timers::Timers;
 use super::{Machine, RemovedNodes, Replica};
 use crate::codec;
@@ -19,6 +20,8 @@ use crate::settings::Settings;
 const SESSIONS: &str = "sessions";
 /// The section of the wakes; left out while there are none.
 const TIMERS: &str = "timers";
+/// The section of the events; left out while there are none.
+const EVENTS: &str = "events";
 const SERVICE_PREFIX: &str = "service/";
 
 /// What stands at the head of a snapshot file, as MessagePack.
@@ -89,6 +92,7 @@ impl Replica {
         Frozen {
             sessions: self.sessions.clone(),
             timers: self.timers.clone(),
+            events: self.events.clone(),
             services: services
                 .map(|(name, service)| (*name, service.freeze()))
                 .collect(),
@@ -114,6 +118,7 @@ impl Replica {
 pub(crate) struct Frozen {
     sessions: Sessions,
     timers: Timers,
+    events: Histories,
     /// Each service with its copy, if that was cheap.
     services: Vec<(&'static str, Option<Box<dyn AnyService>>)>,
 }
@@ -134,6 +139,12 @@ impl Frozen {
             sink.section(TIMERS, &mut |out| {
                 codec::encode_into(&self.timers, out)
                     .map_err(|error| Error::fatal(format!("cannot write the timers: {error}")))
+            })?;
+        }
+        if !self.events.is_empty() {
+            sink.section(EVENTS, &mut |out| {
+                codec::encode_into(&self.events, out)
+                    .map_err(|error| Error::fatal(format!("cannot write the events: {error}")))
             })?;
         }
         for (name, copy) in &self.services {
@@ -209,6 +220,9 @@ impl Loading<'_> {
         };
         if name == SESSIONS {
             self.replica.sessions = codec::decode_from::<Sessions>(from)
+                .map_err(|error| failed(Error::fatal(error.to_string())))?;
+        } else if name == EVENTS {
+            self.replica.events = codec::decode_from::<Histories>(from)
                 .map_err(|error| failed(Error::fatal(error.to_string())))?;
         } else if name == TIMERS {
             self.replica.timers = codec::decode_from::<Timers>(from)

@@ -116,7 +116,10 @@ impl Replica {
         let _shown = underway.timer(moment.position, format!("{service}.{name}"));
         let effects =
             self.run_user_code("the timer", index, service, |this| Ok(this.wake(moment)))?;
-        self.take_effects(service, effects);
+        if let Some(fault) = &effects.fault {
+            tracing::error!(timer = format!("{service}.{name}"), index, "{fault}");
+        }
+        self.take_effects(index, service, effects);
         Ok(())
     }
 }
@@ -145,6 +148,13 @@ mod tests {
         assert_eq!(timers.next(), Some(seconds(3)));
         assert_eq!(timers.take_due(seconds(3)), ["a"]);
         assert_eq!(timers, Timers::default());
+    }
+
+    #[test]
+    fn wakes_are_the_same_after_a_snapshot() {
+        let timers = timers(&[("b", 2), ("a", 1), ("b", 1)]);
+        let bytes = crate::codec::encode(&timers).unwrap();
+        assert_eq!(crate::codec::decode::<Timers>(&bytes).unwrap(), timers);
     }
 
     #[test]

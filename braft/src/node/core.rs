@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::client::{ClusterPin, Pool};
 use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
@@ -50,6 +50,8 @@ pub(crate) struct Core {
     /// Ways to the other nodes, for calls that belong to the leader; once the cluster is known.
     pub(super) links: OnceLock<Pool>,
     pub(super) stopped: watch::Sender<Option<Stopped>>,
+    /// Room for those who follow events here.
+    pub(super) subscribers: Arc<Semaphore>,
     /// Whether free disk space is below the reserve.
     pub(super) disk_low: watch::Sender<bool>,
     /// Commands and queries that have been running for long.

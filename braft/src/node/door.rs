@@ -8,9 +8,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::core::Core;
+use super::feed;
 use crate::call::ReadLevel;
 use crate::entry::Item;
 use crate::error::Error;
+use crate::event::{EventSource, Since};
 use crate::machine::stale_fence;
 use crate::raft::{Proposal, RaftNode, Read};
 use crate::request::{Action, Gateway, Incoming, Refusal};
@@ -61,6 +63,10 @@ impl Gateway for Core {
         if !elsewhere.is_empty() {
             self.pass_on(raft, elsewhere);
         }
+    }
+
+    fn events(&self, service: &str, since: Since) -> EventSource {
+        feed::events(self, service, since)
     }
 
     fn cluster_id(&self) -> Option<u128> {

@@ -122,6 +122,10 @@ pub(crate) struct RaftNode {
     proposer: Proposer,
     reader: Reader,
     lease: Lease,
+    /// Whether a quorum answers this node while it leads.
+    in_touch: watch::Receiver<bool>,
+    /// Silence after which a leader is no longer heard.
+    patience: Duration,
     /// Until when this voter keeps out of elections, having been restarted.
     silent_until: Option<Instant>,
     /// The log, for its figures and for the last word at shutdown.
@@ -184,7 +188,7 @@ impl RaftNode {
             proposer: proposer.clone(),
         };
         ticker.start(in_touch.clone());
-        let reader = Reader::start(raft.clone(), machine.clone(), in_touch);
+        let reader = Reader::start(raft.clone(), machine.clone(), in_touch.clone());
         Ok(RaftNode {
             raft,
             machine,
@@ -192,6 +196,8 @@ impl RaftNode {
             proposer,
             reader,
             lease,
+            in_touch,
+            patience: touch::patience(options.timers),
             silent_until,
             wal,
         })
@@ -360,6 +366,21 @@ impl RaftNode {
     /// The index of the last applied entry, as it moves.
     pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
         self.machine.watch_applied()
+    }
+
+    /// The index of the last applied entry that emitted an event, as it moves.
+    pub(crate) fn watch_emitted(&self) -> watch::Receiver<u64> {
+        self.machine.watch_emitted()
+    }
+
+    /// Whether this node learns what the cluster commits: it leads and a quorum answers, or it has
+    /// heard a leader lately.
+    pub(crate) fn is_in_touch(&self) -> bool {
+        if self.is_leader() {
+            *self.in_touch.borrow()
+        } else {
+            self.peers.leader_heard_within(self.patience)
+        }
     }
 
     /// Why this node stopped applying, once it has.

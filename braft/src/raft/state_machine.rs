@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     applied: watch::Sender<u64>,
     /// The log time of the next wake, for the leader's ticks.
     wakes: watch::Sender<Option<Duration>>,
+    /// The index of the last applied entry that emitted an event.
+    emitted: watch::Sender<u64>,
     /// Why this replica stopped applying, once it has.
     halted: watch::Sender<Option<String>>,
     /// Set at shutdown: nothing may be written to the data directory any more.
@@ -67,6 +69,7 @@ impl StateMachine {
                 cluster_id,
                 applied: watch::Sender::new(0),
                 wakes: watch::Sender::new(None),
+                emitted: watch::Sender::new(0),
                 halted: watch::Sender::new(None),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
@@ -96,11 +99,19 @@ impl StateMachine {
         self.shared.wakes.subscribe()
     }
 
-    /// Tells of the next wake.
-    fn show_wakes(&self) {
-        let next = self.shared.machine.read().next_wake();
-        let wakes = &self.shared.wakes;
+    /// The index of the last applied entry that emitted an event, as it moves.
+    pub(super) fn watch_emitted(&self) -> watch::Receiver<u64> {
+        self.shared.emitted.subscribe()
+    }
+
+    /// Tells of the next wake and of new events.
+    fn show(&self) {
+        let replica = self.shared.machine.read();
+        let (next, last) = (replica.next_wake(), replica.last_event_index());
+        drop(replica);
+        let (wakes, emitted) = (&self.shared.wakes, &self.shared.emitted);
         wakes.send_if_modified(|shown| std::mem::replace(shown, next) != next);
+        emitted.send_if_modified(|shown| std::mem::replace(shown, last) != last);
     }
 
     /// Ends what might still write to the data directory, and waits for its end.
@@ -184,7 +195,7 @@ impl StateMachine {
                 responder.send(answers);
             }
         }
-        self.show_wakes();
+        self.show();
         Ok(())
     }
 
@@ -217,7 +228,7 @@ impl StateMachine {
         self.shared
             .applied
             .send_replace(applied.map_or(0, |(_, index)| index));
-        self.show_wakes();
+        self.show();
         Ok(())
     }
 }

@@ -10,7 +10,9 @@ use crate::call::{Answer, Channel, Operation, Request, Transport};
 use crate::context::{LogPosition, RequestId};
 use crate::effects::{Effects, MAX_WAKES};
 use crate::error::Error;
+use crate::event::Since;
 use crate::service::{AnyService, Moment, Service, factory};
+use crate::subscription::Batches;
 
 /// 2000-01-01 00:00 UTC, as [`Context::for_test`](crate::Context::for_test).
 const START: Duration = Duration::from_secs(946_684_800);
@@ -51,6 +53,12 @@ impl Transport for Loopback {
         let mut replica = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let answer = replica.carry_out(&request).map(Bytes::from);
         Box::pin(std::future::ready(answer))
+    }
+
+    fn events(&self, _: &'static str, _: Since) -> Batches {
+        let text = "events are kept by a cluster: start one, or look at Context::emitted";
+        let refused = futures_util::stream::once(async move { Err(Error::rejected(text)) });
+        Box::pin(refused)
     }
 }
 

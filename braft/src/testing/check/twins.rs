@@ -184,9 +184,10 @@ impl<S: Service> Twins<S> {
         let (twin, others) =
             twin.map_err(|why| format!("{call}, after the state was saved and loaded: {why}"))?;
         compare("answer", &live, &twin)?;
-        if effects.wakes != others.wakes {
+        if effects != others {
             return Err(format!(
-                "{call}: what it asks to be woken for differs once the state was saved and loaded"
+                "{call}: what it emits, or asks to be woken for, differs once the state was saved \
+                 and loaded"
             ));
         }
         self.wakes.extend(effects.wakes);
