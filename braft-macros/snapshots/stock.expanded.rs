@@ -14,6 +14,7 @@ impl ::core::convert::From<crate::braft::Channel> for StockClient {
 impl crate::braft::Client for StockClient {}
 impl crate::braft::__private::Connected for StockClient {
     const SERVICE: &'static str = "shop.stock";
+    type State = Stock;
     fn channel(&self) -> &crate::braft::Channel {
         &self.0
     }

@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server`, `distribute` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `subscription`, `wire`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -49,6 +49,7 @@ mod storage;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod wall;
 mod wire;
 
 /// HTTP: what a program needs to add routes of its own.

@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 mod announcing;
+mod clocks;
 mod distribute;
 mod events;
 mod exactly_once;

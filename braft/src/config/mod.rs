@@ -33,6 +33,7 @@ use crate::net::Dialer;
 use crate::node::{Leading, Node};
 use crate::service::{Service, ServiceFactory, factory};
 use crate::settings::Settings;
+use crate::wall::WallClock;
 use layer::Layer;
 pub(crate) use resolve::Resolved;
 
@@ -106,6 +107,7 @@ pub struct Config {
     biz_data: Option<BizData>,
     exit_code: Option<u8>,
     dialer: Dialer,
+    wall_clock: WallClock,
     leading: Leading,
     #[cfg(feature = "macros")]
     pub(crate) distributes: bool,
@@ -364,6 +366,12 @@ impl Config {
     #[cfg(feature = "testing")]
     pub(crate) fn dialer(mut self, dialer: Dialer) -> Self {
         self.dialer = dialer;
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn wall_clock(mut self, clock: WallClock) -> Self {
+        self.wall_clock = clock;
         self
     }
 

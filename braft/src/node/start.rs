@@ -227,7 +227,8 @@ fn assemble(
         data = %resolved.data_dir.display(),
         "starting"
     );
-    let peers = Arc::new(Peers::new(me, resolved.dialer.clone(), cluster_id));
+    let peers = Peers::new(me, resolved.dialer.clone(), cluster_id);
+    let peers = Arc::new(peers.with_wall_clock(resolved.wall_clock.clone()));
     let formed: Arc<OnceLock<Formed>> = Arc::default();
     let told = formed.clone();
     let slot = Arc::new(RaftSlot::new(move |cluster_id| {

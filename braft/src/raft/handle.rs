@@ -10,7 +10,6 @@ use openraft::{ChangeMembers, ServerState, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::Raft;
-use super::clock::SharedClock;
 use super::lease::Lease;
 use super::log_storage::{LogStore, LoneEntry};
 use super::network::{Network, Peers, Progress, Timers};
@@ -19,6 +18,7 @@ use super::reader::{Read, Reader, answer};
 use super::restart;
 use super::state_machine::StateMachine;
 use super::ticker::Ticker;
+use super::timekeeper::Timekeeper;
 use super::touch;
 use super::types::{TypeConfig, log_id, members_of, plain};
 use crate::entry::Item;
@@ -119,6 +119,7 @@ pub(crate) struct RaftNode {
     raft: Raft,
     machine: StateMachine,
     peers: Arc<Peers>,
+    time: Timekeeper,
     proposer: Proposer,
     reader: Reader,
     lease: Lease,
@@ -173,18 +174,18 @@ impl RaftNode {
         }
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
-        let clock = Arc::new(SharedClock::new(machine.machine().read().clock()));
+        let time = Timekeeper::new(raft.clone(), machine.clone(), peers.clone());
         let proposer = Proposer::start(
             raft.clone(),
             machine.clone(),
             in_touch.clone(),
             lone,
-            clock.clone(),
+            time.clone(),
         );
         let ticker = Ticker {
             raft: raft.clone(),
             machine: machine.clone(),
-            clock,
+            time: time.clone(),
             proposer: proposer.clone(),
         };
         ticker.start(in_touch.clone());
@@ -193,6 +194,7 @@ impl RaftNode {
             raft,
             machine,
             peers,
+            time,
             proposer,
             reader,
             lease,
@@ -328,6 +330,15 @@ impl RaftNode {
             .await
             .map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))?;
         asked.map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))
+    }
+
+    /// On the leader: what is wrong with the wall clocks of the voters, if anything.
+    pub(crate) fn clock_complaint(&self) -> Option<String> {
+        if self.is_leader() {
+            self.time.complaint()
+        } else {
+            None
+        }
     }
 
     /// This node's id.

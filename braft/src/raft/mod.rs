@@ -13,7 +13,8 @@
 //! | `brief.rs` | turns at keeping a thread of the runtime busy |
 //! | `lease.rs` | the tokens of a leader, and why no two are valid at one moment |
 //! | `restart.rs` | what a voter may have promised before it was restarted |
-//! | `clock.rs`, `responder.rs` | log time; answers without a channel |
+//! | `clock.rs`, `timekeeper.rs` | log time; the wall clocks of the voters, which it follows |
+//! | `responder.rs` | answers without a channel |
 //! | `slot.rs` | where raft appears once the node is in a cluster |
 //! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
 
@@ -34,6 +35,7 @@ mod state_machine;
 #[cfg(test)]
 mod suite;
 mod ticker;
+mod timekeeper;
 mod touch;
 mod types;
 

@@ -10,11 +10,11 @@ use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use super::Raft;
-use super::clock::SharedClock;
 use super::log_storage::LoneEntry;
 use super::reader::OUT_OF_TOUCH;
 use super::responder::Responder;
 use super::state_machine::StateMachine;
+use super::timekeeper::Timekeeper;
 use super::types::{Batch, TypeConfig};
 use crate::entry::{EntryWriter, Item};
 use crate::error::Error;
@@ -79,13 +79,13 @@ impl Proposer {
         machine: StateMachine,
         in_touch: watch::Receiver<bool>,
         lone: LoneEntry,
-        clock: Arc<SharedClock>,
+        time: Timekeeper,
     ) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
         let task = Task {
             raft,
-            clock,
+            time,
             machine,
             load: load.clone(),
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
@@ -131,7 +131,7 @@ fn size(item: &Item) -> usize {
 struct Task {
     raft: Raft,
     machine: StateMachine,
-    clock: Arc<SharedClock>,
+    time: Timekeeper,
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
     in_touch: watch::Receiver<bool>,
@@ -260,7 +260,7 @@ impl Task {
         permit: OwnedSemaphorePermit,
     ) -> Vec<Proposal> {
         let mut batch = std::mem::take(waiting).into_iter().peekable();
-        let (entry, replies) = fill(&self.clock, &self.machine, &self.load, &mut batch);
+        let (entry, replies) = fill(&self.time, &self.load, &mut batch);
         if let Some(entry) = entry {
             self.send(entry, replies, permit).await;
         }
@@ -342,15 +342,12 @@ struct Replies {
 
 /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
 fn fill(
-    clock: &SharedClock,
-    machine: &StateMachine,
+    time: &Timekeeper,
     load: &Load,
     batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
 ) -> (Option<Bytes>, Replies) {
     let now = Instant::now();
-    // A long command holds the state: proposing must not keep a thread waiting for it.
-    let applied = machine.machine().clock();
-    let mut entry = EntryWriter::new(clock.stamp(applied), seed());
+    let mut entry = EntryWriter::new(time.stamp(), seed());
     let mut replies = Replies {
         to: Vec::new(),
         bytes: 0,

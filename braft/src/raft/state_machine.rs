@@ -12,6 +12,7 @@ use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMe
 use tokio::sync::watch;
 
 use super::brief::Brief;
+use super::clock::SharedClock;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
 use crate::codec;
 use crate::machine::{Answers, HaltError, Machine, Pace, SnapshotHeader};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     wakes: watch::Sender<Option<Duration>>,
     /// The index of the last applied entry that emitted an event.
     emitted: watch::Sender<u64>,
+    /// Log time as this node would stamp it.
+    clock: SharedClock,
     /// Why this replica stopped applying, once it has.
     halted: watch::Sender<Option<String>>,
     /// Set at shutdown: nothing may be written to the data directory any more.
@@ -62,9 +65,11 @@ impl StateMachine {
     pub(crate) fn new(machine: Machine, snapshots: SnapshotStore, cluster_id: u128) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+        let clock = SharedClock::new(machine.read().clock());
         StateMachine {
             shared: Arc::new(Shared {
                 machine,
+                clock,
                 snapshots,
                 cluster_id,
                 applied: watch::Sender::new(0),
@@ -104,10 +109,15 @@ impl StateMachine {
         self.shared.emitted.subscribe()
     }
 
-    /// Tells of the next wake and of new events.
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.shared.clock
+    }
+
+    /// Tells of the time, of the next wake and of new events.
     fn show(&self) {
         let replica = self.shared.machine.read();
         let (next, last) = (replica.next_wake(), replica.last_event_index());
+        self.shared.clock.observe(replica.clock());
         drop(replica);
         let (wakes, emitted) = (&self.shared.wakes, &self.shared.emitted);
         wakes.send_if_modified(|shown| std::mem::replace(shown, next) != next);

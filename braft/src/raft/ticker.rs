@@ -1,14 +1,13 @@
 //! Proposes an entry when a wake is due and nobody else proposes: an idle cluster fires its timers.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
 use super::Raft;
-use super::clock::SharedClock;
 use super::proposer::{Proposal, Proposer};
 use super::state_machine::StateMachine;
+use super::timekeeper::Timekeeper;
 use crate::entry::Item;
 use crate::request::ReplyTo;
 
@@ -23,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub(super) struct Ticker {
     pub(super) raft: Raft,
     pub(super) machine: StateMachine,
-    pub(super) clock: Arc<SharedClock>,
+    pub(super) time: Timekeeper,
     pub(super) proposer: Proposer,
 }
 
@@ -50,7 +49,7 @@ impl Ticker {
                 tokio::time::sleep(LOOK_EVERY).await;
                 continue;
             }
-            let wait = self.clock.until(due, self.machine.machine().clock());
+            let wait = self.time.until(due);
             if !wait.is_zero() {
                 // Log time may be bent: what is due is looked at again then.
                 tokio::select! {

@@ -15,8 +15,9 @@ mod waits;
 use std::marker::PhantomData;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 pub use self::life::Down;
 use super::faults::Faults;
@@ -26,6 +27,7 @@ use crate::discovery::StaticList;
 use crate::net::Dialer;
 use crate::node::{Node, start};
 use crate::service::Service;
+use crate::wall::WallClock;
 
 const HEARTBEAT: Duration = Duration::from_millis(50);
 const ELECTION_MIN: Duration = Duration::from_millis(250);
@@ -53,6 +55,8 @@ struct Slot {
     data_dir: PathBuf,
     address: SocketAddr,
     node: Option<Node>,
+    /// By how many seconds its wall clock is ahead of the system's.
+    clock_ahead: Arc<AtomicI64>,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -132,6 +136,7 @@ impl<S: Service> Cluster<S> {
             data_dir,
             address: listener.local_addr()?,
             node: None,
+            clock_ahead: Arc::default(),
         });
         Ok(listener)
     }
@@ -159,6 +164,7 @@ impl<S: Service> Cluster<S> {
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
                 .segment_bytes(SEGMENT_BYTES)
+                .wall_clock(shifted(slot.clock_ahead.clone()))
                 .dialer(Dialer::gated(
                     self.shared.faults.gate(&slot.address.to_string()),
                 ));
@@ -207,6 +213,13 @@ impl<S: Service> Cluster<S> {
             .ok_or_else(|| TestError::from(format!("{node:?} is down")))
     }
 
+    /// Sets the wall clock of a node, running or not: so many seconds ahead of the system's, or
+    /// behind it if negative.
+    pub fn set_clock_ahead(&self, node: TestNode, seconds: i64) {
+        let nodes = self.nodes();
+        nodes[node.0].clock_ahead.store(seconds, Ordering::Relaxed);
+    }
+
     /// Where a node is reached: "host:port".
     pub fn address(&self, node: TestNode) -> String {
         self.nodes()[node.0].address.to_string()
@@ -225,6 +238,20 @@ impl<S: Service> Cluster<S> {
             .filter_map(|(place, slot)| Some((TestNode(place), slot.node.clone()?)));
         running.collect()
     }
+}
+
+fn shifted(ahead: Arc<AtomicI64>) -> WallClock {
+    WallClock::of(move || {
+        let seconds = ahead.load(Ordering::Relaxed);
+        let shift = Duration::from_secs(seconds.unsigned_abs());
+        let now = SystemTime::now();
+        let shifted = if seconds < 0 {
+            now.checked_sub(shift)
+        } else {
+            now.checked_add(shift)
+        };
+        shifted.unwrap_or(now)
+    })
 }
 
 /// An address in 127/8 for one cluster, so that a port a stopped node gave up stays free for it.

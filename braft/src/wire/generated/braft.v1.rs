@@ -1477,6 +1477,9 @@ pub struct AppendRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AppendResponse {
+    /// The sender's wall clock, nanoseconds since 1970; in answers to heartbeats.
+    #[prost(fixed64, tag = "45")]
+    pub wall_clock: u64,
     #[prost(oneof = "append_response::Result", tags = "1, 2, 3")]
     pub result: ::core::option::Option<append_response::Result>,
 }
@@ -1518,6 +1521,9 @@ pub struct VoteResponse {
     pub granted: bool,
     #[prost(message, optional, tag = "3")]
     pub last: ::core::option::Option<LogId>,
+    /// The sender's wall clock, nanoseconds since 1970.
+    #[prost(fixed64, tag = "45")]
+    pub wall_clock: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TransferLeaderRequest {
