@@ -13,6 +13,7 @@ impl ::core::convert::From<::braft::Channel> for CounterClient {
 impl ::braft::Client for CounterClient {}
 impl ::braft::__private::Connected for CounterClient {
     const SERVICE: &'static str = "Counter";
+    type State = Counter;
     fn channel(&self) -> &::braft::Channel {
         &self.0
     }

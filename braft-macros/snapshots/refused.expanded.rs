@@ -20,6 +20,7 @@ impl ::core::convert::From<::braft::Channel> for RefusedClient {
 impl ::braft::Client for RefusedClient {}
 impl ::braft::__private::Connected for RefusedClient {
     const SERVICE: &'static str = "Refused";
+    type State = Refused;
     fn channel(&self) -> &::braft::Channel {
         &self.0
     }

@@ -14,6 +14,7 @@ impl ::core::convert::From<crate::braft::Channel> for StockClient {
 impl crate::braft::Client for StockClient {}
 impl crate::braft::__private::Connected for StockClient {
     const SERVICE: &'static str = "shop.stock";
+    type State = Stock;
     fn channel(&self) -> &crate::braft::Channel {
         &self.0
     }
@@ -83,6 +84,9 @@ impl Stock {
         self.check(sku)?;
         context.emit(Moved { count });
         Ok(count)
+    }
+    fn expire(&mut self, context: &mut Context<Moved>) {
+        self.items.clear();
     }
     fn replace(&mut self, with: Self) -> Option<Self> {
         Some(std::mem::replace(self, with))
@@ -177,6 +181,12 @@ const _: () = {
                     crate::braft::__private::query_answer(&Self::search(self, &r#in))
                 }
             }
+        }
+        const TIMER: ::core::option::Option<&'static str> = ::core::option::Option::Some(
+            "expire",
+        );
+        fn wake(&mut self, context: &mut crate::braft::Context<Self::Event>) {
+            Self::expire(self, context)
         }
     }
     impl StockClient {

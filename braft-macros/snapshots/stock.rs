@@ -25,6 +25,11 @@ impl Stock {
         Ok(count)
     }
 
+    #[timer]
+    fn expire(&mut self, context: &mut Context<Moved>) {
+        self.items.clear();
+    }
+
     fn replace(&mut self, with: Self) -> Option<Self> {
         Some(std::mem::replace(self, with))
     }

@@ -1,4 +1,4 @@
-//! The options of `#[raft_service]`, `#[command]`, `#[query]` and `#[local]`.
+//! The options of `#[raft_service]`, `#[command]`, `#[query]`, `#[timer]` and `#[local]`.
 
 use proc_macro2::TokenStream;
 use syn::parse::Parser;
@@ -82,6 +82,7 @@ pub(crate) struct MethodOptions {
     pub(crate) local: Option<Attribute>,
     pub(crate) command: Option<Attribute>,
     pub(crate) query: Option<Attribute>,
+    pub(crate) timer: Option<Attribute>,
     /// The name on the wire, if it differs from the method's.
     pub(crate) name: Option<LitStr>,
     /// Whether a reason stands for what the determinism lint would report.
@@ -90,7 +91,7 @@ pub(crate) struct MethodOptions {
 
 /// Whether an attribute is ours to read and remove.
 fn is_ours(attribute: &Attribute) -> bool {
-    ["local", "command", "query"]
+    ["local", "command", "query", "timer"]
         .iter()
         .any(|name| attribute.path().is_ident(name))
 }
@@ -106,8 +107,11 @@ impl MethodOptions {
     }
 
     fn read(&mut self, attribute: Attribute, problems: &mut Problems) {
+        const REASON: &str = "`nondeterministic = \"reason\"`";
         let (slot, valid) = if attribute.path().is_ident("local") {
-            (&mut self.local, "`nondeterministic = \"reason\"`")
+            (&mut self.local, REASON)
+        } else if attribute.path().is_ident("timer") {
+            (&mut self.timer, REASON)
         } else if attribute.path().is_ident("query") {
             (&mut self.query, "`name = \"…\"`")
         } else {

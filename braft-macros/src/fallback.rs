@@ -3,7 +3,7 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Error, Generics, Ident, ItemEnum, ItemImpl, ItemStruct, ItemUnion};
+use syn::{Error, Generics, Ident, ItemEnum, ItemImpl, ItemStruct, ItemUnion, Visibility};
 
 use crate::attr::Options;
 use crate::expand;
@@ -13,13 +13,29 @@ use crate::valid::{Operation, Service};
 /// A struct that was refused.
 pub(crate) fn state(options: &Options, error: Error, item: &ItemStruct) -> TokenStream {
     let error = error.into_compile_error();
-    let client = expand::state_client(options, &item.vis, &item.ident);
+    let client = state_client(options, &item.vis, &item.ident, &item.generics);
     let implementation = if item.generics.params.is_empty() {
         expand::state_implementation(options, &item.ident, &TokenStream::new())
     } else {
         generic_state(options, &item.ident, &item.generics)
     };
     quote!(#error #item #client #implementation)
+}
+
+/// The client. What is generic cannot be named as its state.
+fn state_client(
+    options: &Options,
+    visibility: &Visibility,
+    state: &Ident,
+    generics: &Generics,
+) -> TokenStream {
+    let braft = &options.braft;
+    let of = if generics.params.is_empty() {
+        quote!(#state)
+    } else {
+        quote!(#braft::__private::Refused)
+    };
+    expand::state_client(options, visibility, state, &of)
 }
 
 /// `State` for a generic struct, wherever it has what a state needs.
@@ -43,7 +59,7 @@ fn generic_state(options: &Options, state: &Ident, generics: &Generics) -> Token
 /// An enum: all but its shape is like a state.
 pub(crate) fn enumeration(options: TokenStream, error: Error, item: &ItemEnum) -> TokenStream {
     let (options, error) = read_options(options, error);
-    let client = expand::state_client(&options, &item.vis, &item.ident);
+    let client = state_client(&options, &item.vis, &item.ident, &item.generics);
     let implementation = expand::state_implementation(&options, &item.ident, &TokenStream::new());
     quote!(#error #item #client #implementation)
 }
@@ -51,7 +67,7 @@ pub(crate) fn enumeration(options: TokenStream, error: Error, item: &ItemEnum) -
 /// A union: serde cannot derive anything for it, so it cannot even look like a state.
 pub(crate) fn union(options: TokenStream, error: Error, item: &ItemUnion) -> TokenStream {
     let (options, error) = read_options(options, error);
-    let client = expand::state_client(&options, &item.vis, &item.ident);
+    let client = state_client(&options, &item.vis, &item.ident, &item.generics);
     quote!(#error #item #client)
 }
 

@@ -60,6 +60,10 @@ use proc_macro::TokenStream;
 /// * An optional first argument `&mut Context<E>` (in queries `&Context<E>`) gives time, randomness
 ///   and the position in the log. It is recognised by the name `Context`; an alias is not. All
 ///   contexts of a service have the same `E`.
+/// * `#[timer] fn expire(&mut self, context: &mut Context<E>)` is run by the cluster, once for each
+///   time that `context.wake_at(time)` was given; the context may be left out. No client can call
+///   it. A service has one timer: keep what is due in the state, and let the timer see to all that
+///   `context.now()` has reached.
 /// * `crate = path`, as on the struct.
 ///
 /// A client's methods take no name that matters elsewhere: what a client can do besides is in
@@ -75,7 +79,7 @@ use proc_macro::TokenStream;
 /// `std::fs`, `std::thread`, `std::net::{TcpStream, TcpListener, UdpSocket}`,
 /// `tokio::{spawn, fs, net}`, `tokio::time::{sleep, Instant}` and `.await`.
 /// What hides behind another name, such as a function that calls one of these, escapes.
-/// `#[command(nondeterministic = "reason")]`, or `#[local(nondeterministic = "reason")]`, is the
+/// `#[command(nondeterministic = "reason")]`, and the same with `#[timer]` and `#[local]`, is the
 /// way out where the result does not reach the state or the answer.
 #[proc_macro_attribute]
 pub fn raft_service(options: TokenStream, item: TokenStream) -> TokenStream {

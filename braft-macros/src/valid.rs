@@ -4,6 +4,7 @@
 
 mod signature;
 mod state;
+mod timer;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +18,7 @@ use syn::{
 };
 
 pub(crate) use self::state::check as check_state;
+pub(crate) use self::timer::Timer;
 
 use crate::attr::{MethodOptions, Options};
 use crate::problems::Problems;
@@ -113,6 +115,7 @@ pub(crate) struct Service {
     /// The type of the first context seen.
     pub(crate) context: Option<Type>,
     pub(crate) operations: Vec<Operation>,
+    pub(crate) timer: Option<Timer>,
 }
 
 impl Service {
@@ -138,19 +141,30 @@ pub(crate) fn service(
         state,
         context: None,
         operations: Vec::new(),
+        timer: None,
     });
     let mut event = None;
+    let mut wakes = timer::Wakes::default();
     for method in methods(item) {
         let options = MethodOptions::extract(&mut method.attrs, problems);
-        let kind = check_placement(method, &options, problems);
+        wakes.look_at(&method.block);
         if is_mutating(method) && !options.may_be_nondeterministic {
-            let way_out = if options.local.is_some() {
-                "local"
-            } else {
-                "command"
-            };
-            lint::check(&method.block, way_out, problems);
+            lint::check(&method.block, way_out(&options), problems);
         }
+        if let Some(attribute) = &options.timer {
+            wakes.has_timer();
+            timer::check_attributes(attribute, &options, problems);
+            let (context, timer) = timer::read(method, problems);
+            if let Some(context) = &context {
+                check_context(context, &mut event, problems);
+            }
+            if let Some(service) = &mut service {
+                service.add_timer(attribute, timer, problems);
+                service.context = service.context.take().or(context);
+            }
+            continue;
+        }
+        let kind = check_placement(method, &options, problems);
         let (Some(kind), Some(service)) = (kind, &mut service) else {
             continue;
         };
@@ -170,7 +184,19 @@ pub(crate) fn service(
     if let Some(service) = &service {
         check_wire_names(&service.operations, problems);
     }
+    wakes.check(problems);
     service
+}
+
+/// The attribute that can say why something nondeterministic does no harm.
+fn way_out(options: &MethodOptions) -> &'static str {
+    if options.local.is_some() {
+        "local"
+    } else if options.timer.is_some() {
+        "timer"
+    } else {
+        "command"
+    }
 }
 
 fn methods(item: &mut ItemImpl) -> impl Iterator<Item = &mut ImplItemFn> {

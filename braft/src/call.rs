@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 
 use crate::codec;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::event::Since;
 use crate::leadership::LeaderToken;
+use crate::subscription::Batches;
 
 /// How fresh the answer of a query must be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Sen
 /// Carries requests to the cluster and brings the answers back.
 pub(crate) trait Transport: Send + Sync + 'static {
     fn send(&self, request: Request) -> Answer;
+    /// The events of a service, from whichever node can give them.
+    fn events(&self, service: &'static str, since: Since) -> Batches;
 }
 
 /// The connection behind a typed client. Cheap to clone; all clones share it.
@@ -100,6 +104,10 @@ impl Channel {
     #[cfg(feature = "testing")]
     pub(crate) fn send(&self, request: Request) -> Answer {
         self.0.send(request)
+    }
+
+    pub(crate) fn events(&self, service: &'static str, since: Since) -> Batches {
+        self.0.events(service, since)
     }
 }
 

@@ -9,6 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng as _, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use crate::codec;
+use crate::effects::{Effects, MAX_WAKES, TooManyWakes, log_time, system_time};
+use crate::event::{Event, MAX_EVENT_BYTES};
+
 /// Where a command stands in the log.
 ///
 /// Totally ordered; `ordinal` counts the commands that share one log entry.
@@ -43,15 +47,18 @@ pub struct RequestId {
 #[derive(Debug)]
 pub enum NoEvents {}
 
-/// Time, randomness and identity for one command or query, taken from the log.
+/// Time, randomness and identity for one command, timer or query, taken from the log.
 ///
-/// A command takes `&mut Context` as its first argument, a query `&Context`. Everything it
+/// A command or timer takes `&mut Context` as its first argument, a query `&Context`. Everything it
 /// answers comes from the replicated log, so every replica and every replay sees the same.
 pub struct Context<E = NoEvents> {
     position: LogPosition,
     request: Option<RequestId>,
     now: Duration,
     rng: Rng,
+    effects: Effects,
+    /// How many more wakes the service may ask for.
+    room: usize,
     events: PhantomData<fn() -> E>,
 }
 
@@ -61,12 +68,15 @@ impl<E> Context<E> {
         request: Option<RequestId>,
         now: Duration,
         seed: u64,
+        room: usize,
     ) -> Self {
         Context {
             position,
             request,
             now,
             rng: Rng::new(seed, position.ordinal),
+            effects: Effects::default(),
+            room,
             events: PhantomData,
         }
     }
@@ -80,15 +90,19 @@ impl<E> Context<E> {
             index: 1,
             ordinal: 0,
         };
-        Self::new(position, None, YEAR_2000, seed)
+        Self::new(position, None, YEAR_2000, seed, MAX_WAKES)
     }
 
-    /// Where this command stands in the log; in a query, the last command it sees.
+    pub(crate) fn into_effects(self) -> Effects {
+        self.effects
+    }
+
+    /// Where this command stands in the log; in a query, the last entry it sees.
     pub fn log_position(&self) -> LogPosition {
         self.position
     }
 
-    /// The client's id of this call; `None` in a query.
+    /// The client's id of this call; `None` in a query and in a timer.
     pub fn request_id(&self) -> Option<RequestId> {
         self.request
     }
@@ -102,6 +116,62 @@ impl<E> Context<E> {
     /// Random numbers from a seed that the leader put into the log.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
+    }
+
+    /// Asks that the service's `#[timer]` method runs once log time has reached `at`.
+    ///
+    /// It runs on every replica, in log order, soon after that time even if nobody calls anything;
+    /// never before it. What is pending survives failover, restart and snapshot. A time that has
+    /// passed is due at once, after this command. Asking twice for one time is asking once. A wake
+    /// cannot be taken back: the timer looks at the state and finds nothing to do.
+    ///
+    /// # Errors
+    /// [`TooManyWakes`], if the service has 65,536 pending; nothing is changed then.
+    pub fn wake_at(&mut self, at: SystemTime) -> Result<(), TooManyWakes> {
+        let at = log_time(at);
+        if self.effects.wakes.len() >= self.room && !self.effects.wakes.contains(&at) {
+            return Err(TooManyWakes);
+        }
+        self.effects.wakes.insert(at);
+        Ok(())
+    }
+
+    /// The times for which [`wake_at`](Self::wake_at) was called with this context, in order.
+    pub fn wakes(&self) -> impl Iterator<Item = SystemTime> + '_ {
+        self.effects.wakes.iter().copied().map(system_time)
+    }
+}
+
+impl<E: Event> Context<E> {
+    /// Tells the subscribers of the service (see [`Client::events`](crate::Client::events)) once
+    /// this command is committed and applied. Every node keeps the event for a while, by the
+    /// [`Settings`](crate::Settings) of the cluster.
+    ///
+    /// An event that has no MessagePack form, or more than 1 MiB of it, is not emitted; the caller is
+    /// told so (*rejected*, *applied*) in place of the answer.
+    pub fn emit(&mut self, event: E) {
+        let fault = match codec::encode(&event) {
+            Ok(bytes) if bytes.len() <= MAX_EVENT_BYTES => {
+                return self.effects.events.push(bytes.into());
+            }
+            Ok(bytes) => format!(
+                "an event has {} bytes, the limit is {MAX_EVENT_BYTES}; emit less of it",
+                bytes.len()
+            ),
+            Err(error) => format!("an event could not be emitted: {error}"),
+        };
+        self.effects.fault.get_or_insert(fault);
+    }
+
+    /// The events emitted with this context, in order, as a subscriber gets them: for unit tests.
+    ///
+    /// # Panics
+    /// If one does not read back as the type it was written from: subscribers could not read it.
+    pub fn emitted(&self) -> Vec<E> {
+        let read = |bytes: &bytes::Bytes| {
+            codec::decode(bytes).expect("an event reads back as what was emitted")
+        };
+        self.effects.events.iter().map(read).collect()
     }
 }
 
@@ -211,11 +281,45 @@ mod tests {
                 index: 1,
                 ordinal,
             };
-            Context::<NoEvents>::new(position, None, Duration::ZERO, 1)
+            Context::<NoEvents>::new(position, None, Duration::ZERO, 1, 0)
                 .rng()
                 .next_u64()
         };
         assert_ne!(draw(0), draw(1));
+    }
+
+    #[test]
+    fn an_event_over_the_limit_is_a_fault_and_the_others_are_emitted() {
+        let mut context: Context<String> = Context::for_test(1);
+        context.emit("a".to_owned());
+        context.emit("x".repeat(MAX_EVENT_BYTES));
+        context.emit("b".to_owned());
+        assert_eq!(context.emitted(), ["a", "b"]);
+        let fault = context.into_effects().fault.unwrap();
+        assert!(fault.contains("the limit is 1048576"), "{fault}");
+    }
+
+    #[test]
+    fn wakes_are_merged_and_bounded() {
+        let mut context: Context = Context::for_test(1);
+        let at = |seconds| context_time(seconds);
+        context.room = 2;
+        assert_eq!(context.wake_at(at(7)), Ok(()));
+        assert_eq!(context.wake_at(at(5)), Ok(()));
+        assert_eq!(context.wake_at(at(6)), Err(TooManyWakes));
+        assert_eq!(context.wake_at(at(7)), Ok(()));
+        assert_eq!(context.wakes().collect::<Vec<_>>(), [at(5), at(7)]);
+    }
+
+    fn context_time(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn times_outside_of_log_time_are_its_ends() {
+        let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+        let far = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 40);
+        assert_eq!((log_time(before), log_time(far)), (0, u64::MAX));
     }
 
     #[test]

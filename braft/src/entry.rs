@@ -25,6 +25,7 @@ const KIND_CLOSE_SESSION: u8 = 3;
 const KIND_SEED_SETTINGS: u8 = 4;
 const KIND_NOTE_REMOVAL: u8 = 5;
 const KIND_FENCED_COMMAND: u8 = 6;
+const KIND_TICK: u8 = 7;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(crate) enum Item {
     SeedSettings { settings: Bytes },
     /// Why a member is about to be removed; the membership without it follows.
     NoteRemoval { node_id: u64, removal: Removal },
+    /// Nothing but the entry's time: a wake is due, and nobody else proposes.
+    Tick,
 }
 
 const REMOVALS: [(u8, Removal); 3] = [
@@ -139,6 +142,7 @@ impl EntryWriter {
                 out.put_u64_le(*node_id);
                 out.put_u8(removal_code(*removal));
             }
+            Item::Tick => out.put_u8(KIND_TICK),
         }
     }
 
@@ -256,6 +260,7 @@ impl EntryReader {
                 let removal = known.ok_or(ReadEntryError::UnknownRemoval { code })?.1;
                 Item::NoteRemoval { node_id, removal }
             }
+            KIND_TICK => Item::Tick,
             kind => return Err(ReadEntryError::UnknownItem { kind, at }),
         };
         Ok(Some(item))
@@ -293,6 +298,7 @@ mod tests {
                 node_id: 9,
                 removal: Removal::Operator,
             },
+            Item::Tick,
         ]
     }
 

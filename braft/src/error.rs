@@ -35,6 +35,9 @@ pub enum ErrorKind {
     /// The fencing number of the call belongs to a leadership that is over, and nothing was done. Stop
     /// what it was for: another node may be at it by now.
     Fenced,
+    /// Events that a subscriber has not seen yet are no longer kept. Read the state anew, and go on
+    /// from there.
+    Compacted,
 }
 
 /// What is known about the effect of the call that failed.

@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server`, `distribute` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -26,8 +26,10 @@ mod context;
 mod discovery;
 #[cfg(feature = "macros")]
 pub mod distribute;
+mod effects;
 mod entry;
 mod error;
+mod event;
 mod leadership;
 mod machine;
 mod member;
@@ -44,8 +46,10 @@ mod settings;
 mod siphash;
 mod status;
 mod storage;
+mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod wall;
 mod wire;
 mod world;
 
@@ -75,13 +79,16 @@ pub use discovery::{
 pub use discovery::{InvalidKubernetes, InvalidSelector, Kubernetes};
 #[cfg(feature = "mdns")]
 pub use discovery::{InvalidServiceType, Mdns, ServiceType};
+pub use effects::TooManyWakes;
 pub use error::{Error, ErrorKind, Outcome};
+pub use event::{Event, EventPosition};
 pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};
 pub use run::{run, run_until};
 pub use service::{Method, Service, State};
 pub use settings::Settings;
 pub use status::{LogStatus, Member, ServiceStatus, Status};
+pub use subscription::Events;
 
 /// Compiles the programs of the README.
 #[cfg(all(doctest, feature = "testing"))]

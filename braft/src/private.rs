@@ -21,6 +21,8 @@ pub type Owned<T> = <T as ToOwned>::Owned;
 pub trait Connected {
     /// The name of its service.
     const SERVICE: &'static str;
+    /// Its state.
+    type State;
     /// The way to the cluster.
     fn channel(&self) -> &Channel;
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::call::ReadLevel;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::event::{EventSource, Since};
 
 /// Commands of one session that may be under way at once. The session table remembers this many
 /// answers beyond the client's mark; a client waits rather than send further ones.
@@ -306,6 +307,8 @@ pub(crate) trait Gateway: Send + Sync + 'static {
     /// Takes calls that came together. Every one is answered through its [`ReplyTo`], in any
     /// order, or the reply is dropped.
     fn submit(&self, calls: Vec<Incoming>);
+    /// The events of a service, from this node.
+    fn events(&self, service: &str, since: Since) -> EventSource;
     /// The cluster this node is a member of, once it is one.
     fn cluster_id(&self) -> Option<u128>;
 }

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use crate::call::Channel;
 use crate::codec;
 use crate::context::{Context, LogPosition, RequestId};
-use crate::error::Error;
+use crate::effects::Effects;
+use crate::error::{Error, ErrorKind, Outcome};
 
 /// The replicated state of a service: implemented by `#[raft_service]` on the struct.
 ///
@@ -70,7 +71,7 @@ impl Method {
     note = "put `#[raft_service]` on an `impl {Self}` block"
 )]
 pub trait Service: State {
-    /// What its commands emit; [`NoEvents`](crate::NoEvents) if nothing.
+    /// What its commands emit, an [`Event`](crate::Event); [`NoEvents`](crate::NoEvents) if nothing.
     type Event: 'static;
     /// One variant per command.
     type Command: Serialize + DeserializeOwned + Send + 'static;
@@ -89,6 +90,15 @@ pub trait Service: State {
         command: Self::Command,
     ) -> Result<Vec<u8>, Error>;
 
+    /// The name of the `#[timer]` method, if there is one.
+    const TIMER: Option<&'static str> = None;
+
+    /// Runs the `#[timer]` method.
+    fn wake(&mut self, context: &mut Context<Self::Event>) {
+        // Not called without a timer.
+        let _ = context;
+    }
+
     /// Answers one query.
     ///
     /// # Errors
@@ -103,11 +113,19 @@ pub(crate) struct Moment {
     pub(crate) request: Option<RequestId>,
     pub(crate) now: std::time::Duration,
     pub(crate) seed: u64,
+    /// How many more wakes the service may ask for.
+    pub(crate) room: usize,
+}
+
+/// A command that was carried out. Its answer may have no MessagePack form.
+pub(crate) struct Applied {
+    pub(crate) answer: Result<Vec<u8>, Error>,
+    pub(crate) effects: Effects,
 }
 
 impl Moment {
     fn context<E>(self) -> Context<E> {
-        Context::new(self.position, self.request, self.now, self.seed)
+        Context::new(self.position, self.request, self.now, self.seed, self.room)
     }
 }
 
@@ -117,9 +135,13 @@ pub(crate) trait AnyService: Send + Sync {
     fn methods(&self) -> &'static [Method];
     /// Says whether the bytes are a command this build knows, without carrying it out.
     fn check_command(&self, command: &[u8]) -> Result<(), Error>;
-    /// Carries out a command. The outer error means the bytes are not a command this build knows
-    /// and nothing was done; the inner one that the answer could not be encoded.
-    fn apply(&mut self, moment: Moment, command: &[u8]) -> Result<Result<Vec<u8>, Error>, Error>;
+    /// Carries out a command. An error means the bytes are not a command this build knows, and
+    /// nothing was done.
+    fn apply(&mut self, moment: Moment, command: &[u8]) -> Result<Applied, Error>;
+    /// The name of the timer, if this build has one.
+    fn timer(&self) -> Option<&'static str>;
+    /// Runs the timer.
+    fn wake(&mut self, moment: Moment) -> Effects;
     fn query(&self, moment: Moment, query: &[u8]) -> Result<Vec<u8>, Error>;
     /// A copy of the state, if that is cheap.
     fn freeze(&self) -> Option<Box<dyn AnyService>>;
@@ -150,9 +172,30 @@ impl<S: Service> AnyService for Hosted<S> {
         decode_call::<S, S::Command>("command", command).map(drop)
     }
 
-    fn apply(&mut self, moment: Moment, command: &[u8]) -> Result<Result<Vec<u8>, Error>, Error> {
+    fn apply(&mut self, moment: Moment, command: &[u8]) -> Result<Applied, Error> {
         let command = decode_call::<S, S::Command>("command", command)?;
-        Ok(self.0.apply(&mut moment.context(), command))
+        let mut context = moment.context();
+        let answer = self.0.apply(&mut context, command);
+        let effects = context.into_effects();
+        let answer = match &effects.fault {
+            None => answer,
+            Some(fault) => Err(Error::new(
+                ErrorKind::Rejected,
+                Outcome::Applied,
+                fault.clone(),
+            )),
+        };
+        Ok(Applied { answer, effects })
+    }
+
+    fn timer(&self) -> Option<&'static str> {
+        S::TIMER
+    }
+
+    fn wake(&mut self, moment: Moment) -> Effects {
+        let mut context = moment.context();
+        self.0.wake(&mut context);
+        context.into_effects()
     }
 
     fn query(&self, moment: Moment, query: &[u8]) -> Result<Vec<u8>, Error> {

@@ -23,6 +23,21 @@ pub struct Settings {
     pub min_voters: u64,
     /// Contactless time after which a member counts as dead, in milliseconds.
     pub dead_after_ms: u64,
+    /// Events of each service that are kept for subscribers, in bytes; the oldest go first,
+    /// and the newest stays in any case.
+    #[serde(default = "event_history_bytes")]
+    pub event_history_bytes: u64,
+    /// Log time for which they are kept, in milliseconds.
+    #[serde(default = "event_history_age_ms")]
+    pub event_history_age_ms: u64,
+}
+
+fn event_history_bytes() -> u64 {
+    64 << 20
+}
+
+fn event_history_age_ms() -> u64 {
+    Duration::from_secs(24 * 60 * 60).as_millis() as u64
 }
 
 impl Default for Settings {
@@ -34,6 +49,8 @@ impl Default for Settings {
             max_voters: 5,
             min_voters: 2,
             dead_after_ms: Duration::from_secs(120).as_millis() as u64,
+            event_history_bytes: event_history_bytes(),
+            event_history_age_ms: event_history_age_ms(),
         }
     }
 }

@@ -35,6 +35,9 @@ pub struct Status {
     pub members: Vec<Member>,
     /// On the leader: what it would do next about its members, and why it does not do more.
     pub outlook: Vec<String>,
+    /// On the leader: what is wrong with the wall clocks of the voters, or with the time of the log,
+    /// if anything.
+    pub clocks: Option<String>,
     /// Log and state.
     pub log: LogStatus,
     /// Commands and queries that have been running here for over a second: which, and how long.

@@ -4,8 +4,10 @@
 #![allow(unreachable_pub)]
 
 mod announcing;
+mod clocks;
 mod distribute;
 mod errors;
+mod events;
 mod exactly_once;
 mod faults;
 mod growth;
@@ -19,3 +21,4 @@ mod restart;
 mod rolling;
 mod services;
 mod snapshots;
+mod timers;

@@ -2,8 +2,9 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{ItemImpl, Path};
+use syn::{ItemImpl, LitStr, Path};
 
 use super::{at, client, command, hidden, import_probe, saved, type_checks};
 use crate::valid::{Kind, Operation, Service};
@@ -49,6 +50,7 @@ fn implementation(service: &Service) -> TokenStream {
         .map(|operation| method(braft, operation));
     let apply = dispatch(service, Kind::Command);
     let answer = dispatch(service, Kind::Query);
+    let timer = timer(service);
     let head = {
         let saved = saved(braft, state);
         let braft = at(braft, state.span());
@@ -64,6 +66,38 @@ fn implementation(service: &Service) -> TokenStream {
 
             #apply
             #answer
+            #timer
+        }
+    }
+}
+
+/// What runs when a wake is due.
+fn timer(service: &Service) -> TokenStream {
+    let Some(timer) = &service.timer else {
+        return TokenStream::new();
+    };
+    let name = LitStr::new(&timer.ident.unraw().to_string(), timer.ident.span());
+    let context_span = service
+        .context
+        .as_ref()
+        .map_or(Span::call_site(), Spanned::span);
+    let context_type = {
+        let braft = at(&service.braft, context_span);
+        quote_spanned!(context_span=> #braft::Context<Self::Event>)
+    };
+    let context = Ident::new("context", Span::mixed_site().located_at(context_span));
+    let pattern = if timer.takes_context {
+        quote!(#context)
+    } else {
+        quote!(_)
+    };
+    let argument = timer.takes_context.then(|| quote!(, #context));
+    let ident = &timer.ident;
+    quote! {
+        const TIMER: ::core::option::Option<&'static str> = ::core::option::Option::Some(#name);
+
+        fn wake(&mut self, #pattern: &mut #context_type) {
+            Self::#ident(self #argument)
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What the attribute adds to the struct: the client and the implementation of `State`.
 
 use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, ItemStruct, LitStr, Path, Visibility};
 
@@ -11,7 +11,8 @@ use crate::types;
 use crate::valid::client_ident;
 
 pub(super) fn expand(options: &Options, item: &ItemStruct) -> TokenStream {
-    let client = client(options, &item.vis, &item.ident);
+    let state = item.ident.to_token_stream();
+    let client = client(options, &item.vis, &item.ident, &state);
     let implementation = implementation(options, &item.ident, &freeze(options, item));
     let checks = checks(options, item);
     quote! {
@@ -57,7 +58,14 @@ fn state_checks(braft: &Path, item: &ItemStruct) -> TokenStream {
 }
 
 /// The client's type, with the visibility of the state.
-pub(crate) fn client(options: &Options, visibility: &Visibility, state: &Ident) -> TokenStream {
+///
+/// `of` is the state as a type.
+pub(crate) fn client(
+    options: &Options,
+    visibility: &Visibility,
+    state: &Ident,
+    of: &TokenStream,
+) -> TokenStream {
     let braft = &options.braft;
     let client = client_ident(state);
     let name = name(options, state);
@@ -77,6 +85,7 @@ pub(crate) fn client(options: &Options, visibility: &Visibility, state: &Ident) 
 
         impl #braft::__private::Connected for #client {
             const SERVICE: &'static str = #name;
+            type State = #of;
 
             fn channel(&self) -> &#braft::Channel {
                 &self.0

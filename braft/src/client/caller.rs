@@ -9,12 +9,15 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::follow::follow;
 use super::hop::{Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
 use super::session::{Session, Sessions};
 use crate::call::{Answer, Operation, ReadLevel, Request, Transport};
 use crate::error::Error;
+use crate::event::Since;
 use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_size};
+use crate::subscription::Batches;
 
 /// The time a call has, retries included, unless it says otherwise.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -32,6 +35,7 @@ pub(crate) struct Caller(Arc<dyn Sender>);
 /// [`Engine`] without its type parameter.
 trait Sender: Send + Sync {
     fn send(self: Arc<Self>, request: Request) -> Answer;
+    fn events(&self, service: &'static str, since: Since) -> Batches;
 }
 
 impl Caller {
@@ -52,7 +56,7 @@ impl Caller {
 
     fn over(hop: impl Hop) -> Self {
         Caller(Arc::new(Engine {
-            hop,
+            hop: Arc::new(hop),
             sessions: Sessions::default(),
             seen: AtomicU64::new(0),
         }))
@@ -63,10 +67,14 @@ impl Transport for Caller {
     fn send(&self, request: Request) -> Answer {
         Arc::clone(&self.0).send(request)
     }
+
+    fn events(&self, service: &'static str, since: Since) -> Batches {
+        self.0.events(service, since)
+    }
 }
 
 struct Engine<H: Hop> {
-    hop: H,
+    hop: Arc<H>,
     sessions: Sessions,
     /// The log index up to which this client has seen the state.
     seen: AtomicU64,
@@ -75,6 +83,10 @@ struct Engine<H: Hop> {
 impl<H: Hop> Sender for Engine<H> {
     fn send(self: Arc<Self>, request: Request) -> Answer {
         Box::pin(async move { self.call(request).await })
+    }
+
+    fn events(&self, service: &'static str, since: Since) -> Batches {
+        follow(self.hop.clone(), service, since)
     }
 }
 

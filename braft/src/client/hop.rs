@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::follow;
 use super::pool::Pool;
 use crate::error::{ErrorKind, Outcome};
+use crate::event::{EventSource, Since};
 use crate::request::{Gateway, Incoming, Refusal};
 
 /// The most addresses a client keeps, those learned from nodes included.
@@ -21,6 +23,8 @@ pub(super) trait Hop: Send + Sync + 'static {
     fn learn(&self, choice: Choice, refusal: &Refusal) -> bool;
     /// How many nodes there are to try.
     fn nodes(&self) -> usize;
+    /// The events of a service, from one node; from another one with each attempt.
+    fn events(&self, attempt: usize, service: &'static str, since: Since) -> EventSource;
 }
 
 /// The node of this process, which finds the leader itself.
@@ -38,6 +42,10 @@ impl Hop for Local {
 
     fn nodes(&self) -> usize {
         1
+    }
+
+    fn events(&self, _: usize, service: &'static str, since: Since) -> EventSource {
+        self.0.events(service, since)
     }
 }
 
@@ -110,6 +118,15 @@ impl Hop for Remote {
     fn nodes(&self) -> usize {
         let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
         route.addresses.len()
+    }
+
+    fn events(&self, attempt: usize, service: &'static str, since: Since) -> EventSource {
+        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
+        let node = (route.turn + attempt) % route.addresses.len();
+        let address = Arc::clone(&route.addresses[node]);
+        drop(route);
+        let (pin, dialer) = self.pool.way();
+        follow::of_node(address, pin, dialer, service, since)
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
 use super::line::{Frames, Line};
@@ -44,8 +44,13 @@ impl ClusterPin {
         ClusterPin(Arc::new(OnceLock::from(cluster_id)))
     }
 
+    /// The cluster, once it is known.
+    pub(super) fn known_id(&self) -> Option<u128> {
+        self.0.get().copied()
+    }
+
     /// Compares with the cluster of a node; the first one met is pinned.
-    fn check(&self, address: &str, met: u128) -> Result<(), String> {
+    pub(super) fn check(&self, address: &str, met: u128) -> Result<(), String> {
         let pinned = *self.0.get_or_init(|| met);
         if pinned == met {
             return Ok(());
@@ -87,7 +92,7 @@ impl Link {
         let (queue, waiting) = mpsc::channel(QUEUE_CALLS);
         let (state, watched) = watch::channel(LinkState::Opening);
         let waiting_bytes: Arc<AtomicUsize> = Arc::default();
-        let line = Line::new(waiting, waiting_bytes.clone(), pin.0.get().copied());
+        let line = Line::new(waiting, waiting_bytes.clone(), pin.known_id());
         tokio::spawn(run(Arc::clone(&address), pin, dialer, line, state));
         Link {
             address,
@@ -194,12 +199,12 @@ async fn run(
     line.close(&reason);
 }
 
-async fn open(
+/// Connects to a node.
+pub(super) async fn dial(
     address: &str,
-    pin: &ClusterPin,
     dialer: &Dialer,
-    line: &Arc<Line>,
-) -> Result<Streaming<AnswerFrame>, String> {
+    stream_window: u32,
+) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|error| format!("{address} is no address: {error}"))?
         .connect_timeout(CONNECT_TIMEOUT)
@@ -207,12 +212,21 @@ async fn open(
         .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
         .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_stream_window_size(stream_window)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
-    let channel = dialer
-        .connect(&endpoint)
+    let connecting = dialer.connect(&endpoint);
+    connecting
         .await
-        .map_err(|error| format!("cannot connect to {address}: {}", innermost(&error)))?;
+        .map_err(|error| format!("cannot connect to {address}: {}", innermost(&error)))
+}
+
+async fn open(
+    address: &str,
+    pin: &ClusterPin,
+    dialer: &Dialer,
+    line: &Arc<Line>,
+) -> Result<Streaming<AnswerFrame>, String> {
+    let channel = dial(address, dialer, STREAM_WINDOW_BYTES).await?;
     let mut answers = CallsClient::new(channel)
         .max_decoding_message_size(MAX_FRAME_BYTES)
         .max_encoding_message_size(MAX_FRAME_BYTES)
@@ -246,7 +260,7 @@ async fn converse(
     }
 }
 
-fn refused(address: &str, status: &Status) -> String {
+pub(super) fn refused(address: &str, status: &Status) -> String {
     let mut text = format!("{address}: {}", status.message());
     if let Some(source) = status.source() {
         // Writing to a string does not fail.

@@ -7,6 +7,7 @@
 //! | `session` | sequence numbers and the mark of answers received |
 //! | `hop` | where an attempt goes: the node of this process, or the leader far away |
 //! | `pool`, `link`, `line`, `flights` | streams to nodes, many calls on each |
+//! | `follow` | events of a service, from node to node |
 //! | `connect` | the first contact |
 //! | `tap` | attempts that a test sees |
 
@@ -15,13 +16,17 @@ use std::future::Future;
 use crate::__private::Connected;
 use crate::call::{Channel, ReadLevel};
 use crate::error::Error;
+use crate::event::Event;
 #[cfg(feature = "testing")]
 use crate::net::Dialer;
+use crate::service::Service;
+use crate::subscription::Events;
 
 #[allow(dead_code)]
 mod caller;
 mod connect;
 mod flights;
+mod follow;
 #[allow(dead_code)]
 mod hop;
 mod line;
@@ -103,5 +108,39 @@ pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
     #[must_use]
     fn with_reads(&self, level: ReadLevel) -> Self {
         self.channel().clone().with_reads(level).into()
+    }
+
+    /// The events that the service's commands and timers emit (see
+    /// [`Context::emit`](crate::Context::emit)), in order, each once.
+    ///
+    /// ```no_run
+    /// # use braft::{Context, raft_service};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[raft_service]
+    /// # #[derive(Default, Serialize, Deserialize)]
+    /// # pub struct Counter { value: u64 }
+    /// # #[derive(Debug, Serialize, Deserialize)]
+    /// # pub struct Added { by: u64 }
+    /// # #[raft_service]
+    /// # impl Counter {
+    /// #     pub fn add(&mut self, context: &mut Context<Added>, by: u64) { context.emit(Added { by }); }
+    /// # }
+    /// # async fn example(counter: CounterClient) -> Result<(), braft::Error> {
+    /// use braft::Client;
+    ///
+    /// let mut events = counter.events();
+    /// while let Some(event) = events.next().await {
+    ///     let (position, event) = event?;
+    ///     println!("{position}: {event:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    fn events(&self) -> Events<<Self::State as Service>::Event>
+    where
+        Self: Connected,
+        Self::State: Service<Event: Event>,
+    {
+        Events::new(self.channel().clone(), Self::SERVICE)
     }
 }

@@ -88,6 +88,11 @@ impl Pool {
         }
     }
 
+    /// The cluster of this caller, and its way to connect.
+    pub(super) fn way(&self) -> (ClusterPin, Dialer) {
+        (self.pin.clone(), self.dialer.clone())
+    }
+
     /// Opens the link to a node ahead of its first call.
     pub(crate) fn warm(&self, address: &str) {
         // A node that cannot be reached now is tried again when it is needed.

@@ -20,6 +20,7 @@ use super::connect::connect;
 use super::link::{ClusterPin, Link};
 use crate::call::{Operation, ReadLevel, Request, Transport};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::event::{EventSource, Since, refused};
 use crate::net::Dialer;
 use crate::request::{
     Action, Gateway, Incoming, MAX_ANSWER_BYTES, MAX_COMMAND_BYTES, Refusal, Reply, ReplyTo,
@@ -61,6 +62,10 @@ impl Gateway for Fake {
                 _ => (self.behave)(call),
             }
         }
+    }
+
+    fn events(&self, _: &str, _: Since) -> EventSource {
+        refused(Refusal::not_here("no events here", None))
     }
 
     fn cluster_id(&self) -> Option<u128> {

@@ -34,6 +34,7 @@ use crate::error::Error;
 use crate::node::{Leading, Node};
 use crate::service::{Service, ServiceFactory, factory};
 use crate::settings::Settings;
+use crate::wall::WallClock;
 use layer::Layer;
 pub(crate) use resolve::Resolved;
 
@@ -109,6 +110,7 @@ pub struct Config {
     seams: Seams,
     /// How fast the clock runs that raft goes by; 1 where nothing is said.
     clock_rate: Option<f64>,
+    wall_clock: WallClock,
     leading: Leading,
     #[cfg(feature = "macros")]
     pub(crate) distributes: bool,
@@ -373,6 +375,12 @@ impl Config {
     #[cfg(feature = "testing")]
     pub(crate) fn clock_rate(mut self, rate: f64) -> Self {
         self.clock_rate = Some(rate);
+        self
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn wall_clock(mut self, clock: WallClock) -> Self {
+        self.wall_clock = clock;
         self
     }
 

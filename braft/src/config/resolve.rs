@@ -16,6 +16,7 @@ use crate::raft::network::Timers;
 use crate::request::MAX_COMMAND_BYTES;
 use crate::service::ServiceFactory;
 use crate::settings::Settings;
+use crate::wall::WallClock;
 
 const DEFAULT_RAFT_PORT: u16 = 15_000;
 /// The HTTP port is this far above the raft port, unless it is set.
@@ -63,6 +64,7 @@ pub(crate) struct Resolved {
     pub(crate) grpc_routes: tonic::service::Routes,
     pub(crate) reflection: bool,
     pub(crate) seams: Seams,
+    pub(crate) wall_clock: WallClock,
     pub(crate) biz_data: Option<BizData>,
     pub(crate) leading: Leading,
     pub(super) bind_ip: IpAddr,
@@ -188,6 +190,7 @@ impl Config {
             grpc_routes: self.grpc_routes,
             reflection: layer.reflection.unwrap_or(true),
             seams: self.seams,
+            wall_clock: self.wall_clock,
             biz_data: self.biz_data,
             leading: self.leading,
             bind_ip,

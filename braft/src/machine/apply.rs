@@ -9,11 +9,12 @@ use super::running::Underway;
 use super::{Machine, Replica};
 use crate::codec;
 use crate::context::{LogPosition, RequestId};
+use crate::effects::Effects;
 use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::member::StoredMembers;
 use crate::request::Refusal;
-use crate::service::Moment;
+use crate::service::{AnyService, Moment};
 use crate::session::{Admission, session_id};
 
 /// The answer to each item of one entry, in order.
@@ -29,11 +30,18 @@ pub(crate) enum HaltError {
     #[error("log entry {index}: the settings in it cannot be read: {reason}")]
     UnreadableSettings { index: u64, reason: String },
     #[error(
-        "log entry {index}: a command of service {service} panicked: {panic}; \
-         fix the command so that it returns an error instead, then start the new binary"
+        "log entry {index}: service {service} is to be woken, and this binary has no `#[timer]` \
+         method in it; start a binary that has one"
+    )]
+    NoTimer { index: u64, service: String },
+    #[error(
+        "log entry {index}: {what} of service {service} panicked: {panic}; \
+         fix it so that it returns an error instead, then start the new binary"
     )]
     Panicked {
         index: u64,
+        /// "a command", "the timer".
+        what: &'static str,
         service: String,
         panic: String,
     },
@@ -92,11 +100,14 @@ impl Replica {
             index,
             ordinal: 0,
         };
+        self.run_timers(&mut position, reader.seed, underway)?;
+        underway.begin_at(position.ordinal);
         while let Some(item) = reader.next_item().map_err(unreadable)? {
             underway.at(position.ordinal);
             answers.push(self.apply_item(position, reader.seed, item)?);
             position.ordinal += 1;
         }
+        self.events.forget_old(self.clock, &self.settings);
         self.applied = Some((term, index));
         self.watch.applied((term, index), &bytes, self.clock);
         Ok(answers)
@@ -118,12 +129,6 @@ impl Replica {
                 payload,
             } => {
                 let request = RequestId { session, sequence };
-                let moment = Moment {
-                    position,
-                    request: Some(request),
-                    now: self.clock,
-                    seed,
-                };
                 match self
                     .sessions
                     .admit(session, sequence, responded_to, self.clock)
@@ -132,7 +137,7 @@ impl Replica {
                     Admission::Run if fence.is_some_and(|term| term.get() != position.term) => {
                         Ok(Err(stale_fence(fence, position.term)))
                     }
-                    Admission::Run => self.run(moment, request, &service, &payload),
+                    Admission::Run => self.run((position, seed), request, &service, &payload),
                     Admission::Answered(answer) => Ok(Ok(answer)),
                     other => Ok(Err(refusal(&other))),
                 }
@@ -159,6 +164,7 @@ impl Replica {
                 self.removed.announce(node_id, removal);
                 Ok(Ok(Bytes::new()))
             }
+            Item::Tick => Ok(Ok(Bytes::new())),
         }
     }
 
@@ -183,49 +189,81 @@ impl Replica {
 
     fn run(
         &mut self,
-        moment: Moment,
+        (position, seed): (LogPosition, u64),
         request: RequestId,
         service: &[u8],
         payload: &[u8],
     ) -> Result<Result<Bytes, Refusal>, HaltError> {
-        let index = moment.position.index;
         let name = String::from_utf8_lossy(service);
-        let Some(service) = self.services.get_mut(&*name) else {
-            let reason = format!("this binary has no service {name:?}");
-            return Err(HaltError::UnknownCommand { index, reason });
+        let moment = Moment {
+            position,
+            request: Some(request),
+            now: self.clock,
+            seed,
+            room: self.timers.room(&name),
         };
-        let answer = caught(|| service.apply(moment, payload))
-            .map_err(|panic| HaltError::Panicked {
-                index,
-                service: name.clone().into_owned(),
-                panic,
-            })?
-            .map_err(|error| HaltError::UnknownCommand {
-                index,
-                reason: error.to_string(),
-            })?;
+        let applied = self.run_user_code("a command", position.index, &name, |service| {
+            service.apply(moment, payload)
+        })?;
+        self.take_effects(position.index, &name, applied.effects);
         let limit = self.settings.kept_answer_bytes;
-        match answer {
+        match applied.answer {
             Ok(answer) => {
                 let answer = Bytes::from(answer);
-                self.watch.ran(&moment, &name, payload, Some(&answer));
+                self.watch.ran(&moment, &name, Some(payload), Some(&answer));
                 self.sessions
                     .save(request.session, request.sequence, Some(&answer), limit);
                 Ok(Ok(answer))
             }
             Err(error) => {
-                self.watch.ran(&moment, &name, payload, None);
+                self.watch.ran(&moment, &name, Some(payload), None);
                 self.sessions
                     .save(request.session, request.sequence, None, limit);
                 Ok(Err(Refusal {
                     kind: ErrorKind::Rejected,
                     outcome: Outcome::Applied,
-                    message: format!("applied, but the answer cannot be encoded: {error:?}"),
+                    message: format!("the command was applied, but not answered: {error:?}"),
                     leader: None,
                     retry: false,
                 }))
             }
         }
+    }
+}
+
+impl Replica {
+    /// Runs a command or a timer of a service. An error of its own means that this build does not
+    /// know what it was asked.
+    pub(super) fn run_user_code<T>(
+        &mut self,
+        what: &'static str,
+        index: u64,
+        name: &str,
+        run: impl FnOnce(&mut dyn AnyService) -> Result<T, Error>,
+    ) -> Result<T, HaltError> {
+        let Some(service) = self.services.get_mut(name) else {
+            let reason = format!("this binary has no service {name:?}");
+            return Err(HaltError::UnknownCommand { index, reason });
+        };
+        caught(|| run(&mut **service))
+            .map_err(|panic| HaltError::Panicked {
+                index,
+                what,
+                service: name.to_owned(),
+                panic,
+            })?
+            .map_err(|error| HaltError::UnknownCommand {
+                index,
+                reason: error.to_string(),
+            })
+    }
+
+    /// Carries out what a command or a timer has asked of the cluster.
+    pub(super) fn take_effects(&mut self, index: u64, service: &str, effects: Effects) {
+        self.timers.add(service, effects.wakes);
+        let (now, settings) = (self.clock, &self.settings);
+        self.events
+            .add(service, index, now, effects.events, settings);
     }
 }
 

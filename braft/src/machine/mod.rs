@@ -6,10 +6,12 @@
 mod apply;
 #[cfg(feature = "testing")]
 mod digest;
+mod events;
 mod pace;
 mod removed;
 mod running;
 mod snapshot;
+mod timers;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -36,6 +38,8 @@ use crate::request::Refusal;
 use crate::service::{AnyService, Method, Moment, ServiceFactory};
 use crate::session::Sessions;
 use crate::settings::Settings;
+use events::Histories;
+use timers::Timers;
 
 /// A replica of everything the cluster agrees on.
 // A lock around the whole, not one for each service: apply takes it once for a batch, and a
@@ -62,6 +66,8 @@ pub(crate) struct Replica {
     clock: Duration,
     members: StoredMembers,
     removed: RemovedNodes,
+    timers: Timers,
+    events: Histories,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
     watch: Watch,
@@ -166,6 +172,8 @@ impl Replica {
             clock: Duration::ZERO,
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
+            timers: Timers::default(),
+            events: Histories::default(),
             applied: None,
             watch: Watch::default(),
         })
@@ -183,6 +191,7 @@ impl Replica {
             now: self.clock,
             // A query draws numbers too; they need not agree between replicas, only be harmless.
             seed: index,
+            room: 0,
         };
         let service = find(&self.services, service)?;
         let answer = apply::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
@@ -216,6 +225,11 @@ impl Replica {
 
     pub(crate) fn clock(&self) -> Duration {
         self.clock
+    }
+
+    /// The log time at which the next wake is due.
+    pub(crate) fn next_wake(&self) -> Option<Duration> {
+        self.timers.next()
     }
 
     pub(crate) fn sessions(&self) -> usize {

@@ -34,12 +34,16 @@ struct Work {
     what: What,
     /// Which of them is being carried out.
     at: AtomicU32,
+    /// The ordinal of the first command: timers come before.
+    first: AtomicU32,
 }
 
 #[derive(Debug)]
 enum What {
     /// The commands of a log entry; its term, index and bytes.
     Entry(u64, u64, Bytes),
+    /// The timer of a service.
+    Timer(LogPosition, String),
     Queries(Arc<[Query]>),
 }
 
@@ -66,8 +70,11 @@ impl Running {
     }
 
     fn begin(&self, what: What) -> Underway<'_> {
-        let at = AtomicU32::new(0);
-        let work = Arc::new(Work { what, at });
+        let work = Arc::new(Work {
+            what,
+            at: AtomicU32::new(0),
+            first: AtomicU32::new(0),
+        });
         let mut table = self.table();
         let number = table.next;
         table.next += 1;
@@ -81,6 +88,10 @@ impl Running {
 
     pub(super) fn entry(&self, term: u64, index: u64, bytes: Bytes) -> Underway<'_> {
         self.begin(What::Entry(term, index, bytes))
+    }
+
+    fn timer(&self, position: LogPosition, name: String) -> Underway<'_> {
+        self.begin(What::Timer(position, name))
     }
 
     pub(super) fn queries(&self, queries: Arc<[Query]>) -> Underway<'_> {
@@ -103,6 +114,17 @@ impl Underway<'_> {
     /// Goes on to another of its operations.
     pub(super) fn at(&self, ordinal: u32) {
         self.work.at.store(ordinal, Ordering::Relaxed);
+    }
+
+    /// Its commands begin with this ordinal.
+    pub(super) fn begin_at(&self, ordinal: u32) {
+        self.work.first.store(ordinal, Ordering::Relaxed);
+        self.at(ordinal);
+    }
+
+    /// A timer that runs before the commands; ends when this is dropped.
+    pub(super) fn timer(&self, position: LogPosition, name: String) -> Underway<'_> {
+        self.running.timer(position, name)
     }
 }
 
@@ -129,10 +151,12 @@ impl fmt::Display for Sighting {
                     index: *index,
                     ordinal: self.at,
                 };
-                let name = command_name(bytes, self.at);
+                let first = self.work.first.load(Ordering::Relaxed);
+                let name = command_name(bytes, self.at.saturating_sub(first));
                 let name = name.unwrap_or_else(|| "unknown".to_owned());
                 write!(f, "command {name} at log id {position}")
             }
+            What::Timer(position, name) => write!(f, "timer {name} at log id {position}"),
             What::Queries(queries) => {
                 let query = queries.get(self.at as usize);
                 let name = query.and_then(|(service, query)| operation_name(service, query));
@@ -155,7 +179,8 @@ fn command_name(entry: &Bytes, ordinal: u32) -> Option<String> {
         Item::OpenSession
         | Item::CloseSession { .. }
         | Item::SeedSettings { .. }
-        | Item::NoteRemoval { .. } => None,
+        | Item::NoteRemoval { .. }
+        | Item::Tick => None,
     }
 }
 

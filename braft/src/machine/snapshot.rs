@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::events::Histories;
+use super::timers::Timers;
 use super::{Machine, RemovedNodes, Replica};
 use crate::codec;
 use crate::error::Error;
@@ -16,6 +18,10 @@ use crate::settings::Settings;
 /// The section of the session table. Service sections bear the service's name behind a prefix, so
 /// that no service can take its place.
 const SESSIONS: &str = "sessions";
+/// The section of the wakes; left out while there are none.
+const TIMERS: &str = "timers";
+/// The section of the events; left out while there are none.
+const EVENTS: &str = "events";
 const SERVICE_PREFIX: &str = "service/";
 
 /// What stands at the head of a snapshot file, as MessagePack.
@@ -85,6 +91,8 @@ impl Replica {
         let services = self.services.iter();
         Frozen {
             sessions: self.sessions.clone(),
+            timers: self.timers.clone(),
+            events: self.events.clone(),
             services: services
                 .map(|(name, service)| (*name, service.freeze()))
                 .collect(),
@@ -109,6 +117,8 @@ impl Replica {
 /// What was frozen of a replica: stays as it is while the replica goes on.
 pub(crate) struct Frozen {
     sessions: Sessions,
+    timers: Timers,
+    events: Histories,
     /// Each service with its copy, if that was cheap.
     services: Vec<(&'static str, Option<Box<dyn AnyService>>)>,
 }
@@ -125,6 +135,18 @@ impl Frozen {
             codec::encode_into(&self.sessions, out)
                 .map_err(|error| Error::fatal(format!("cannot write the sessions: {error}")))
         })?;
+        if !self.timers.is_empty() {
+            sink.section(TIMERS, &mut |out| {
+                codec::encode_into(&self.timers, out)
+                    .map_err(|error| Error::fatal(format!("cannot write the timers: {error}")))
+            })?;
+        }
+        if !self.events.is_empty() {
+            sink.section(EVENTS, &mut |out| {
+                codec::encode_into(&self.events, out)
+                    .map_err(|error| Error::fatal(format!("cannot write the events: {error}")))
+            })?;
+        }
         for (name, copy) in &self.services {
             if let Some(copy) = copy {
                 save_service(name, &**copy, sink)?;
@@ -198,6 +220,12 @@ impl Loading<'_> {
         };
         if name == SESSIONS {
             self.replica.sessions = codec::decode_from::<Sessions>(from)
+                .map_err(|error| failed(Error::fatal(error.to_string())))?;
+        } else if name == EVENTS {
+            self.replica.events = codec::decode_from::<Histories>(from)
+                .map_err(|error| failed(Error::fatal(error.to_string())))?;
+        } else if name == TIMERS {
+            self.replica.timers = codec::decode_from::<Timers>(from)
                 .map_err(|error| failed(Error::fatal(error.to_string())))?;
         } else {
             let service = name

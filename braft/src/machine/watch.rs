@@ -11,8 +11,9 @@ use crate::service::Moment;
 /// A replica that is built up again from its disk carries out the end of its log again.
 #[cfg(feature = "testing")]
 pub(crate) trait Witness: Send + Sync {
-    /// A command was carried out. No answer if it has no encoded form.
-    fn ran(&self, moment: &Moment, service: &str, command: &[u8], answer: Option<&[u8]>);
+    /// A command was carried out, or the timer if there is none. No answer if it has no encoded
+    /// form.
+    fn ran(&self, moment: &Moment, service: &str, command: Option<&[u8]>, answer: Option<&[u8]>);
     /// An entry is applied: everything in it was carried out, at this log time.
     fn applied(&self, log_id: (u64, u64), entry: &[u8], clock: std::time::Duration);
 }
@@ -41,7 +42,7 @@ impl Watch {
         &self,
         moment: &Moment,
         service: &str,
-        command: &[u8],
+        command: Option<&[u8]>,
         answer: Option<&Bytes>,
     ) {
         #[cfg(feature = "testing")]

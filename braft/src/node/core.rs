@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use super::fresh::FreshReads;
 use crate::client::{ClusterPin, Pool};
@@ -53,6 +53,8 @@ pub(crate) struct Core {
     /// Once raft is started.
     pub(super) fresh: OnceLock<FreshReads>,
     pub(super) stopped: watch::Sender<Option<Stopped>>,
+    /// Room for those who follow events here.
+    pub(super) subscribers: Arc<Semaphore>,
     /// Whether free disk space is below the reserve.
     pub(super) disk_low: watch::Sender<bool>,
     /// Commands and queries that have been running for long.

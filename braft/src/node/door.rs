@@ -10,10 +10,12 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::core::{Core, Stopped, leader_elsewhere};
+use super::feed;
 use super::fresh::Fresh;
 use crate::call::ReadLevel;
 use crate::entry::Item;
 use crate::error::Error;
+use crate::event::{EventSource, Since};
 use crate::machine::stale_fence;
 use crate::raft::{Admitted, Proposal, RaftNode, Read};
 use crate::request::{Action, Gateway, Incoming, Refusal};
@@ -86,6 +88,10 @@ impl Gateway for Core {
         if !elsewhere.is_empty() {
             self.pass_on(raft, elsewhere);
         }
+    }
+
+    fn events(&self, service: &str, since: Since) -> EventSource {
+        feed::events(self, service, since)
     }
 
     fn cluster_id(&self) -> Option<u128> {

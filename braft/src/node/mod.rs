@@ -5,6 +5,7 @@
 //! | `start.rs` | from a configuration to a running node |
 //! | `core.rs` | its parts and how they meet |
 //! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
+//! | `feed.rs` | events of services, for their subscribers |
 //! | `fresh.rs` | reads of its own state that must not be older than a moment |
 //! | `leaving.rs` | leaving the cluster for good |
 //! | `leading.rs` | runs what the program does on the leader alone |
@@ -15,6 +16,7 @@
 mod core;
 mod disk;
 mod door;
+mod feed;
 mod fresh;
 mod leading;
 mod leaving;

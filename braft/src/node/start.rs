@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::core::{Core, Parts, Stopped};
+use super::feed::MAX_SUBSCRIBERS;
 use super::snapshots::{Growth, Snapshots};
 use super::status::About;
 use super::{Inner, Node, door, leading};
@@ -227,7 +228,8 @@ fn assemble(
         data = %resolved.data_dir.display(),
         "starting"
     );
-    let peers = Arc::new(Peers::new(me, resolved.seams.dialer.clone(), cluster_id));
+    let peers = Peers::new(me, resolved.seams.dialer.clone(), cluster_id);
+    let peers = Arc::new(peers.with_wall_clock(resolved.wall_clock.clone()));
     let formed: Arc<OnceLock<Formed>> = Arc::default();
     let told = formed.clone();
     let slot = Arc::new(RaftSlot::new(move |cluster_id| {
@@ -253,6 +255,7 @@ fn assemble(
         })),
         formed,
         stopped: watch::Sender::new(None),
+        subscribers: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
         disk_low: watch::Sender::new(false),
         slow: watch::Sender::default(),
         about,

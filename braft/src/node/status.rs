@@ -123,6 +123,7 @@ impl Core {
             .find(|member| Some(&member.id) == leader.as_ref())
             .cloned();
         status.outlook = report.lines;
+        status.clocks = raft.clock_complaint();
         status.slow = self.slow.borrow().clone();
         let index = |id: Option<(u64, u64)>| id.map_or(0, |(_, index)| index);
         let stats = raft.wal().stats();

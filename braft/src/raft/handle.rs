@@ -19,6 +19,8 @@ use super::proposer::{Proposal, Proposer};
 use super::reader::{self, Admitted, Confirmation, Read, Reader, answer};
 use super::restart;
 use super::state_machine::StateMachine;
+use super::ticker::Ticker;
+use super::timekeeper::Timekeeper;
 use super::touch;
 use super::types::{TypeConfig, log_id, members_of, plain};
 use crate::entry::Item;
@@ -119,12 +121,17 @@ pub(crate) struct RaftNode {
     raft: Raft,
     machine: StateMachine,
     peers: Arc<Peers>,
+    time: Timekeeper,
     proposer: Proposer,
     /// What the node's reads take up, of whatever level.
     reads: Arc<Load>,
     reader: Reader,
     lease_reader: Reader,
     lease: Lease,
+    /// Whether a quorum answers this node while it leads.
+    in_touch: watch::Receiver<bool>,
+    /// Silence after which a leader is no longer heard.
+    patience: Duration,
     /// Until when this voter keeps out of elections, having been restarted.
     silent_until: Option<Instant>,
     /// The log, for its figures and for the last word at shutdown.
@@ -172,7 +179,21 @@ impl RaftNode {
         }
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
-        let proposer = Proposer::start(raft.clone(), machine.clone(), in_touch.clone(), lone);
+        let time = Timekeeper::new(raft.clone(), machine.clone(), peers.clone());
+        let proposer = Proposer::start(
+            raft.clone(),
+            machine.clone(),
+            in_touch.clone(),
+            lone,
+            time.clone(),
+        );
+        let ticker = Ticker {
+            raft: raft.clone(),
+            machine: machine.clone(),
+            time: time.clone(),
+            proposer: proposer.clone(),
+        };
+        ticker.start(in_touch.clone());
         let confirmation = Confirmation {
             raft: raft.clone(),
             in_touch,
@@ -188,11 +209,14 @@ impl RaftNode {
             raft,
             machine,
             peers,
+            time,
             proposer,
             reads: reader::load(),
             reader,
             lease_reader,
             lease,
+            in_touch,
+            patience: touch::patience(options.timers),
             silent_until,
             wal,
         })
@@ -340,6 +364,15 @@ impl RaftNode {
         asked.map_err(|error| Error::unavailable(format!("no transfer of leadership: {error}")))
     }
 
+    /// On the leader: what is wrong with the wall clocks of the voters, if anything.
+    pub(crate) fn clock_complaint(&self) -> Option<String> {
+        if self.is_leader() {
+            self.time.complaint()
+        } else {
+            None
+        }
+    }
+
     /// This node's id.
     pub(crate) fn id(&self) -> u64 {
         self.peers.me().node_id
@@ -376,6 +409,21 @@ impl RaftNode {
     /// The index of the last applied entry, as it moves.
     pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
         self.machine.watch_applied()
+    }
+
+    /// The index of the last applied entry that emitted an event, as it moves.
+    pub(crate) fn watch_emitted(&self) -> watch::Receiver<u64> {
+        self.machine.watch_emitted()
+    }
+
+    /// Whether this node learns what the cluster commits: it leads and a quorum answers, or it has
+    /// heard a leader lately.
+    pub(crate) fn is_in_touch(&self) -> bool {
+        if self.is_leader() {
+            *self.in_touch.borrow()
+        } else {
+            self.peers.leader_heard_within(self.patience)
+        }
     }
 
     /// Why this node stopped applying, once it has.

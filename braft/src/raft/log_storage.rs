@@ -159,6 +159,12 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        // Replication takes what comes for what follows the entry before `start`. Where that was
+        // purged meanwhile, nothing may come: a follower would append it behind a gap.
+        let purged = self.wal.state().last_purged;
+        if purged.is_some_and(|purged| start <= purged.index) {
+            return Ok(Vec::new());
+        }
         self.read(self.bounds(&(start..end)), MAX_READ_BYTES)
     }
 

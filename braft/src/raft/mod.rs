@@ -9,11 +9,13 @@
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
 //! | `load.rs` | what is admitted and not yet answered |
+//! | `ticker.rs` | an entry when a timer is due and nobody proposes |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
 //! | `brief.rs` | turns at keeping a thread of the runtime busy |
 //! | `lease.rs` | the tokens of a leader, and why no two are valid at one moment |
 //! | `restart.rs` | what a voter may have promised before it was restarted |
-//! | `clock.rs`, `responder.rs` | log time; answers without a channel |
+//! | `clock.rs`, `timekeeper.rs` | log time; the wall clocks of the voters, which it follows |
+//! | `responder.rs` | answers without a channel |
 //! | `slot.rs` | where raft appears once the node is in a cluster |
 //! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
 
@@ -35,6 +37,8 @@ mod snapshot_writing;
 mod state_machine;
 #[cfg(test)]
 mod suite;
+mod ticker;
+mod timekeeper;
 mod touch;
 mod types;
 

@@ -10,12 +10,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use super::Raft;
-use super::clock::LogClock;
 use super::load::Load;
 use super::log_storage::LoneEntry;
 use super::reader::OUT_OF_TOUCH;
 use super::responder::Responder;
 use super::state_machine::StateMachine;
+use super::timekeeper::Timekeeper;
 use super::types::{Batch, TypeConfig};
 use crate::entry::{EntryWriter, Item};
 use crate::error::Error;
@@ -56,13 +56,13 @@ impl Proposer {
         machine: StateMachine,
         in_touch: watch::Receiver<bool>,
         lone: LoneEntry,
+        time: Timekeeper,
     ) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
         let load = Load::at_most(MAX_PENDING_ITEMS, MAX_PENDING_BYTES);
-        let last_stamp = machine.machine().read().clock();
         let task = Task {
             raft,
-            clock: LogClock::new(last_stamp, Instant::now()),
+            time,
             machine,
             load: load.clone(),
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
@@ -101,14 +101,14 @@ fn size(item: &Item) -> usize {
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
         Item::NoteRemoval { .. } => OVERHEAD,
-        Item::OpenSession | Item::CloseSession { .. } => OVERHEAD,
+        Item::OpenSession | Item::CloseSession { .. } | Item::Tick => OVERHEAD,
     }
 }
 
 struct Task {
     raft: Raft,
     machine: StateMachine,
-    clock: LogClock,
+    time: Timekeeper,
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
     in_touch: watch::Receiver<bool>,
@@ -237,7 +237,7 @@ impl Task {
         permit: OwnedSemaphorePermit,
     ) -> Vec<Proposal> {
         let mut batch = std::mem::take(waiting).into_iter().peekable();
-        let (entry, replies) = fill(&mut self.clock, &self.machine, &self.load, &mut batch);
+        let (entry, replies) = fill(&self.time, &self.load, &mut batch);
         if let Some(entry) = entry {
             self.send(entry, replies, permit).await;
         }
@@ -319,18 +319,12 @@ struct Replies {
 
 /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
 fn fill(
-    clock: &mut LogClock,
-    machine: &StateMachine,
+    time: &Timekeeper,
     load: &Load,
     batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
 ) -> (Option<Bytes>, Replies) {
     let now = Instant::now();
-    // A long command holds the state: proposing must not keep a thread waiting for it.
-    let applied = machine.machine().clock();
-    let mut entry = EntryWriter::new(
-        clock.stamp(applied, now, crate::world::wall_clock()),
-        seed(),
-    );
+    let mut entry = EntryWriter::new(time.stamp(), seed());
     let mut replies = Replies {
         to: Vec::new(),
         bytes: 0,

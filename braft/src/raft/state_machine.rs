@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::brief::Brief;
+use super::clock::SharedClock;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
 use crate::codec;
 use crate::machine::{Answers, HaltError, Machine, Pace, SnapshotHeader};
@@ -39,6 +40,12 @@ pub(crate) struct Shared {
     pub(super) cluster_id: u128,
     /// Index of the last applied entry, for readers that wait for it.
     applied: watch::Sender<u64>,
+    /// The log time of the next wake, for the leader's ticks.
+    wakes: watch::Sender<Option<Duration>>,
+    /// The index of the last applied entry that emitted an event.
+    emitted: watch::Sender<u64>,
+    /// Log time as this node would stamp it.
+    clock: SharedClock,
     /// Why this replica stopped applying, once it has.
     halted: watch::Sender<Option<String>>,
     /// Set at shutdown: nothing may be written to the data directory any more.
@@ -59,12 +66,16 @@ impl StateMachine {
     pub(crate) fn new(machine: Machine, snapshots: SnapshotStore, cluster_id: u128) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
+        let clock = SharedClock::new(machine.read().clock());
         StateMachine {
             shared: Arc::new(Shared {
                 machine,
+                clock,
                 snapshots,
                 cluster_id,
                 applied: watch::Sender::new(0),
+                wakes: watch::Sender::new(None),
+                emitted: watch::Sender::new(0),
                 halted: watch::Sender::new(None),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
@@ -87,6 +98,31 @@ impl StateMachine {
     /// The index of the last applied entry, as it moves.
     pub(crate) fn watch_applied(&self) -> watch::Receiver<u64> {
         self.shared.applied.subscribe()
+    }
+
+    /// The log time of the next wake, as it changes.
+    pub(super) fn watch_wakes(&self) -> watch::Receiver<Option<Duration>> {
+        self.shared.wakes.subscribe()
+    }
+
+    /// The index of the last applied entry that emitted an event, as it moves.
+    pub(super) fn watch_emitted(&self) -> watch::Receiver<u64> {
+        self.shared.emitted.subscribe()
+    }
+
+    pub(super) fn clock(&self) -> &SharedClock {
+        &self.shared.clock
+    }
+
+    /// Tells of the time, of the next wake and of new events.
+    fn show(&self) {
+        let replica = self.shared.machine.read();
+        let (next, last) = (replica.next_wake(), replica.last_event_index());
+        self.shared.clock.observe(replica.clock());
+        drop(replica);
+        let (wakes, emitted) = (&self.shared.wakes, &self.shared.emitted);
+        wakes.send_if_modified(|shown| std::mem::replace(shown, next) != next);
+        emitted.send_if_modified(|shown| std::mem::replace(shown, last) != last);
     }
 
     /// Ends what might still write to the data directory, and waits for its end.
@@ -173,6 +209,7 @@ impl StateMachine {
                 responder.send(answers);
             }
         }
+        self.show();
         Ok(())
     }
 
@@ -205,6 +242,7 @@ impl StateMachine {
         self.shared
             .applied
             .send_replace(applied.map_or(0, |(_, index)| index));
+        self.show();
         Ok(())
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn start(raft: Raft, timers: Timers) -> watch::Receiver<bool> {
 }
 
 /// Silence after which the others have surely elected another leader, if they can.
-fn patience(timers: Timers) -> Duration {
+pub(super) fn patience(timers: Timers) -> Duration {
     Duration::from_millis(2 * u64::from(timers.election_max_ms))
 }
 

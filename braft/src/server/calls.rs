@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_core::Stream;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -19,8 +22,11 @@ use crate::request::{
     check_size,
 };
 use crate::wire::convert::{action_from, answer_to, cluster_id_if_any, cluster_id_to};
+use crate::wire::events::{frame_to, since_from};
 use crate::wire::v1::calls_server::{self, CallsServer};
-use crate::wire::v1::{AnswerFrame, CallAnswer, CallFrame, CallRequest};
+use crate::wire::v1::{
+    AnswerFrame, CallAnswer, CallFrame, CallRequest, EventsFrame, EventsRequest,
+};
 use crate::wire::{FRAME_TARGET_BYTES, MAX_CALLS_PER_STREAM, MAX_FRAME_BYTES, MAX_FRAME_ITEMS};
 
 /// A stream that names no cluster within this time is closed.
@@ -45,8 +51,8 @@ impl Calls {
     }
 
     /// The cluster of this node, if the caller may speak to it.
-    fn admit(&self, greeting: &CallFrame) -> Result<u128, Status> {
-        let theirs = cluster_id_if_any(&greeting.cluster_id)
+    fn admit(&self, cluster_id: &[u8]) -> Result<u128, Status> {
+        let theirs = cluster_id_if_any(cluster_id)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let ours = self.gateway.cluster_id().ok_or_else(|| {
             Status::unavailable("this node is not a member of a cluster yet; try again")
@@ -64,6 +70,27 @@ impl Calls {
 #[tonic::async_trait]
 impl calls_server::Calls for Calls {
     type CallStream = Answers;
+    type EventsStream = BoxStream<'static, Result<EventsFrame, Status>>;
+
+    async fn events(
+        &self,
+        request: Request<EventsRequest>,
+    ) -> Result<Response<Self::EventsStream>, Status> {
+        let request = request.into_inner();
+        let cluster_id = self.admit(&request.cluster_id)?;
+        let since = since_from(request.since)
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let mut greeting = Some(cluster_id_to(cluster_id));
+        let source = self.gateway.events(&request.service, since);
+        let frames = source.map(move |item| {
+            Ok(EventsFrame {
+                cluster_id: greeting.take().unwrap_or_default(),
+                ..frame_to(item)
+            })
+        });
+        let stop = self.stop.clone().cancelled_owned();
+        Ok(Response::new(frames.take_until(stop).boxed()))
+    }
 
     async fn call(
         &self,
@@ -74,7 +101,7 @@ impl calls_server::Calls for Calls {
             .await
             .map_err(|_| Status::deadline_exceeded("the stream's first frame did not come"))??
             .ok_or_else(|| Status::invalid_argument("the stream ended before its first frame"))?;
-        let cluster_id = self.admit(&greeting)?;
+        let cluster_id = self.admit(&greeting.cluster_id)?;
 
         let (answering, answered) = Answering::new();
         let stream = Arc::new(Shared::default());

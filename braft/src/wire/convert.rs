@@ -20,6 +20,8 @@ pub(crate) enum WireError {
     ClusterId(usize),
     #[error("the call names no operation this version knows; use a client of the same version")]
     NoOperation,
+    #[error("the subscriber does not say where to begin; use a client of the same version")]
+    NoStart,
     #[error("unknown read level {0}; use a client of the same version")]
     ReadLevel(i32),
 }
@@ -131,7 +133,7 @@ pub(crate) fn answer_from(answer: v1::CallAnswer) -> (u64, Reply) {
     (answer.id, Reply { index, result })
 }
 
-fn refusal_to(refusal: Refusal) -> v1::CallError {
+pub(super) fn refusal_to(refusal: Refusal) -> v1::CallError {
     let kind = match refusal.kind {
         ErrorKind::Rejected => v1::ErrorKind::Rejected,
         ErrorKind::Busy => v1::ErrorKind::Busy,
@@ -140,6 +142,7 @@ fn refusal_to(refusal: Refusal) -> v1::CallError {
         ErrorKind::SessionExpired => v1::ErrorKind::SessionExpired,
         ErrorKind::Fatal => v1::ErrorKind::Fatal,
         ErrorKind::Fenced => v1::ErrorKind::Fenced,
+        ErrorKind::Compacted => v1::ErrorKind::Compacted,
     };
     let outcome = match refusal.outcome {
         Outcome::NotApplied => v1::ErrorOutcome::NotApplied,
@@ -155,7 +158,7 @@ fn refusal_to(refusal: Refusal) -> v1::CallError {
     }
 }
 
-fn refusal_from(error: v1::CallError) -> Refusal {
+pub(super) fn refusal_from(error: v1::CallError) -> Refusal {
     let kind = match v1::ErrorKind::try_from(error.kind) {
         Ok(v1::ErrorKind::Rejected) => ErrorKind::Rejected,
         Ok(v1::ErrorKind::Busy) => ErrorKind::Busy,
@@ -164,6 +167,7 @@ fn refusal_from(error: v1::CallError) -> Refusal {
         Ok(v1::ErrorKind::SessionExpired) => ErrorKind::SessionExpired,
         Ok(v1::ErrorKind::Fatal) => ErrorKind::Fatal,
         Ok(v1::ErrorKind::Fenced) => ErrorKind::Fenced,
+        Ok(v1::ErrorKind::Compacted) => ErrorKind::Compacted,
         Ok(v1::ErrorKind::Unspecified) | Err(_) => {
             return Refusal::lost(format!(
                 "the node answered with error kind {}, which this version does not know: {}",

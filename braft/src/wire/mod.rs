@@ -4,6 +4,7 @@
 //! came from the wire is trusted before it went through [`convert`].
 
 pub(crate) mod convert;
+pub(crate) mod events;
 
 /// The messages and services of `proto/braft/v1`.
 // Only what a node or a client needs is used; the rest comes with the protocol.

@@ -143,6 +143,9 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         let request = convert::append_to(request, Some(self.envelope()));
         let sent = Instant::now();
         let response = self.unary(&option, client.heartbeat(request)).await?;
+        self.peers
+            .walls()
+            .told(self.target, response.wall_clock, sent);
         let result = convert::appended_from(response).map_err(unreadable)?;
         if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
             self.acks.answered(term, self.target, sent);
@@ -212,7 +215,11 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
     ) -> Result<VoteResponse<TypeConfig>, RpcError> {
         let (mut client, incarnation) = self.connect_to().await?;
         let request = convert::vote_request_to(request, self.envelope());
+        let sent = Instant::now();
         let response = self.unary(&option, client.vote(request)).await?;
+        self.peers
+            .walls()
+            .told(self.target, response.wall_clock, sent);
         let response = convert::vote_response_from(response).map_err(unreadable)?;
         if response.vote_granted {
             let granted = Progress {

@@ -98,6 +98,7 @@ pub(super) fn appended_to(result: StreamAppendResult<TypeConfig>) -> pb::AppendR
             Err(StreamAppendError::Conflict(id)) => Answer::Conflict(id_to(&id)),
             Err(StreamAppendError::HigherVote(vote)) => Answer::HigherVote(vote_to(&vote)),
         }),
+        wall_clock: 0,
     }
 }
 
@@ -135,6 +136,7 @@ pub(super) fn vote_response_to(response: VoteResponse<TypeConfig>) -> pb::VoteRe
         vote: Some(vote_to(&response.vote)),
         granted: response.vote_granted,
         last: response.last_log_id.as_ref().map(id_to),
+        wall_clock: 0,
     }
 }
 

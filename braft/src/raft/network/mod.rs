@@ -8,11 +8,13 @@ mod handshake;
 mod peers;
 mod service;
 mod snapshot;
+mod walls;
 
 pub(crate) use acks::Acks;
 pub(crate) use client::Network;
 pub(crate) use peers::{Identity, Peers, Progress, Timers};
 pub(crate) use service::RaftService;
+pub(super) use walls::{Agreed, agreed};
 
 /// The largest raft message, in bytes: an append carries about 1 MiB, or one larger entry.
 pub(crate) const MAX_RAFT_MESSAGE_BYTES: usize = 16 << 20;

@@ -13,8 +13,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::transport::Channel;
 
+use super::walls::Walls;
 use crate::member::NodeInfo;
 use crate::net::Dialer;
+use crate::wall::WallClock;
 use crate::wire::convert::cluster_id_to;
 use crate::wire::v1 as pb;
 
@@ -86,6 +88,7 @@ type ReadProgress = Box<dyn Fn() -> Progress + Send + Sync>;
 pub(crate) struct Peers {
     pub(super) me: Identity,
     pub(super) dialer: Dialer,
+    walls: Walls,
     cluster_id: OnceLock<u128>,
     progress: OnceLock<ReadProgress>,
     pub(super) known: Mutex<BTreeMap<u64, Known>>,
@@ -168,6 +171,7 @@ impl Peers {
         Peers {
             me,
             dialer,
+            walls: Walls::default(),
             cluster_id: id,
             progress: OnceLock::new(),
             known: Mutex::default(),
@@ -179,6 +183,17 @@ impl Peers {
             leader_heard_ms: AtomicU64::new(0),
             unfit: watch::Sender::new(None),
         }
+    }
+
+    /// Goes by another wall clock than the system's.
+    pub(crate) fn with_wall_clock(self, clock: WallClock) -> Self {
+        let walls = Walls::new(clock);
+        Peers { walls, ..self }
+    }
+
+    /// What the wall clocks show.
+    pub(crate) fn walls(&self) -> &Walls {
+        &self.walls
     }
 
     /// A leader's append or heartbeat was accepted.

@@ -130,7 +130,10 @@ impl RaftRpc for RaftService {
             .map_err(internal)?;
         let result: StreamAppendResult<TypeConfig> = response.into_stream_result(prev, last);
         note_heard(&self.peers, &result);
-        Ok(Response::new(convert::appended_to(result)))
+        Ok(Response::new(pb::AppendResponse {
+            wall_clock: self.peers.walls().to_wire(),
+            ..convert::appended_to(result)
+        }))
     }
 
     async fn vote(
@@ -144,7 +147,10 @@ impl RaftRpc for RaftService {
             return Ok(Response::new(not_granted(node)));
         }
         let response = node.raft().vote(request).await.map_err(internal)?;
-        Ok(Response::new(convert::vote_response_to(response)))
+        Ok(Response::new(pb::VoteResponse {
+            wall_clock: self.peers.walls().to_wire(),
+            ..convert::vote_response_to(response)
+        }))
     }
 
     async fn pre_vote(

@@ -18,9 +18,19 @@ const MAX_DIFFERENCES: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ran {
     pub(super) moment: Moment,
-    pub(super) command: Bytes,
+    /// None for the timer.
+    pub(super) command: Option<Bytes>,
     /// None if it has no encoded form.
     pub(super) answer: Option<Bytes>,
+}
+
+impl Ran {
+    /// What was carried out, for people.
+    pub(super) fn name(&self) -> String {
+        self.command
+            .as_deref()
+            .map_or_else(|| "the timer".to_owned(), readable)
+    }
 }
 
 /// A log entry that was applied.
@@ -134,7 +144,7 @@ impl NodeWitness {
 }
 
 impl Witness for NodeWitness {
-    fn ran(&self, moment: &Moment, service: &str, command: &[u8], answer: Option<&[u8]>) {
+    fn ran(&self, moment: &Moment, service: &str, command: Option<&[u8]>, answer: Option<&[u8]>) {
         if service != self.record.service {
             return;
         }
@@ -148,7 +158,7 @@ impl Witness for NodeWitness {
         }
         pending.push(Ran {
             moment: *moment,
-            command: Bytes::copy_from_slice(command),
+            command: command.map(Bytes::copy_from_slice),
             answer: answer.map(Bytes::copy_from_slice),
         });
     }
@@ -202,9 +212,9 @@ fn difference(a: &Entry, b: &Entry) -> Option<String> {
         if a == b {
             continue;
         }
-        let command = readable(&a.command);
+        let command = a.name();
         if (&a.moment, &a.command) != (&b.moment, &b.command) {
-            let b = readable(&b.command);
+            let b = b.name();
             return Some(format!("{one} carried out {command}, {other} {b}"));
         }
         let answer = |ran: &Ran| ran.answer.as_deref().map_or("nothing".to_owned(), readable);
@@ -233,12 +243,13 @@ mod tests {
             request: None,
             now: Duration::ZERO,
             seed: 1,
+            room: 0,
         }
     }
 
     fn apply(witness: &dyn Witness, index: u64, answers: &[&[u8]]) {
         for (ordinal, answer) in (0..).zip(answers) {
-            witness.ran(&moment(index, ordinal), "S", &[0xc0], Some(answer));
+            witness.ran(&moment(index, ordinal), "S", Some(&[0xc0]), Some(answer));
         }
         witness.applied((1, index), b"entry", Duration::ZERO);
     }
@@ -279,7 +290,7 @@ mod tests {
     fn an_entry_given_up_in_its_middle_counts_once() {
         let record = Record::new("S");
         let witness = record.witness(0);
-        witness.ran(&moment(1, 0), "S", &[0xc0], Some(&[1]));
+        witness.ran(&moment(1, 0), "S", Some(&[0xc0]), Some(&[1]));
         apply(&*witness, 1, &[&[1], &[2]]);
         assert_eq!(record.read().0[&1].ran.len(), 2);
     }

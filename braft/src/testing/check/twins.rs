@@ -4,7 +4,9 @@
 //! that shows here: skipped fields, maps whose order depends on their history, types that do not
 //! read back as what was written.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write as _};
+use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -12,12 +14,16 @@ use super::again;
 use super::invent::{InventError, below, invent};
 use super::readable::{encoded, readable};
 use crate::context::{LogPosition, RequestId, Rng};
+use crate::effects::{Effects, MAX_WAKES};
+use crate::error::Error;
 use crate::service::{AnyService, Moment, Service, factory};
 
 /// Of so many steps one is a query.
 const QUERY_ONE_IN: u32 = 4;
 /// Runs spent on making a failing history shorter.
 const MAX_SHRINK_RUNS: usize = 2_000;
+/// Before every so many steps, time passes until the next wake is due.
+const JUMP_EVERY: u64 = 4;
 /// Log time of the first step: 2000-01-01 00:00 UTC.
 const START: Duration = Duration::from_secs(946_684_800);
 
@@ -99,42 +105,107 @@ fn step<T: serde::Serialize>(is_command: bool, call: &T) -> Step {
 
 /// Plays a history; the first difference.
 fn run<S: Service>(history: &[Step], seed: u64) -> Option<Broken> {
-    let mut live = factory::<S>()();
-    let mut twin = factory::<S>()();
+    let mut twins = Twins::<S>::new(seed);
     for (at, step) in history.iter().enumerate() {
-        let moment = moment(at, seed);
-        let why = reload::<S>(&mut twin)
-            .and_then(|()| {
-                compare(
-                    "answer",
-                    &step.text,
-                    answer(&mut live, step, moment),
-                    answer(&mut twin, step, moment),
-                )
-            })
-            .and_then(|()| compare("state", &step.text, saved(&*live), saved(&*twin)));
-        if let Err(why) = why {
+        if let Err(why) = twins.play(at, step) {
             return Some(Broken { at, why });
         }
     }
     None
 }
 
-fn moment(at: usize, seed: u64) -> Moment {
-    let index = at as u64 + 1;
-    Moment {
-        position: LogPosition {
-            term: 1,
-            index,
-            ordinal: 0,
-        },
-        request: Some(RequestId {
+/// A service, its twin, and what they have asked for.
+struct Twins<S> {
+    live: Box<dyn AnyService>,
+    twin: Box<dyn AnyService>,
+    seed: u64,
+    now: Duration,
+    /// Log times at which the timer is to run, in nanoseconds.
+    wakes: BTreeSet<u64>,
+    service: PhantomData<fn() -> S>,
+}
+
+impl<S: Service> Twins<S> {
+    fn new(seed: u64) -> Self {
+        Twins {
+            live: factory::<S>()(),
+            twin: factory::<S>()(),
+            seed,
+            now: START,
+            wakes: BTreeSet::new(),
+            service: PhantomData,
+        }
+    }
+
+    fn play(&mut self, at: usize, step: &Step) -> Result<(), String> {
+        let index = at as u64 + 1;
+        self.now += Duration::from_millis(1);
+        if index.is_multiple_of(JUMP_EVERY)
+            && let Some(first) = self.wakes.first()
+        {
+            self.now = self.now.max(Duration::from_nanos(*first));
+        }
+        let mut moment = Moment {
+            position: LogPosition {
+                term: 1,
+                index,
+                ordinal: 0,
+            },
+            request: None,
+            now: self.now,
+            seed: self.seed.wrapping_add(index),
+            room: MAX_WAKES,
+        };
+        let later = self.wakes.split_off(&(nanos(self.now) + 1));
+        for _ in std::mem::replace(&mut self.wakes, later) {
+            let timer = S::TIMER.ok_or("a command called wake_at, and there is no #[timer]")?;
+            self.both(timer, moment, |service, moment| {
+                Ok((Vec::new(), service.wake(moment)))
+            })?;
+            moment.position.ordinal += 1;
+        }
+        moment.request = Some(RequestId {
             session: 1,
             sequence: index,
-        }),
-        now: START + Duration::from_millis(index),
-        seed: seed.wrapping_add(index),
+        });
+        self.both(&step.text, moment, |service, moment| {
+            if step.is_command {
+                let applied = service.apply(moment, &step.call)?;
+                Ok((applied.answer?, applied.effects))
+            } else {
+                let answer = service.query(moment, &step.call)?;
+                Ok((answer, Effects::default()))
+            }
+        })
     }
+
+    /// Calls both, the twin after it went through a snapshot, and compares.
+    fn both(
+        &mut self,
+        call: &str,
+        moment: Moment,
+        run: impl Fn(&mut dyn AnyService, Moment) -> Result<(Vec<u8>, Effects), Error>,
+    ) -> Result<(), String> {
+        reload::<S>(&mut self.twin)?;
+        let live = caught(|| run(&mut *self.live, moment));
+        let twin = caught(|| run(&mut *self.twin, moment));
+        let (live, effects) = live.map_err(|why| format!("{call}: {why}"))?;
+        let (twin, others) =
+            twin.map_err(|why| format!("{call}, after the state was saved and loaded: {why}"))?;
+        compare("answer", &live, &twin)?;
+        if effects != others {
+            return Err(format!(
+                "{call}: what it emits, or asks to be woken for, differs once the state was saved \
+                 and loaded"
+            ));
+        }
+        self.wakes.extend(effects.wakes);
+        compare("state", &saved(&*self.live)?, &saved(&*self.twin)?)
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX - 1)
 }
 
 /// Puts a service through a snapshot.
@@ -155,21 +226,10 @@ fn saved(service: &dyn AnyService) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// The answer to a step; the text of the error or the panic instead.
-fn answer(
-    service: &mut Box<dyn AnyService>,
-    step: &Step,
-    moment: Moment,
-) -> Result<Vec<u8>, String> {
-    let carried_out = catch_unwind(AssertUnwindSafe(|| {
-        if step.is_command {
-            service.apply(moment, &step.call).and_then(|answer| answer)
-        } else {
-            service.query(moment, &step.call)
-        }
-    }));
-    match carried_out {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
+/// What a call comes to; the text of the error or the panic instead.
+fn caught<T>(run: impl FnOnce() -> Result<T, Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|error| error.to_string()),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -178,22 +238,14 @@ fn answer(
     }
 }
 
-fn compare(
-    what: &str,
-    call: &str,
-    live: Result<Vec<u8>, String>,
-    twin: Result<Vec<u8>, String>,
-) -> Result<(), String> {
-    let live = live.map_err(|why| format!("{call}: {why}"))?;
-    let twin =
-        twin.map_err(|why| format!("{call}, after the state was saved and loaded: {why}"))?;
+fn compare(what: &str, live: &[u8], twin: &[u8]) -> Result<(), String> {
     if live == twin {
         return Ok(());
     }
     Err(format!(
         "the {what} differs once the state was saved and loaded:\n    live    {}\n    loaded  {}",
-        readable(&live),
-        readable(&twin)
+        readable(live),
+        readable(twin)
     ))
 }
 

@@ -135,18 +135,21 @@ fn each_command_ran_as_it_was_told(evidence: &Evidence) -> Result<(), Violation>
     let mut ran: HashMap<usize, Vec<&Ran>> = HashMap::new();
     for (_, run) in runs(&evidence.log) {
         let position = run.moment.position;
+        if run.command.is_none() {
+            continue;
+        }
         let of = run.moment.request.and_then(|request| asked.get(&request));
         let Some(at) = of.copied() else {
             let text = format!(
                 "{} was carried out at {position}, and no client had sent it",
-                readable(&run.command)
+                run.name()
             );
             return Err(Violation::of(text, []));
         };
-        if evidence.operations[at].call != run.command {
+        if Some(&evidence.operations[at].call) != run.command.as_ref() {
             let text = format!(
                 "{} was carried out at {position} under the id of another call",
-                readable(&run.command)
+                run.name()
             );
             return Err(Violation::of(text, [at]));
         }
@@ -316,16 +319,22 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
                 .request
                 .and_then(|request| commands.get(&request));
             let shows: Vec<_> = of.copied().into_iter().collect();
-            let answer = match plain.apply(ran.moment, &ran.command) {
-                Ok(answer) => answer.ok(),
-                Err(error) => return Err(Violation::of(error.to_string(), shows)),
+            let answer = match &ran.command {
+                None => {
+                    plain.wake(ran.moment);
+                    None
+                }
+                Some(command) => match plain.apply(ran.moment, command) {
+                    Ok(applied) => applied.answer.ok(),
+                    Err(error) => return Err(Violation::of(error.to_string(), shows)),
+                },
             };
             if answer.as_deref() != ran.answer.as_deref() {
                 let readable =
                     |answer: Option<&[u8]>| answer.map_or("nothing".to_owned(), readable);
                 let text = format!(
                     "{} at {} answered\n    {}  on the cluster\n    {}  on the struct alone",
-                    super::readable::readable(&ran.command),
+                    ran.name(),
                     ran.moment.position,
                     readable(ran.answer.as_deref()),
                     readable(answer.as_deref()),
@@ -342,6 +351,7 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
             request: None,
             now: entry.clock,
             seed: *index,
+            room: 0,
         };
         for at in queries.remove(index).unwrap_or_default() {
             same_answer(&*plain, moment, &evidence.operations[at], at)?;
@@ -475,8 +485,9 @@ mod tests {
                 }),
                 now: Duration::ZERO,
                 seed: 0,
+                room: 0,
             };
-            witness.ran(&moment, Sum::NAME, &add(*by), Some(&number(*answer)));
+            witness.ran(&moment, Sum::NAME, Some(&add(*by)), Some(&number(*answer)));
             witness.applied((1, index), &[], Duration::ZERO);
         }
         record.read().0

@@ -17,8 +17,9 @@ mod waits;
 use std::marker::PhantomData;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use self::ground::Ground;
 pub use self::life::Down;
@@ -30,6 +31,7 @@ use crate::net::Dialer;
 use crate::node::{Node, start};
 use crate::service::Service;
 use crate::testing::simulation::Network;
+use crate::wall::WallClock;
 
 const HEARTBEAT: Duration = Duration::from_millis(50);
 const ELECTION_MIN: Duration = Duration::from_millis(250);
@@ -59,6 +61,8 @@ struct Slot {
     address: SocketAddr,
     node: Option<Node>,
     clock_rate: f64,
+    /// By how many seconds its wall clock is ahead of the system's.
+    clock_ahead: Arc<AtomicI64>,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -152,6 +156,7 @@ impl<S: Service> Cluster<S> {
             address,
             node: None,
             clock_rate: 1.0,
+            clock_ahead: Arc::default(),
         });
         Ok(listener)
     }
@@ -183,6 +188,7 @@ impl<S: Service> Cluster<S> {
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
                 .segment_bytes(SEGMENT_BYTES)
+                .wall_clock(shifted(slot.clock_ahead.clone()))
                 .clock_rate(slot.clock_rate);
             let config = ground.place(config, slot.address, listener);
             let seams = ground.seams(&slot.address.to_string());
@@ -232,6 +238,13 @@ impl<S: Service> Cluster<S> {
             .ok_or_else(|| TestError::from(format!("{node:?} is down")))
     }
 
+    /// Sets the wall clock of a node, running or not: so many seconds ahead of the system's, or
+    /// behind it if negative.
+    pub fn set_clock_ahead(&self, node: TestNode, seconds: i64) {
+        let nodes = self.nodes();
+        nodes[node.0].clock_ahead.store(seconds, Ordering::Relaxed);
+    }
+
     /// Where a node is reached: "host:port".
     pub fn address(&self, node: TestNode) -> String {
         self.nodes()[node.0].address.to_string()
@@ -255,4 +268,18 @@ impl<S: Service> Cluster<S> {
             .filter_map(|(place, slot)| Some((TestNode(place), slot.node.clone()?)));
         running.collect()
     }
+}
+
+fn shifted(ahead: Arc<AtomicI64>) -> WallClock {
+    WallClock::of(move || {
+        let seconds = ahead.load(Ordering::Relaxed);
+        let shift = Duration::from_secs(seconds.unsigned_abs());
+        let now = crate::world::wall_clock();
+        let shifted = if seconds < 0 {
+            now.checked_sub(shift)
+        } else {
+            now.checked_add(shift)
+        };
+        shifted.unwrap_or(now)
+    })
 }
