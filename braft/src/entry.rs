@@ -25,6 +25,8 @@ const KIND_CLOSE_SESSION: u8 = 3;
 const KIND_SEED_SETTINGS: u8 = 4;
 const KIND_NOTE_REMOVAL: u8 = 5;
 const KIND_FENCED_COMMAND: u8 = 6;
+const KIND_CLEAR_PANICS: u8 = 10;
+const KIND_SKIP_PANICKED: u8 = 12;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +49,10 @@ pub(crate) enum Item {
     SeedSettings { settings: Bytes },
     /// Why a member is about to be removed; the membership without it follows.
     NoteRemoval { node_id: u64, removal: Removal },
+    /// Forgets how often a method has panicked.
+    ClearPanics { service: Bytes, method: Bytes },
+    /// The command at this place panicked: it has no effect, on any replica and in any replay.
+    SkipPanicked { index: u64, ordinal: u32 },
 }
 
 const REMOVALS: [(u8, Removal); 3] = [
@@ -138,6 +144,18 @@ impl EntryWriter {
                 out.put_u8(KIND_NOTE_REMOVAL);
                 out.put_u64_le(*node_id);
                 out.put_u8(removal_code(*removal));
+            }
+            Item::ClearPanics { service, method } => {
+                out.put_u8(KIND_CLEAR_PANICS);
+                for name in [service, method] {
+                    out.put_u32_le(u32::try_from(name.len()).expect("names are short"));
+                    out.put_slice(name);
+                }
+            }
+            Item::SkipPanicked { index, ordinal } => {
+                out.put_u8(KIND_SKIP_PANICKED);
+                out.put_u64_le(*index);
+                out.put_u32_le(*ordinal);
             }
         }
     }
@@ -256,6 +274,16 @@ impl EntryReader {
                 let removal = known.ok_or(ReadEntryError::UnknownRemoval { code })?.1;
                 Item::NoteRemoval { node_id, removal }
             }
+            KIND_CLEAR_PANICS => Item::ClearPanics {
+                service: self.payload()?,
+                method: self.payload()?,
+            },
+            KIND_SKIP_PANICKED => {
+                let index = self.number()?;
+                self.need(4)?;
+                let ordinal = self.rest.get_u32_le();
+                Item::SkipPanicked { index, ordinal }
+            }
             kind => return Err(ReadEntryError::UnknownItem { kind, at }),
         };
         Ok(Some(item))
@@ -292,6 +320,14 @@ mod tests {
             Item::NoteRemoval {
                 node_id: 9,
                 removal: Removal::Operator,
+            },
+            Item::ClearPanics {
+                service: Bytes::from_static(b"Counter"),
+                method: Bytes::from_static(b"add"),
+            },
+            Item::SkipPanicked {
+                index: 70,
+                ordinal: 3,
             },
         ]
     }

@@ -83,6 +83,8 @@ pub(crate) struct Refusal {
     pub(crate) leader: Option<String>,
     /// Nothing happened on account of this attempt, and another may succeed.
     pub(crate) retry: bool,
+    /// The outcome is that of the command under all its attempts: none of them will have another.
+    pub(crate) settled: bool,
 }
 
 impl Refusal {
@@ -94,6 +96,7 @@ impl Refusal {
             message: message.into(),
             leader,
             retry: true,
+            settled: false,
         }
     }
 
@@ -105,6 +108,7 @@ impl Refusal {
             message: message.into(),
             leader: None,
             retry: true,
+            settled: false,
         }
     }
 
@@ -116,6 +120,19 @@ impl Refusal {
             message: message.into(),
             leader: None,
             retry: false,
+            settled: false,
+        }
+    }
+
+    /// The session has settled that the command has no effect, whatever became of its attempts.
+    pub(crate) fn without_effect(message: impl Into<String>) -> Self {
+        Refusal {
+            kind: ErrorKind::Rejected,
+            outcome: Outcome::NotApplied,
+            message: message.into(),
+            leader: None,
+            retry: false,
+            settled: true,
         }
     }
 }
@@ -128,6 +145,7 @@ impl From<Error> for Refusal {
             message: error.message().to_owned(),
             leader: None,
             retry: false,
+            settled: false,
         }
     }
 }
@@ -207,6 +225,7 @@ fn too_large(bytes: usize, is_command: bool) -> Refusal {
         ),
         leader: None,
         retry: false,
+        settled: false,
     }
 }
 

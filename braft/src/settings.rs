@@ -23,6 +23,37 @@ pub struct Settings {
     pub min_voters: u64,
     /// Contactless time after which a member counts as dead, in milliseconds.
     pub dead_after_ms: u64,
+    /// What a command that panics does to its replica.
+    #[serde(default)]
+    pub on_panic: OnPanic,
+}
+
+/// What a command that panics does to the replica that carries it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OnPanic {
+    /// The command has no effect, and the next ones are carried out: each replica makes its state
+    /// anew from its last snapshot and the log, without that command. Commands wait for as long as
+    /// that takes. A method that panicked three times is refused until it is
+    /// [cleared](crate::Node::clear_panics).
+    #[default]
+    Isolate,
+    /// The replica carries out nothing more and serves no reads, until a binary is started whose
+    /// command does not panic. Its log goes on.
+    Halt,
+}
+
+impl std::str::FromStr for OnPanic {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_lowercase().as_str() {
+            "isolate" => Ok(OnPanic::Isolate),
+            "halt" => Ok(OnPanic::Halt),
+            _ => Err(()),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -34,6 +65,7 @@ impl Default for Settings {
             max_voters: 5,
             min_voters: 2,
             dead_after_ms: Duration::from_secs(120).as_millis() as u64,
+            on_panic: OnPanic::Isolate,
         }
     }
 }

@@ -1,20 +1,23 @@
 //! Carrying out log entries.
 
 use std::num::NonZeroU64;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::RangeBounds;
 
 use bytes::Bytes;
 
+use super::rebuild::{Past, RebuildError, drop_quietly};
+use super::refused::{caught, method_of, was_refused};
 use super::running::Underway;
 use super::{Machine, Replica};
 use crate::codec;
 use crate::context::{LogPosition, RequestId};
 use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::member::StoredMembers;
+use crate::member::{Members, StoredMembers};
 use crate::request::Refusal;
 use crate::service::Moment;
-use crate::session::{Admission, session_id};
+use crate::session::{Admission, Place, session_id};
+use crate::settings::OnPanic;
 
 /// The answer to each item of one entry, in order.
 pub(crate) type Answers = Vec<Result<Bytes, Refusal>>;
@@ -29,73 +32,168 @@ pub(crate) enum HaltError {
     #[error("log entry {index}: the settings in it cannot be read: {reason}")]
     UnreadableSettings { index: u64, reason: String },
     #[error(
-        "log entry {index}: a command of service {service} panicked: {panic}; \
-         fix the command so that it returns an error instead, then start the new binary"
+        "log entry {index}: the state cannot be made anew without the command that panicked there: \
+         {source}"
     )]
-    Panicked {
-        index: u64,
-        service: String,
-        panic: String,
-    },
+    NotRebuilt { index: u64, source: RebuildError },
+}
+
+/// Why the items of an entry were not carried out to the end.
+pub(super) enum Stop {
+    Halt(HaltError),
+    /// The state is of no use any more.
+    Panicked(Panic),
+    /// The log says of a command that it had no effect, and here it had one.
+    Contradicted(Place),
+}
+
+/// A command that panicked.
+pub(super) struct Panic {
+    pub(super) position: LogPosition,
+    pub(super) service: String,
+    pub(super) method: String,
+    pub(super) message: String,
+}
+
+impl From<HaltError> for Stop {
+    fn from(error: HaltError) -> Self {
+        Stop::Halt(error)
+    }
 }
 
 impl Machine {
-    /// Carries out the batch of one log entry.
+    /// Carries out the batch of one log entry. `None` if this replica carries out nothing any more,
+    /// or has gone past the entry already.
     pub(crate) fn apply_batch(
         &self,
         (term, index): (u64, u64),
         bytes: Bytes,
-    ) -> Result<Answers, HaltError> {
+        past: &dyn Past,
+    ) -> Result<Option<Answers>, HaltError> {
         let mut replica = self.write();
+        if !replica.goes_on_with(index) {
+            return Ok(None);
+        }
         let underway = self.running.entry(term, index, bytes.clone());
-        replica.apply_batch(term, index, bytes, &underway)
+        let mut answers = Answers::new();
+        let entry = (term, index, bytes);
+        let mut from = 0;
+        loop {
+            let stop = match replica.apply_items(&entry, from.., Some(&underway), &mut answers) {
+                Ok(()) => break,
+                Err(stop) => stop,
+            };
+            let mut answer = Ok(Bytes::new());
+            let place = match stop {
+                Stop::Halt(error) => return Err(error),
+                Stop::Panicked(panic) if replica.settings.on_panic == OnPanic::Halt => {
+                    replica.halted = Some(panic.why_halted());
+                    return Ok(None);
+                }
+                Stop::Panicked(panic) => {
+                    tracing::error!(
+                        "{panic}; it has no effect, and the state is made anew without it"
+                    );
+                    let place = (index, panic.position.ordinal);
+                    replica.keep_text(place, panic.to_string());
+                    answer = Err(panic.unconfirmed());
+                    place
+                }
+                Stop::Contradicted(place) => {
+                    tracing::warn!(
+                        "the command at log index {}, place {}, panicked on other nodes and has no \
+                         effect, and here it had one: the state is made anew without it",
+                        place.0,
+                        place.1
+                    );
+                    place
+                }
+            };
+            let next = u32::try_from(answers.len()).expect("an entry has few items") + 1;
+            let mut rebuilt = self
+                .rebuild(past, &replica.panics, place, &entry, next)
+                .map_err(|source| HaltError::NotRebuilt { index, source })?;
+            rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
+            drop_quietly(std::mem::replace(&mut *replica, rebuilt));
+            self.note_panics(&replica);
+            if !replica.goes_on_with(index) {
+                // What was loaded lies behind this entry: what its items were answered is not known.
+                return Ok(None);
+            }
+            answers.push(answer);
+            from = next;
+        }
+        replica.applied = Some((term, index));
+        self.note_panics(&replica);
+        Ok(Some(answers))
     }
 
     /// Takes note of an entry without commands.
     pub(crate) fn apply_blank(&self, log_id: (u64, u64)) {
-        self.write().applied = Some(log_id);
+        let mut replica = self.write();
+        if replica.goes_on_with(log_id.1) {
+            replica.applied = Some(log_id);
+        }
     }
 
     /// Takes note of a membership entry.
-    pub(crate) fn apply_members(&self, log_id: (u64, u64), members: crate::member::Members) {
+    pub(crate) fn apply_members(&self, log_id: (u64, u64), members: Members) {
         let mut replica = self.write();
-        let replica = &mut *replica;
-        replica
-            .removed
-            .changed(log_id, replica.clock, &replica.members.members, &members);
-        replica.members = StoredMembers {
-            log_id: Some(log_id),
-            members,
-        };
-        replica.applied = Some(log_id);
+        if replica.goes_on_with(log_id.1) {
+            replica.apply_members(log_id, members);
+        }
     }
 }
 
+/// An entry with commands: its term, index and bytes.
+pub(super) type Batch = (u64, u64, Bytes);
+
 impl Replica {
-    fn apply_batch(
+    /// Whether the entry at an index is still to be carried out here.
+    fn goes_on_with(&self, index: u64) -> bool {
+        self.halted.is_none() && self.applied.is_none_or(|(_, applied)| applied < index)
+    }
+
+    pub(super) fn apply_members(&mut self, log_id: (u64, u64), members: Members) {
+        self.removed
+            .changed(log_id, self.clock, &self.members.members, &members);
+        self.members = StoredMembers {
+            log_id: Some(log_id),
+            members,
+        };
+        self.applied = Some(log_id);
+    }
+
+    /// Carries out the items of an entry that stand at these places, and adds their answers.
+    pub(super) fn apply_items(
         &mut self,
-        term: u64,
-        index: u64,
-        bytes: Bytes,
-        underway: &Underway<'_>,
-    ) -> Result<Answers, HaltError> {
+        (term, index, bytes): &Batch,
+        places: impl RangeBounds<u32>,
+        underway: Option<&Underway<'_>>,
+        answers: &mut Answers,
+    ) -> Result<(), Stop> {
+        let (term, index) = (*term, *index);
         let unreadable = |source| HaltError::Unreadable { index, source };
-        let mut reader = EntryReader::new(bytes).map_err(unreadable)?;
-        self.clock = self.clock.max(reader.time);
-        self.sessions.evict_expired(self.clock, &self.settings);
-        let mut answers = Vec::new();
+        let mut reader = EntryReader::new(bytes.clone()).map_err(unreadable)?;
+        if places.contains(&0) {
+            self.clock = self.clock.max(reader.time);
+            self.sessions.evict_expired(self.clock, &self.settings);
+        }
         let mut position = LogPosition {
             term,
             index,
             ordinal: 0,
         };
         while let Some(item) = reader.next_item().map_err(unreadable)? {
-            underway.at(position.ordinal);
-            answers.push(self.apply_item(position, reader.seed, item)?);
+            if places.contains(&position.ordinal) {
+                if let Some(underway) = underway {
+                    underway.at(position.ordinal);
+                }
+                answers.push(self.apply_item(position, reader.seed, item)?);
+            }
             position.ordinal += 1;
         }
-        self.applied = Some((term, index));
-        Ok(answers)
+        Ok(())
     }
 
     fn apply_item(
@@ -103,7 +201,7 @@ impl Replica {
         position: LogPosition,
         seed: u64,
         item: Item,
-    ) -> Result<Result<Bytes, Refusal>, HaltError> {
+    ) -> Result<Result<Bytes, Refusal>, Stop> {
         match item {
             Item::Command {
                 session,
@@ -130,6 +228,8 @@ impl Replica {
                     }
                     Admission::Run => self.run(moment, request, &service, &payload),
                     Admission::Answered(answer) => Ok(Ok(answer)),
+                    Admission::Panicked(place) => Ok(Err(self.has_panicked(place, &service, &payload))),
+                    Admission::Refused => Ok(Err(was_refused(&service, &payload))),
                     other => Ok(Err(refusal(&other))),
                 }
             }
@@ -154,6 +254,18 @@ impl Replica {
                 self.removed.announce(node_id, removal);
                 Ok(Ok(Bytes::new()))
             }
+            Item::ClearPanics { service, method } => {
+                let text = String::from_utf8_lossy;
+                self.panics.clear(&text(&service), &text(&method));
+                Ok(Ok(Bytes::new()))
+            }
+            Item::SkipPanicked { index, ordinal } => {
+                let place = (index, ordinal);
+                if self.panics.confirm(place) {
+                    return Ok(Ok(Bytes::new()));
+                }
+                Err(Stop::Contradicted(place))
+            }
         }
     }
 
@@ -172,6 +284,7 @@ impl Replica {
                 ),
                 leader: None,
                 retry: false,
+                settled: false,
             }),
         }
     }
@@ -182,18 +295,34 @@ impl Replica {
         request: RequestId,
         service: &[u8],
         payload: &[u8],
-    ) -> Result<Result<Bytes, Refusal>, HaltError> {
+    ) -> Result<Result<Bytes, Refusal>, Stop> {
         let index = moment.position.index;
         let name = String::from_utf8_lossy(service);
         let Some(service) = self.services.get_mut(&*name) else {
             let reason = format!("this binary has no service {name:?}");
-            return Err(HaltError::UnknownCommand { index, reason });
+            return Err(HaltError::UnknownCommand { index, reason }.into());
         };
+        let place = (index, moment.position.ordinal);
+        if self.left_out.contains(&place) {
+            let method = method_of(payload);
+            self.panics.add(place, &name, &method);
+            self.sessions
+                .save_panicked(request.session, request.sequence, place);
+            return Ok(Err(self.has_panicked(place, name.as_bytes(), payload)));
+        }
+        if !self.panics.is_empty() && self.panics.refuses(&name, &method_of(payload)) {
+            self.sessions
+                .save_refused(request.session, request.sequence);
+            return Ok(Err(was_refused(name.as_bytes(), payload)));
+        }
         let answer = caught(|| service.apply(moment, payload))
-            .map_err(|panic| HaltError::Panicked {
-                index,
-                service: name.into_owned(),
-                panic,
+            .map_err(|message| {
+                Stop::Panicked(Panic {
+                    position: moment.position,
+                    service: name.into_owned(),
+                    method: method_of(payload),
+                    message,
+                })
             })?
             .map_err(|error| HaltError::UnknownCommand {
                 index,
@@ -216,6 +345,7 @@ impl Replica {
                     message: format!("applied, but the answer cannot be encoded: {error:?}"),
                     leader: None,
                     retry: false,
+                    settled: false,
                 }))
             }
         }
@@ -234,7 +364,11 @@ fn refusal(admission: &Admission) -> Refusal {
             Outcome::NotApplied,
             "more commands of one session are under way than its window holds; wait for answers",
         ),
-        Admission::AnswerDropped | Admission::Run | Admission::Answered(_) => (
+        Admission::AnswerDropped
+        | Admission::Run
+        | Admission::Answered(_)
+        | Admission::Panicked(_)
+        | Admission::Refused => (
             ErrorKind::UnknownOutcome,
             Outcome::Applied,
             "the command was applied once, and its answer is no longer kept",
@@ -246,6 +380,7 @@ fn refusal(admission: &Admission) -> Refusal {
         message: message.to_owned(),
         leader: None,
         retry: false,
+        settled: false,
     }
 }
 
@@ -258,16 +393,6 @@ pub(crate) fn stale_fence(fence: Option<NonZeroU64>, term: u64) -> Refusal {
     )))
 }
 
-/// Runs user code; a panic becomes its message.
-// The state that a panicking command leaves behind is never used again: the replica halts.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "without a message".to_owned())
-    })
-}
-
 #[cfg(all(test, feature = "macros"))]
 mod tests {
     use std::time::Duration;
@@ -275,7 +400,26 @@ mod tests {
     use super::*;
     use crate::distribute::WorkLists;
     use crate::entry::EntryWriter;
+    use crate::machine::Logged;
     use crate::service::{Service, State, factory};
+
+    /// For commands that do not panic.
+    struct NoPast;
+
+    impl Past for NoPast {
+        fn newest_snapshot(&self, _: &Machine) -> std::io::Result<Option<Replica>> {
+            unreachable!("nothing panics")
+        }
+
+        fn entries(
+            &self,
+            _: u64,
+            _: u64,
+            _: &mut dyn FnMut((u64, u64), Logged) -> bool,
+        ) -> std::io::Result<()> {
+            unreachable!("nothing panics")
+        }
+    }
 
     fn machine() -> Machine {
         Machine::new(vec![factory::<WorkLists>()]).unwrap()
@@ -285,8 +429,8 @@ mod tests {
     fn apply(machine: &Machine, log_id: (u64, u64), item: &Item) -> Result<Bytes, Refusal> {
         let mut entry = EntryWriter::new(Duration::ZERO, 1);
         entry.push(item);
-        let mut answers = machine.apply_batch(log_id, entry.finish()).unwrap();
-        answers.remove(0)
+        let answers = machine.apply_batch(log_id, entry.finish(), &NoPast);
+        answers.unwrap().unwrap().remove(0)
     }
 
     fn assign(session: u64, sequence: u64, fence: u64, member: &str) -> Item {

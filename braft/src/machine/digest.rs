@@ -44,7 +44,7 @@ impl Machine {
             frozen.save(&mut hasher)
         })?;
         std::hash::Hash::hash(&(replica.clock, &replica.settings), &mut hasher.0);
-        crate::codec::encode_into(&replica.removed, &mut hasher)
+        crate::codec::encode_into(&(&replica.removed, &replica.panics), &mut hasher)
             .map_err(|error| Error::fatal(format!("cannot hash the removed nodes: {error}")))?;
         Ok((replica.applied, std::hash::Hasher::finish(&hasher.0)))
     }

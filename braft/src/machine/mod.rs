@@ -7,20 +7,26 @@ mod apply;
 #[cfg(feature = "testing")]
 mod digest;
 mod pace;
+mod panics;
+mod rebuild;
+mod refused;
 mod removed;
 mod running;
 mod snapshot;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 pub(crate) use apply::{Answers, HaltError, stale_fence};
 pub(crate) use pace::Pace;
+pub(crate) use panics::Panics;
+pub(crate) use rebuild::{Logged, Past};
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
@@ -30,7 +36,7 @@ use crate::error::Error;
 use crate::member::StoredMembers;
 use crate::request::Refusal;
 use crate::service::{AnyService, Method, Moment, ServiceFactory};
-use crate::session::Sessions;
+use crate::session::{Place, Sessions};
 use crate::settings::Settings;
 
 /// A replica of everything the cluster agrees on.
@@ -44,6 +50,10 @@ pub(crate) struct Machine {
     /// Log time in nanoseconds, for those who cannot wait for the replica.
     clock: AtomicU64,
     running: Running,
+    /// Whether commands have panicked: spares a look at the replica for each command.
+    has_panics: AtomicBool,
+    /// Woken when a command has panicked.
+    panicked: Notify,
 }
 
 /// The replica's state at one log id.
@@ -57,8 +67,15 @@ pub(crate) struct Replica {
     clock: Duration,
     members: StoredMembers,
     removed: RemovedNodes,
+    panics: Panics,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
+    /// Why nothing more is carried out; the state is then of no use.
+    halted: Option<String>,
+    /// While the state is made anew: commands that panic further on, known from the first time.
+    left_out: BTreeSet<Place>,
+    /// What the latest panics said: known to this process alone.
+    panic_texts: BTreeMap<Place, String>,
 }
 
 /// Two registered services bear one name, or a name cannot be used.
@@ -82,6 +99,8 @@ impl Machine {
             replica: RwLock::new(replica),
             clock: AtomicU64::new(0),
             running: Running::default(),
+            has_panics: AtomicBool::new(false),
+            panicked: Notify::new(),
         })
     }
 
@@ -116,7 +135,43 @@ impl Machine {
 
     /// Whether the bytes are a command of a service of this build.
     pub(crate) fn check_command(&self, service: &str, command: &[u8]) -> Result<(), Error> {
-        find(&self.prototypes, service)?.check_command(command)
+        let service = find(&self.prototypes, service)?;
+        refused::caught(|| service.check_command(command)).unwrap_or_else(|panic| {
+            Err(Error::rejected(format!(
+                "a command of service {} panicked when it was decoded: {panic}; nothing was changed",
+                service.name()
+            )))
+        })
+    }
+
+    /// Whether a service has such a command.
+    pub(crate) fn has_command(&self, service: &str, method: &str) -> bool {
+        let service = self.prototypes.get(service);
+        let mut methods = service.into_iter().flat_map(|service| service.methods());
+        methods.any(|known| known.is_command && known.name == method)
+    }
+
+    fn empty_replica(&self) -> Replica {
+        Replica::new(&self.factories).expect("the factories were checked at start")
+    }
+
+    /// Whether commands have panicked and were not cleared.
+    fn has_panics(&self) -> bool {
+        self.has_panics.load(Ordering::Relaxed)
+    }
+
+    /// Lets others know of panics without a look at the replica.
+    fn note_panics(&self, replica: &Replica) {
+        self.has_panics
+            .store(!replica.panics.is_empty(), Ordering::Relaxed);
+        if replica.panics.unconfirmed().next().is_some() {
+            self.panicked.notify_one();
+        }
+    }
+
+    /// Woken when a command has panicked that the log does not speak of yet.
+    pub(crate) fn panicked(&self) -> &Notify {
+        &self.panicked
     }
 
     /// Answers queries from one state, under one lock.
@@ -158,11 +213,18 @@ impl Replica {
             clock: Duration::ZERO,
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
+            panics: Panics::default(),
             applied: None,
+            halted: None,
+            left_out: BTreeSet::new(),
+            panic_texts: BTreeMap::new(),
         })
     }
 
     fn query(&self, service: &str, query: &[u8]) -> Result<(Bytes, u64), Refusal> {
+        if let Some(why) = &self.halted {
+            return Err(Error::fatal(why.clone()).into());
+        }
         let (term, index) = self.applied.unwrap_or_default();
         let moment = Moment {
             position: LogPosition {
@@ -176,7 +238,7 @@ impl Replica {
             seed: index,
         };
         let service = find(&self.services, service)?;
-        let answer = apply::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
+        let answer = refused::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
             Err(Error::rejected(format!(
                 "a query of service {} panicked: {panic}; nothing was changed",
                 service.name()
@@ -195,6 +257,15 @@ impl Replica {
 
     pub(crate) fn removed(&self) -> &RemovedNodes {
         &self.removed
+    }
+
+    pub(crate) fn panics(&self) -> &Panics {
+        &self.panics
+    }
+
+    /// Why this replica carries out nothing any more.
+    pub(crate) fn halted(&self) -> Option<&str> {
+        self.halted.as_deref()
     }
 
     pub(crate) fn settings(&self) -> &Settings {

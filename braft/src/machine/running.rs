@@ -155,7 +155,9 @@ fn command_name(entry: &Bytes, ordinal: u32) -> Option<String> {
         Item::OpenSession
         | Item::CloseSession { .. }
         | Item::SeedSettings { .. }
-        | Item::NoteRemoval { .. } => None,
+        | Item::NoteRemoval { .. }
+        | Item::ClearPanics { .. }
+        | Item::SkipPanicked { .. } => None,
     }
 }
 

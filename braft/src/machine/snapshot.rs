@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, RemovedNodes, Replica};
+use super::rebuild::drop_quietly;
+use super::{Machine, Panics, RemovedNodes, Replica};
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
@@ -32,6 +33,8 @@ pub(crate) struct SnapshotHeader {
     pub(crate) settings: Settings,
     pub(crate) seeded: bool,
     pub(crate) services: Vec<String>,
+    #[serde(default)]
+    pub(crate) panics: Panics,
 }
 
 /// A snapshot cannot be loaded; the replica is as it was.
@@ -77,6 +80,7 @@ impl Replica {
                 .keys()
                 .map(|name| (*name).to_owned())
                 .collect(),
+            panics: self.panics.clone(),
         }
     }
 
@@ -145,8 +149,7 @@ fn save_service(
 }
 
 /// A replica that is read in beside the one in use.
-pub(crate) struct Loading<'a> {
-    machine: &'a Machine,
+pub(crate) struct Loading {
     header: SnapshotHeader,
     replica: Replica,
     missing: Vec<String>,
@@ -160,10 +163,10 @@ impl Machine {
             .all(|service| service.freeze().is_some())
     }
 
-    /// Begins to read a snapshot; the replica in use stays as it is until
-    /// [`finish`](Loading::finish).
-    pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading<'_>, ReadSnapshotError> {
-        let replica = Replica::new(&self.factories).expect("the factories were checked at start");
+    /// Begins to read a snapshot; the replica in use stays as it is until it is
+    /// [replaced](Self::replace).
+    pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading, ReadSnapshotError> {
+        let replica = self.empty_replica();
         let unknown = header
             .services
             .iter()
@@ -178,15 +181,21 @@ impl Machine {
             .collect();
         missing.push(SESSIONS.to_owned());
         Ok(Loading {
-            machine: self,
             header,
             replica,
             missing,
         })
     }
+
+    /// Puts a loaded replica in the place of the one in use.
+    pub(crate) fn replace(&self, replica: Replica) {
+        self.note_panics(&replica);
+        let before = std::mem::replace(&mut *self.write(), replica);
+        drop_quietly(before);
+    }
 }
 
-impl Loading<'_> {
+impl Loading {
     pub(crate) fn section(
         &mut self,
         name: &str,
@@ -210,8 +219,8 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Puts the loaded replica in the place of the one in use.
-    pub(crate) fn finish(mut self) -> Result<(), ReadSnapshotError> {
+    /// The loaded replica, if nothing of it is missing.
+    pub(crate) fn finish(mut self) -> Result<Replica, ReadSnapshotError> {
         if let Some(missing) = self.missing.pop() {
             return Err(ReadSnapshotError::MissingSection(missing));
         }
@@ -222,7 +231,7 @@ impl Loading<'_> {
         self.replica.clock = header.clock;
         self.replica.settings = header.settings;
         self.replica.seeded = header.seeded;
-        *self.machine.write() = self.replica;
-        Ok(())
+        self.replica.panics = header.panics;
+        Ok(self.replica)
     }
 }

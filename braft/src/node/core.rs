@@ -178,6 +178,9 @@ impl Core {
         if view.applied < view.committed {
             return Err("this node is catching up".to_owned());
         }
+        if let Some(why) = self.raft().and_then(RaftNode::halted) {
+            return Err(why);
+        }
         Ok(())
     }
 

@@ -29,6 +29,7 @@ impl Gateway for Core {
         };
         let leads = raft.is_leader();
         let full = *self.disk_low.borrow();
+        let halted = leads.then(|| raft.halted()).flatten();
         let mut local = Vec::new();
         let mut elsewhere = Vec::new();
         for call in calls {
@@ -50,6 +51,10 @@ impl Gateway for Core {
                     raft.read_local(vec![read]);
                 }
                 _ if !leads => elsewhere.push(call),
+                _ if halted.is_some() => {
+                    let why = halted.clone().unwrap_or_default();
+                    call.reply.refuse(Error::fatal(why));
+                }
                 Action::Query { min_index, .. } => raft.read(read(call, min_index)),
                 _ if full => refuse_full(call),
                 _ => propose(raft, call),
@@ -101,6 +106,12 @@ fn propose(raft: &RaftNode, call: Incoming) {
             // What cannot be decoded must not reach the log: it would stop every replica.
             if let Err(error) = raft.machine().check_command(&call.service, &call.payload) {
                 return call.reply.refuse(error);
+            }
+            let refused = raft
+                .machine()
+                .refused(&call.service, &call.payload, session, sequence);
+            if let Some(refusal) = refused {
+                return call.reply.refuse(refusal);
             }
             let service = Bytes::copy_from_slice(call.service.as_bytes());
             Item::Command {

@@ -339,17 +339,19 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         until_stop(Box::pin(async move {
             super::disk::watch(watched_raft, &disk.disk_low, snapshots).await;
         }));
+        until_stop(Box::pin(super::panics::confirm(raft.clone())));
+        until_stop(Box::pin(super::panics::leave_to_others(watched.clone())));
         let (slow, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
             super::slow::watch(watched_raft, &slow.slow).await;
         }));
-        let mut halted = raft.watch_halted();
+        let mut cannot = raft.watch_stopped();
         let mut unfit = watched.peers.watch_unfit();
         let ended = tokio::select! {
             view = raft.wait_for(|view| view.stopped.is_some()) => {
                 view.and_then(|view| view.stopped).unwrap_or_else(|| "raft stopped".to_owned())
             }
-            Ok(why) = halted.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
+            Ok(why) = cannot.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
             Ok(why) = unfit.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
         };
         let is_unfit = unfit.borrow().is_some();

@@ -139,7 +139,7 @@ impl RaftNode {
         let cluster_id = peers
             .cluster_id()
             .expect("a cluster is known before raft starts");
-        let machine = StateMachine::new(machine, snapshots, cluster_id);
+        let machine = StateMachine::new(machine, snapshots, wal.clone(), cluster_id);
         let now = Instant::now();
         let silent_until = restart::silent_until(wal.read_vote(), node_id, options.timers, now);
         let freezes_cheaply = machine.machine().freezes_cheaply();
@@ -346,7 +346,22 @@ impl RaftNode {
         self.machine.watch_applied()
     }
 
-    /// Why this node stopped applying, once it has.
+    /// Why this node cannot go on and has to stop, once that is so.
+    pub(crate) fn watch_stopped(&self) -> watch::Receiver<Option<String>> {
+        self.machine.watch_stopped()
+    }
+
+    /// Why this node carries out nothing any more while its log goes on, if that is so.
+    pub(crate) fn halted(&self) -> Option<String> {
+        self.machine.watch_halted().borrow().clone()
+    }
+
+    /// The index of the last applied entry.
+    pub(crate) fn applied_index(&self) -> u64 {
+        *self.machine.watch_applied().borrow()
+    }
+
+    /// Why this node carries out nothing any more while its log goes on, once that is so.
     pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
         self.machine.watch_halted()
     }

@@ -6,6 +6,7 @@
 //! | `encoding.rs` | log entries as bytes |
 //! | `log_storage.rs`, `state_machine.rs` | openraft's view of our log and our state machine |
 //! | `snapshot_writing.rs` | the state written to a file |
+//! | `past.rs` | what a state is made of anew |
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
@@ -23,6 +24,7 @@ mod handle;
 mod lease;
 mod log_storage;
 pub(crate) mod network;
+mod past;
 mod proposer;
 mod reader;
 mod responder;

@@ -123,7 +123,8 @@ fn size(item: &Item) -> usize {
             service, payload, ..
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
-        Item::NoteRemoval { .. } => OVERHEAD,
+        Item::ClearPanics { service, method } => OVERHEAD + service.len() + method.len(),
+        Item::NoteRemoval { .. } | Item::SkipPanicked { .. } => OVERHEAD,
         Item::OpenSession | Item::CloseSession { .. } => OVERHEAD,
     }
 }

@@ -137,10 +137,13 @@ pub(crate) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Read>)
     let mut applied = machine.watch_applied();
     let ready = applied.wait_for(|applied| *applied >= index);
     let deadline = last_deadline.unwrap_or_else(Instant::now);
-    if !matches!(
-        tokio::time::timeout_at(deadline.into(), ready).await,
-        Ok(Ok(_))
-    ) {
+    let mut halted = machine.watch_halted();
+    let is_ready = tokio::select! {
+        ready = tokio::time::timeout_at(deadline.into(), ready) => matches!(ready, Ok(Ok(_))),
+        // Then it never gets there; the answers say why.
+        Ok(_) = halted.wait_for(Option::is_some) => true,
+    };
+    if !is_ready {
         for read in reads {
             let text = "the state did not reach the read's log index before the deadline";
             read.reply.refuse(Refusal::not_here(text, None));

@@ -14,8 +14,9 @@ use tokio::sync::watch;
 use super::brief::Brief;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
 use crate::codec;
-use crate::machine::{Answers, HaltError, Machine, Pace, SnapshotHeader};
+use crate::machine::{Answers, HaltError, Machine, Pace, Replica, SnapshotHeader};
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
+use crate::storage::wal::Wal;
 
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
@@ -35,10 +36,14 @@ pub(crate) struct StateMachine {
 pub(crate) struct Shared {
     pub(crate) machine: Machine,
     pub(crate) snapshots: SnapshotStore,
+    /// The log, to make the state anew from.
+    pub(super) wal: Wal,
     pub(super) cluster_id: u128,
     /// Index of the last applied entry, for readers that wait for it.
     applied: watch::Sender<u64>,
-    /// Why this replica stopped applying, once it has.
+    /// Why this replica cannot go on and the node has to stop, once that is so.
+    stopped: watch::Sender<Option<String>>,
+    /// Why this replica carries out nothing any more while its log goes on.
     halted: watch::Sender<Option<String>>,
     /// Set at shutdown: nothing may be written to the data directory any more.
     closed: AtomicBool,
@@ -55,15 +60,22 @@ pub(crate) struct Shared {
 }
 
 impl StateMachine {
-    pub(crate) fn new(machine: Machine, snapshots: SnapshotStore, cluster_id: u128) -> Self {
+    pub(crate) fn new(
+        machine: Machine,
+        snapshots: SnapshotStore,
+        wal: Wal,
+        cluster_id: u128,
+    ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
         StateMachine {
             shared: Arc::new(Shared {
                 machine,
                 snapshots,
+                wal,
                 cluster_id,
                 applied: watch::Sender::new(0),
+                stopped: watch::Sender::new(None),
                 halted: watch::Sender::new(None),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
@@ -106,6 +118,10 @@ impl StateMachine {
         self.shared.closed.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn watch_stopped(&self) -> watch::Receiver<Option<String>> {
+        self.shared.stopped.subscribe()
+    }
+
     pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
         self.shared.halted.subscribe()
     }
@@ -145,7 +161,9 @@ impl StateMachine {
         }
     }
 
-    fn apply_entry(&self, entry: &Entry) -> Result<Answers, HaltError> {
+    /// The answers to the items of an entry; `None` if this replica has gone past it, or carries
+    /// out nothing any more.
+    fn apply_entry(&self, entry: &Entry) -> Result<Option<Answers>, HaltError> {
         let id = plain(&entry.log_id);
         let machine = &self.shared.machine;
         match &entry.payload {
@@ -153,9 +171,9 @@ impl StateMachine {
             EntryPayload::Membership(membership) => {
                 machine.apply_members(id, members_of(membership));
             }
-            EntryPayload::Normal(batch) => return machine.apply_batch(id, batch.0.clone()),
+            EntryPayload::Normal(batch) => return machine.apply_batch(id, batch.0.clone(), self),
         }
-        Ok(Answers::new())
+        Ok(Some(Answers::new()))
     }
 
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
@@ -163,8 +181,14 @@ impl StateMachine {
             let (entry, responder) = next?;
             let answers = self
                 .apply_entry(&entry)
-                .map_err(|error| self.halt(&error))?;
-            self.shared.applied.send_replace(entry.log_id.index);
+                .map_err(|error| self.stop(&error))?;
+            let Some(answers) = answers else {
+                self.skipped(entry.log_id.index);
+                // Its callers are told that their attempts are lost.
+                drop(responder);
+                continue;
+            };
+            self.applied(entry.log_id.index);
             if let Some(responder) = responder {
                 responder.send(answers);
             }
@@ -172,14 +196,50 @@ impl StateMachine {
         Ok(())
     }
 
-    fn halt(&self, error: &HaltError) -> io::Error {
+    fn applied(&self, index: u64) {
+        self.shared.applied.send_replace(index);
+    }
+
+    /// Takes note of an entry that was not carried out here.
+    fn skipped(&self, index: u64) {
+        let replica = self.shared.machine.read();
+        if let Some(why) = replica.halted() {
+            self.shared.halted.send_if_modified(|halted| {
+                let is_first = halted.is_none();
+                if is_first {
+                    tracing::error!("{why}");
+                    *halted = Some(why.to_owned());
+                }
+                is_first
+            });
+        } else if let Some((_, applied)) = replica.applied() {
+            // A later snapshot took the place of this entry.
+            tracing::debug!(index, applied, "an entry was passed over");
+            self.applied(applied);
+        }
+    }
+
+    fn stop(&self, error: &HaltError) -> io::Error {
         let reason = error.to_string();
-        self.shared.halted.send_replace(Some(reason.clone()));
+        self.shared.stopped.send_replace(Some(reason.clone()));
         io::Error::other(reason)
     }
 
     /// Loads a snapshot file into the machine.
     pub(crate) fn load(&self, file: &SnapshotFile) -> io::Result<()> {
+        let replica = self.read_replica(&self.shared.machine, file)?;
+        let applied = replica.applied();
+        self.shared.machine.replace(replica);
+        self.applied(applied.map_or(0, |(_, index)| index));
+        Ok(())
+    }
+
+    /// The replica in a snapshot file.
+    pub(super) fn read_replica(
+        &self,
+        machine: &Machine,
+        file: &SnapshotFile,
+    ) -> io::Result<Replica> {
         let header: SnapshotHeader = read_header(file)?;
         if header.cluster_id != format!("{:032x}", self.shared.cluster_id) {
             return Err(io::Error::other(format!(
@@ -189,19 +249,14 @@ impl StateMachine {
                 self.shared.cluster_id
             )));
         }
-        let applied = header.applied;
-        let mut loading = self.shared.machine.load(header).map_err(io::Error::other)?;
+        let mut loading = machine.load(header).map_err(io::Error::other)?;
         let mut sections = file.sections();
         while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
             loading
                 .section(&name, &mut from)
                 .map_err(io::Error::other)?;
         }
-        loading.finish().map_err(io::Error::other)?;
-        self.shared
-            .applied
-            .send_replace(applied.map_or(0, |(_, index)| index));
-        Ok(())
+        loading.finish().map_err(io::Error::other)
     }
 }
 
@@ -279,6 +334,14 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
                 .unwrap_or_else(|work| self.blocking(|| timed(pace, bytes, work)))?;
         }
         Ok(())
+    }
+
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Self::SnapshotBuilder> {
+        if !force && self.shared.halted.borrow().is_some() {
+            // Its state is of no use.
+            return None;
+        }
+        Some(self.clone())
     }
 
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {

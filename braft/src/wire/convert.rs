@@ -137,6 +137,7 @@ fn refusal_to(refusal: Refusal) -> v1::CallError {
         message: refusal.message,
         leader: refusal.leader.unwrap_or_default(),
         retry: refusal.retry,
+        settled: refusal.settled,
     }
 }
 
@@ -168,6 +169,7 @@ fn refusal_from(error: v1::CallError) -> Refusal {
         message: error.message,
         leader: (!error.leader.is_empty()).then_some(error.leader),
         retry: error.retry && outcome == Outcome::NotApplied,
+        settled: error.settled && outcome == Outcome::NotApplied,
     }
 }
 

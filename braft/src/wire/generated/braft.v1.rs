@@ -113,6 +113,9 @@ pub struct CallError {
     /// attempt may succeed: send it again.
     #[prost(bool, tag = "5")]
     pub retry: bool,
+    /// What is said of the outcome holds for all attempts of this request, earlier ones too.
+    #[prost(bool, tag = "40")]
+    pub settled: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
