@@ -12,6 +12,7 @@ mod grpc;
 mod leader_work;
 mod long_calls;
 mod membership;
+mod panics;
 mod reads;
 mod restart;
 mod rolling;

@@ -228,7 +228,9 @@ impl Replica {
                     }
                     Admission::Run => self.run(moment, request, &service, &payload),
                     Admission::Answered(answer) => Ok(Ok(answer)),
-                    Admission::Panicked(place) => Ok(Err(self.has_panicked(place, &service, &payload))),
+                    Admission::Panicked(place) => {
+                        Ok(Err(self.has_panicked(place, &service, &payload)))
+                    }
                     Admission::Refused => Ok(Err(was_refused(&service, &payload))),
                     other => Ok(Err(refusal(&other))),
                 }

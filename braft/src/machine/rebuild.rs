@@ -179,6 +179,8 @@ impl Machine {
 /// Drops a state that a command left behind half-changed: to drop it may panic as well.
 pub(super) fn drop_quietly(replica: Replica) {
     if let Err(message) = caught(|| drop(replica)) {
-        tracing::error!("a state that a command had left behind panicked when it was dropped: {message}");
+        tracing::error!(
+            "a state that a command had left behind panicked when it was dropped: {message}"
+        );
     }
 }
