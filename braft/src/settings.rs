@@ -26,6 +26,15 @@ pub struct Settings {
     /// What a command that panics does to its replica.
     #[serde(default)]
     pub on_panic: OnPanic,
+    /// Log entries after which the members compare their states; 0 never. Each takes the digest of
+    /// its state meanwhile: of a state made of [`collections`](crate::collections) it costs what has
+    /// changed, of any other as much as to write it, and commands wait for it.
+    #[serde(default = "default_digest_every")]
+    pub digest_every: u64,
+}
+
+const fn default_digest_every() -> u64 {
+    50_000
 }
 
 /// What a command that panics does to the replica that carries it out.
@@ -66,6 +75,7 @@ impl Default for Settings {
             min_voters: 2,
             dead_after_ms: Duration::from_secs(120).as_millis() as u64,
             on_panic: OnPanic::Isolate,
+            digest_every: default_digest_every(),
         }
     }
 }

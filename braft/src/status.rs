@@ -42,6 +42,10 @@ pub struct Status {
     pub slow: Vec<String>,
     /// Why it carries out nothing any more and serves no reads, while its log goes on.
     pub halted: Option<String>,
+    /// How its state differs from that of the majority: it serves nothing until it is made anew.
+    pub diverged: Option<String>,
+    /// All replicas whose states differ, as far as this node has applied the log.
+    pub divergences: Vec<String>,
     /// The methods that have panicked and were not cleared.
     pub panics: Vec<PanicStatus>,
     /// The services with their operations.

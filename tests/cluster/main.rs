@@ -5,6 +5,7 @@
 
 mod announcing;
 mod distribute;
+mod divergence;
 mod exactly_once;
 mod faults;
 mod growth;

@@ -41,7 +41,7 @@ impl Gate {
         self.lock().1
     }
 
-    fn pass(&self) {
+    pub(crate) fn pass(&self) {
         let mut state = self.lock();
         state.1 += 1;
         while state.0 {

@@ -5,7 +5,7 @@ use std::ops::RangeBounds;
 
 use bytes::Bytes;
 
-use super::rebuild::{Past, RebuildError, drop_quietly};
+use super::rebuild::{Past, RebuildError, Upto, drop_quietly};
 use super::refused::{caught, method_of, was_refused};
 use super::running::Underway;
 use super::{Machine, Replica};
@@ -79,10 +79,9 @@ impl Machine {
         let entry = (term, index, bytes);
         let mut from = 0;
         loop {
-            let stop = match replica.apply_items(&entry, from.., Some(&underway), &mut answers) {
-                Ok(()) => break,
-                Err(stop) => stop,
-            };
+            let applied = replica.apply_items(&entry, from.., Some(&underway), &mut answers);
+            self.hand_out(&mut replica);
+            let Err(stop) = applied else { break };
             let mut answer = Ok(Bytes::new());
             let place = match stop {
                 Stop::Halt(error) => return Err(error),
@@ -106,14 +105,20 @@ impl Machine {
                         place.0,
                         place.1
                     );
+                    // What was found at a mark in between was of a state that never was.
+                    self.digests.send_replace(None);
                     place
                 }
             };
             let next = u32::try_from(answers.len()).expect("an entry has few items") + 1;
+            let mut left_out = replica.panics.places().clone();
+            left_out.insert(place);
             let mut rebuilt = self
-                .rebuild(past, &replica.panics, place, &entry, next)
+                .rebuild(past, left_out, Upto::Within(&entry, next))
+                .and_then(|rebuilt| rebuilt.without(place, index))
                 .map_err(|source| HaltError::NotRebuilt { index, source })?;
             rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
+            self.verdicts.send_modify(|count| *count += 1);
             drop_quietly(std::mem::replace(&mut *replica, rebuilt));
             self.note_panics(&replica);
             if !replica.goes_on_with(index) {
@@ -129,19 +134,21 @@ impl Machine {
     }
 
     /// Takes note of an entry without commands.
-    pub(crate) fn apply_blank(&self, log_id: (u64, u64)) {
+    pub(crate) fn apply_blank(&self, log_id: (u64, u64)) -> Option<Answers> {
         let mut replica = self.write();
-        if replica.goes_on_with(log_id.1) {
+        replica.goes_on_with(log_id.1).then(|| {
             replica.applied = Some(log_id);
-        }
+            Answers::new()
+        })
     }
 
     /// Takes note of a membership entry.
-    pub(crate) fn apply_members(&self, log_id: (u64, u64), members: Members) {
+    pub(crate) fn apply_members(&self, log_id: (u64, u64), members: Members) -> Option<Answers> {
         let mut replica = self.write();
-        if replica.goes_on_with(log_id.1) {
+        replica.goes_on_with(log_id.1).then(|| {
             replica.apply_members(log_id, members);
-        }
+            Answers::new()
+        })
     }
 }
 
@@ -256,6 +263,27 @@ impl Replica {
                 self.removed.announce(node_id, removal);
                 Ok(Ok(Bytes::new()))
             }
+            Item::DigestMark => {
+                self.comparison.begin(position.index);
+                if self.replay.is_none() {
+                    self.taken = Some((position.index, self.digests()));
+                }
+                Ok(Ok(Bytes::new()))
+            }
+            Item::DigestReport {
+                node_id,
+                mark,
+                digests,
+            } => {
+                let text = |part: &Bytes| String::from_utf8_lossy(part).into_owned();
+                let digests = digests.iter().map(|(part, digest)| (text(part), *digest));
+                let members = &self.members.members;
+                let changed = self
+                    .comparison
+                    .report(node_id, mark, digests.collect(), members);
+                self.has_verdict |= changed;
+                Ok(Ok(Bytes::new()))
+            }
             Item::ClearPanics { service, method } => {
                 let text = String::from_utf8_lossy;
                 self.panics.clear(&text(&service), &text(&method));
@@ -305,7 +333,8 @@ impl Replica {
             return Err(HaltError::UnknownCommand { index, reason }.into());
         };
         let place = (index, moment.position.ordinal);
-        if self.left_out.contains(&place) {
+        let left_out = self.replay.as_ref();
+        if left_out.is_some_and(|left_out| left_out.contains(&place)) {
             let method = method_of(payload);
             self.panics.add(place, &name, &method);
             self.sessions

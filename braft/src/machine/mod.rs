@@ -4,7 +4,7 @@
 //! Nothing here reads a clock, a file or local configuration.
 
 mod apply;
-#[cfg(feature = "testing")]
+mod comparison;
 mod digest;
 mod pace;
 mod panics;
@@ -21,9 +21,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockE
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 pub(crate) use apply::{Answers, HaltError, stale_fence};
+pub(crate) use comparison::{Comparison, Digests, Diverged};
 pub(crate) use pace::Pace;
 pub(crate) use panics::Panics;
 pub(crate) use rebuild::{Logged, Past};
@@ -54,6 +55,10 @@ pub(crate) struct Machine {
     has_panics: AtomicBool,
     /// Woken when a command has panicked.
     panicked: Notify,
+    /// What this replica found at the latest mark it came to.
+    digests: watch::Sender<Option<(u64, Digests)>>,
+    /// Counts the changes of what is known of the replicas' states.
+    verdicts: watch::Sender<u64>,
 }
 
 /// The replica's state at one log id.
@@ -68,12 +73,19 @@ pub(crate) struct Replica {
     members: StoredMembers,
     removed: RemovedNodes,
     panics: Panics,
+    comparison: Comparison,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
     /// Why nothing more is carried out; the state is then of no use.
     halted: Option<String>,
     /// While the state is made anew: commands that panic further on, known from the first time.
-    left_out: BTreeSet<Place>,
+    replay: Option<BTreeSet<Place>>,
+    /// Digests taken at a mark, not yet handed out.
+    taken: Option<(u64, Digests)>,
+    /// Whether a verdict on the replicas' states has changed, not yet handed out.
+    has_verdict: bool,
+    /// Up to which log index the state was made by another node: known to this node alone.
+    foreign: u64,
     /// What the latest panics said: known to this process alone.
     panic_texts: BTreeMap<Place, String>,
 }
@@ -101,6 +113,8 @@ impl Machine {
             running: Running::default(),
             has_panics: AtomicBool::new(false),
             panicked: Notify::new(),
+            digests: watch::Sender::new(None),
+            verdicts: watch::Sender::new(0),
         })
     }
 
@@ -169,6 +183,31 @@ impl Machine {
         }
     }
 
+    /// Lets others know of what an entry has brought about.
+    fn hand_out(&self, replica: &mut Replica) {
+        if let Some(taken) = replica.taken.take() {
+            self.digests.send_replace(Some(taken));
+        }
+        if std::mem::take(&mut replica.has_verdict) {
+            self.verdicts.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// What this replica found at the latest mark it came to: the mark's log index, and the digests.
+    pub(crate) fn watch_digests(&self) -> watch::Receiver<Option<(u64, Digests)>> {
+        self.digests.subscribe()
+    }
+
+    /// Moves when what is known of the replicas' states has changed.
+    pub(crate) fn watch_verdicts(&self) -> watch::Receiver<u64> {
+        self.verdicts.subscribe()
+    }
+
+    /// How often what is known of the replicas' states has changed.
+    pub(crate) fn verdicts(&self) -> u64 {
+        *self.verdicts.borrow()
+    }
+
     /// Woken when a command has panicked that the log does not speak of yet.
     pub(crate) fn panicked(&self) -> &Notify {
         &self.panicked
@@ -214,9 +253,13 @@ impl Replica {
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
             panics: Panics::default(),
+            comparison: Comparison::default(),
             applied: None,
             halted: None,
-            left_out: BTreeSet::new(),
+            replay: None,
+            taken: None,
+            has_verdict: false,
+            foreign: 0,
             panic_texts: BTreeMap::new(),
         })
     }
@@ -261,6 +304,17 @@ impl Replica {
 
     pub(crate) fn panics(&self) -> &Panics {
         &self.panics
+    }
+
+    pub(crate) fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    /// How this replica, a node's, differs from the majority, unless it was made anew by one that
+    /// does not since.
+    pub(crate) fn divergence(&self, node: u64) -> Option<&Diverged> {
+        let diverged = self.comparison.diverged(node);
+        diverged.filter(|diverged| diverged.to > self.foreign)
     }
 
     /// Why this replica carries out nothing any more.

@@ -10,7 +10,6 @@ use std::io;
 use bytes::Bytes;
 
 use super::apply::{Answers, Batch, HaltError, Stop};
-use super::panics::Panics;
 use super::refused::caught;
 use super::{Machine, Replica};
 use crate::member::Members;
@@ -68,6 +67,15 @@ pub(crate) enum RebuildError {
     TooManyPanics,
 }
 
+/// How far a state is made anew.
+#[derive(Clone, Copy)]
+pub(super) enum Upto<'a> {
+    /// As it was before this item of an entry.
+    Within(&'a Batch, u32),
+    /// As it was after the entry with this index.
+    After(u64),
+}
+
 /// How an attempt to make a state anew ended.
 enum Attempt {
     Done(Box<Replica>),
@@ -78,28 +86,18 @@ enum Attempt {
 }
 
 impl Machine {
-    /// Makes the state anew as it was before the item `next` of an entry, without the commands that
-    /// have panicked so far and the one at `place`. Returns a later state if the newest snapshot is.
+    /// Makes the state anew, without the commands at some places. Returns a later state if the newest
+    /// snapshot holds one.
     pub(super) fn rebuild(
         &self,
         past: &dyn Past,
-        panics: &Panics,
-        place: Place,
-        entry: &Batch,
-        next: u32,
+        mut left_out: BTreeSet<Place>,
+        upto: Upto<'_>,
     ) -> Result<Replica, RebuildError> {
-        let mut left_out = panics.places().clone();
-        left_out.insert(place);
         let (mut new_panics, mut snapshots) = (0, 0);
         loop {
-            match self.attempt(past, &left_out, entry, next)? {
-                Attempt::Done(replica) => {
-                    let is_later = replica.applied.is_some_and(|(_, index)| index >= entry.1);
-                    if !is_later && !replica.panics.places().contains(&place) {
-                        return Err(RebuildError::InSnapshot { index: place.0 });
-                    }
-                    return Ok(*replica);
-                }
+            match self.attempt(past, &left_out, upto)? {
+                Attempt::Done(replica) => return Ok(*replica),
                 Attempt::Panicked(place) => {
                     new_panics += 1;
                     if new_panics > MAX_NEW_PANICS {
@@ -121,16 +119,19 @@ impl Machine {
         &self,
         past: &dyn Past,
         left_out: &BTreeSet<Place>,
-        entry: &Batch,
-        next: u32,
+        upto: Upto<'_>,
     ) -> Result<Attempt, RebuildError> {
+        let end = match upto {
+            Upto::Within((_, index, _), _) => *index,
+            Upto::After(index) => index + 1,
+        };
         let base = past.newest_snapshot(self)?;
         let mut replica = base.unwrap_or_else(|| self.empty_replica());
-        replica.left_out = left_out.clone();
+        replica.replay = Some(left_out.clone());
         let mut answers = Answers::new();
         let mut stop = None;
         let mut due = replica.applied.map_or(0, |(_, index)| index + 1);
-        past.entries(due, entry.1, &mut |log_id, logged| {
+        past.entries(due, end, &mut |log_id, logged| {
             if log_id.1 != due {
                 return false;
             }
@@ -151,16 +152,19 @@ impl Machine {
             stop = applied.err();
             stop.is_none()
         })?;
-        if stop.is_none() && due < entry.1 {
+        if stop.is_none() && due < end {
             return Ok(Attempt::Gone(due));
         }
-        if stop.is_none() && due == entry.1 {
+        if stop.is_none()
+            && due == end
+            && let Upto::Within(entry, next) = upto
+        {
             answers.clear();
             stop = replica.apply_items(entry, ..next, None, &mut answers).err();
         }
         let attempt = match stop {
             None => {
-                replica.left_out.clear();
+                replica.replay = None;
                 return Ok(Attempt::Done(Box::new(replica)));
             }
             Some(Stop::Halt(error)) => return Err(RebuildError::Halt(Box::new(error))),
@@ -173,6 +177,35 @@ impl Machine {
         };
         drop_quietly(replica);
         Ok(attempt)
+    }
+}
+
+impl Replica {
+    /// Makes sure that a state that was made anew, up to within the entry at `index`, is without the
+    /// command at a place.
+    pub(super) fn without(self, place: Place, index: u64) -> Result<Self, RebuildError> {
+        let is_later = self.applied.is_some_and(|(_, applied)| applied >= index);
+        if is_later || self.panics.places().contains(&place) {
+            return Ok(self);
+        }
+        Err(RebuildError::InSnapshot { index: place.0 })
+    }
+}
+
+impl Machine {
+    /// Makes the state anew from a snapshot that another node has written, and the log behind it.
+    pub(crate) fn start_over(&self, past: &dyn Past) -> Result<(), RebuildError> {
+        let mut replica = self.write();
+        let upto = replica.applied.map_or(0, |(_, index)| index);
+        let left_out = replica.panics.places().clone();
+        let mut rebuilt = self.rebuild(past, left_out, Upto::After(upto))?;
+        rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
+        self.note_panics(&rebuilt);
+        self.digests.send_replace(None);
+        drop_quietly(std::mem::replace(&mut *replica, rebuilt));
+        drop(replica);
+        self.verdicts.send_modify(|count| *count += 1);
+        Ok(())
     }
 }
 

@@ -156,6 +156,8 @@ fn command_name(entry: &Bytes, ordinal: u32) -> Option<String> {
         | Item::CloseSession { .. }
         | Item::SeedSettings { .. }
         | Item::NoteRemoval { .. }
+        | Item::DigestMark
+        | Item::DigestReport { .. }
         | Item::ClearPanics { .. }
         | Item::SkipPanicked { .. } => None,
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rebuild::drop_quietly;
-use super::{Machine, Panics, RemovedNodes, Replica};
+use super::{Comparison, Machine, Panics, RemovedNodes, Replica};
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
@@ -35,6 +35,14 @@ pub(crate) struct SnapshotHeader {
     pub(crate) services: Vec<String>,
     #[serde(default)]
     pub(crate) panics: Panics,
+    #[serde(default)]
+    pub(crate) comparison: Comparison,
+    /// Who wrote it.
+    #[serde(default)]
+    pub(crate) node_id: Option<u64>,
+    /// Up to which log index its state had come from another node.
+    #[serde(default)]
+    pub(crate) foreign: u64,
 }
 
 /// A snapshot cannot be loaded; the replica is as it was.
@@ -65,7 +73,7 @@ pub(crate) trait SectionSink {
 
 impl Replica {
     /// The header of a snapshot of this state.
-    pub(crate) fn snapshot_header(&self, cluster_id: u128) -> SnapshotHeader {
+    pub(crate) fn snapshot_header(&self, cluster_id: u128, node_id: u64) -> SnapshotHeader {
         SnapshotHeader {
             cluster_id: format!("{cluster_id:032x}"),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -81,6 +89,9 @@ impl Replica {
                 .map(|name| (*name).to_owned())
                 .collect(),
             panics: self.panics.clone(),
+            comparison: self.comparison.clone(),
+            node_id: Some(node_id),
+            foreign: self.foreign,
         }
     }
 
@@ -190,8 +201,10 @@ impl Machine {
     /// Puts a loaded replica in the place of the one in use.
     pub(crate) fn replace(&self, replica: Replica) {
         self.note_panics(&replica);
+        self.digests.send_replace(None);
         let before = std::mem::replace(&mut *self.write(), replica);
         drop_quietly(before);
+        self.verdicts.send_modify(|count| *count += 1);
     }
 }
 
@@ -219,8 +232,8 @@ impl Loading {
         Ok(())
     }
 
-    /// The loaded replica, if nothing of it is missing.
-    pub(crate) fn finish(mut self) -> Result<Replica, ReadSnapshotError> {
+    /// The replica of a node, as loaded, if nothing of it is missing.
+    pub(crate) fn finish(mut self, node_id: u64) -> Result<Replica, ReadSnapshotError> {
         if let Some(missing) = self.missing.pop() {
             return Err(ReadSnapshotError::MissingSection(missing));
         }
@@ -232,6 +245,13 @@ impl Loading {
         self.replica.settings = header.settings;
         self.replica.seeded = header.seeded;
         self.replica.panics = header.panics;
+        self.replica.comparison = header.comparison;
+        let is_own = header.node_id.is_none_or(|writer| writer == node_id);
+        self.replica.foreign = if is_own {
+            header.foreign
+        } else {
+            header.applied.map_or(0, |(_, index)| index)
+        };
         Ok(self.replica)
     }
 }

@@ -29,7 +29,7 @@ impl Gateway for Core {
         };
         let leads = raft.is_leader();
         let full = *self.disk_low.borrow();
-        let halted = leads.then(|| raft.halted()).flatten();
+        let out_of_service = leads && raft.out_of_service().is_some();
         let mut local = Vec::new();
         let mut elsewhere = Vec::new();
         for call in calls {
@@ -51,9 +51,10 @@ impl Gateway for Core {
                     raft.read_local(vec![read]);
                 }
                 _ if !leads => elsewhere.push(call),
-                _ if halted.is_some() => {
-                    let why = halted.clone().unwrap_or_default();
-                    call.reply.refuse(Error::fatal(why));
+                _ if out_of_service => {
+                    let again = || Refusal::not_here("this node is about to serve again", None);
+                    let refusal = raft.out_of_service().unwrap_or_else(again);
+                    call.reply.refuse(refusal);
                 }
                 Action::Query { min_index, .. } => raft.read(read(call, min_index)),
                 _ if full => refuse_full(call),

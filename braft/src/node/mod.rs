@@ -8,10 +8,12 @@
 //! | `leaving.rs` | leaving the cluster for good |
 //! | `leading.rs` | runs what the program does on the leader alone |
 //! | `disk.rs` | watches free space and the growth of the log |
+//! | `comparing.rs` | replicas compare their states; one that differs is made anew |
 //! | `panics.rs` | what follows a command that panicked |
 //! | `slow.rs` | reports commands and queries that take long |
 //! | `status.rs` | what it says of itself |
 
+mod comparing;
 mod core;
 mod disk;
 mod door;

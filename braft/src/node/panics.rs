@@ -28,12 +28,18 @@ pub(super) async fn confirm(raft: RaftNode) {
         let unconfirmed = raft
             .machine()
             .glance(|replica| replica.panics().unconfirmed().collect::<Vec<_>>());
-        for (index, ordinal) in unconfirmed.unwrap_or_default() {
+        let unconfirmed = unconfirmed.unwrap_or_default();
+        let is_news = !unconfirmed.is_empty();
+        for (index, ordinal) in unconfirmed {
             let confirmed = raft.propose_own(Item::SkipPanicked { index, ordinal });
             if let Err(error) = confirmed.await {
                 tracing::debug!(%error, "a panic is not in the log yet");
                 break;
             }
+        }
+        if is_news {
+            // Whether it panicked on all replicas, and whether they were made anew alike.
+            super::comparing::mark(&raft).await;
         }
     }
 }

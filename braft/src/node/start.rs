@@ -253,6 +253,7 @@ fn assemble(
         stopped: watch::Sender::new(None),
         disk_low: watch::Sender::new(false),
         slow: watch::Sender::default(),
+        divergences: watch::Sender::default(),
         about,
         requests: Arc::default(),
         joiner: Arc::new(Joiner::new(peers.clone())),
@@ -339,6 +340,13 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         until_stop(Box::pin(async move {
             super::disk::watch(watched_raft, &disk.disk_low, snapshots).await;
         }));
+        until_stop(Box::pin(super::comparing::begin(raft.clone())));
+        until_stop(Box::pin(super::comparing::report(raft.clone())));
+        let (comparing, watched_raft) = (watched.clone(), raft.clone());
+        until_stop(Box::pin(async move {
+            super::comparing::watch(watched_raft, &comparing.divergences).await;
+        }));
+        until_stop(Box::pin(super::comparing::heal(watched.clone())));
         until_stop(Box::pin(super::panics::confirm(raft.clone())));
         until_stop(Box::pin(super::panics::leave_to_others(watched.clone())));
         let (slow, watched_raft) = (watched.clone(), raft.clone());

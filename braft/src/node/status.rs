@@ -123,7 +123,10 @@ impl Core {
         status.outlook = report.lines;
         status.slow = self.slow.borrow().clone();
         status.halted = raft.halted();
-        status.error = status.error.take().or_else(|| status.halted.clone());
+        status.diverged = raft.quarantine();
+        status.divergences = self.divergences.borrow().clone();
+        let trouble = status.halted.clone().or_else(|| status.diverged.clone());
+        status.error = status.error.take().or(trouble);
         let index = |id: Option<(u64, u64)>| id.map_or(0, |(_, index)| index);
         let stats = raft.wal().stats();
         status.log = LogStatus {

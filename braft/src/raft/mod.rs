@@ -6,6 +6,7 @@
 //! | `encoding.rs` | log entries as bytes |
 //! | `log_storage.rs`, `state_machine.rs` | openraft's view of our log and our state machine |
 //! | `snapshot_writing.rs` | the state written to a file |
+//! | `quarantine.rs` | a replica that serves nothing, and how it comes to serve again |
 //! | `past.rs` | what a state is made of anew |
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
@@ -26,6 +27,7 @@ mod log_storage;
 pub(crate) mod network;
 mod past;
 mod proposer;
+mod quarantine;
 mod reader;
 mod responder;
 mod restart;
@@ -39,6 +41,7 @@ mod types;
 
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};
 pub(crate) use proposer::Proposal;
+pub(crate) use quarantine::parts as diverged_parts;
 pub(crate) use reader::Read;
 pub(crate) use slot::RaftSlot;
 

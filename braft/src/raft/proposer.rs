@@ -124,7 +124,11 @@ fn size(item: &Item) -> usize {
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
         Item::ClearPanics { service, method } => OVERHEAD + service.len() + method.len(),
-        Item::NoteRemoval { .. } | Item::SkipPanicked { .. } => OVERHEAD,
+        Item::DigestReport { digests, .. } => {
+            let parts = digests.iter().map(|(part, _)| OVERHEAD + part.len());
+            OVERHEAD + parts.sum::<usize>()
+        }
+        Item::NoteRemoval { .. } | Item::SkipPanicked { .. } | Item::DigestMark => OVERHEAD,
         Item::OpenSession | Item::CloseSession { .. } => OVERHEAD,
     }
 }

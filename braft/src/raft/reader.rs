@@ -143,6 +143,14 @@ pub(crate) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Read>)
         // Then it never gets there; the answers say why.
         Ok(_) = halted.wait_for(Option::is_some) => true,
     };
+    if machine.out_of_service().is_some() {
+        for read in reads {
+            let refusal = machine.out_of_service();
+            read.reply
+                .refuse(refusal.unwrap_or_else(|| Refusal::not_here("about to serve again", None)));
+        }
+        return;
+    }
     if !is_ready {
         for read in reads {
             let text = "the state did not reach the read's log index before the deadline";

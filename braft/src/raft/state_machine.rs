@@ -1,7 +1,7 @@
 //! openraft's view of the replicated state machine and its snapshot files.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const MAX_APPLY_CHUNK: usize = 64;
 const COPY_CHUNK_BYTES: usize = 1 << 20;
 
 /// How long to wait before the next attempt to write a snapshot when one has failed.
-const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Applies entries, builds and installs snapshots; clones share the machine.
 #[derive(Clone)]
@@ -39,12 +39,19 @@ pub(crate) struct Shared {
     /// The log, to make the state anew from.
     pub(super) wal: Wal,
     pub(super) cluster_id: u128,
+    pub(super) node_id: u64,
     /// Index of the last applied entry, for readers that wait for it.
     applied: watch::Sender<u64>,
     /// Why this replica cannot go on and the node has to stop, once that is so.
     stopped: watch::Sender<Option<String>>,
     /// Why this replica carries out nothing any more while its log goes on.
-    halted: watch::Sender<Option<String>>,
+    pub(super) halted: watch::Sender<Option<String>>,
+    /// How this replica differs from the majority: it serves nothing then.
+    pub(super) quarantine: watch::Sender<Option<String>>,
+    /// The count of verdicts that the quarantine goes by.
+    pub(super) verdicts: AtomicU64,
+    /// Held while a snapshot comes in.
+    pub(super) receiving: tokio::sync::Mutex<()>,
     /// Set at shutdown: nothing may be written to the data directory any more.
     closed: AtomicBool,
     /// Held while a snapshot is written.
@@ -65,6 +72,7 @@ impl StateMachine {
         snapshots: SnapshotStore,
         wal: Wal,
         cluster_id: u128,
+        node_id: u64,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
@@ -74,9 +82,13 @@ impl StateMachine {
                 snapshots,
                 wal,
                 cluster_id,
+                node_id,
                 applied: watch::Sender::new(0),
                 stopped: watch::Sender::new(None),
                 halted: watch::Sender::new(None),
+                quarantine: watch::Sender::new(None),
+                verdicts: AtomicU64::new(0),
+                receiving: tokio::sync::Mutex::default(),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
                 may_block,
@@ -127,7 +139,7 @@ impl StateMachine {
     }
 
     /// Runs something that may take long without holding up the heartbeats of this node.
-    fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(super) fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {
         if self.shared.may_block {
             tokio::task::block_in_place(work)
         } else {
@@ -167,13 +179,12 @@ impl StateMachine {
         let id = plain(&entry.log_id);
         let machine = &self.shared.machine;
         match &entry.payload {
-            EntryPayload::Blank => machine.apply_blank(id),
+            EntryPayload::Blank => Ok(machine.apply_blank(id)),
             EntryPayload::Membership(membership) => {
-                machine.apply_members(id, members_of(membership));
+                Ok(machine.apply_members(id, members_of(membership)))
             }
-            EntryPayload::Normal(batch) => return machine.apply_batch(id, batch.0.clone(), self),
+            EntryPayload::Normal(batch) => machine.apply_batch(id, batch.0.clone(), self),
         }
-        Ok(Some(Answers::new()))
     }
 
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
@@ -189,15 +200,24 @@ impl StateMachine {
                 continue;
             };
             self.applied(entry.log_id.index);
-            if let Some(responder) = responder {
+            self.heed_verdicts();
+            // What a diverged replica says of a command is not to be relied on: its callers are told
+            // that their attempts are lost, and hear from the next leader.
+            if let Some(responder) = responder
+                && !self.is_quarantined()
+            {
                 responder.send(answers);
             }
         }
         Ok(())
     }
 
-    fn applied(&self, index: u64) {
-        self.shared.applied.send_replace(index);
+    pub(super) fn applied(&self, index: u64) {
+        self.shared.applied.send_if_modified(|applied| {
+            let is_further = *applied < index;
+            *applied = index.max(*applied);
+            is_further
+        });
     }
 
     /// Takes note of an entry that was not carried out here.
@@ -231,6 +251,7 @@ impl StateMachine {
         let applied = replica.applied();
         self.shared.machine.replace(replica);
         self.applied(applied.map_or(0, |(_, index)| index));
+        self.heed_verdicts();
         Ok(())
     }
 
@@ -256,7 +277,9 @@ impl StateMachine {
                 .section(&name, &mut from)
                 .map_err(io::Error::other)?;
         }
-        loading.finish().map_err(io::Error::other)
+        loading
+            .finish(self.shared.node_id)
+            .map_err(io::Error::other)
     }
 }
 
@@ -337,7 +360,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     }
 
     async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Self::SnapshotBuilder> {
-        if !force && self.shared.halted.borrow().is_some() {
+        if !force && self.out_of_service().is_some() {
             // Its state is of no use.
             return None;
         }
@@ -350,11 +373,15 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
 
     async fn install_snapshot(
         &mut self,
-        _meta: &SnapshotMetaOf<TypeConfig>,
+        meta: &SnapshotMetaOf<TypeConfig>,
         snapshot: SnapshotFile,
     ) -> io::Result<()> {
         self.blocking(|| {
-            self.load(&snapshot)?;
+            // The state may have been made anew from a later one meanwhile.
+            let applied = self.shared.machine.read().applied();
+            if applied < meta.last_log_id.as_ref().map(plain) {
+                self.load(&snapshot)?;
+            }
             self.adopt(&snapshot)
         })
     }
@@ -375,6 +402,11 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
                 Ok(file) => return describe(file),
                 Err(error) => error,
             };
+            if error.kind() == io::ErrorKind::Interrupted {
+                // This state is of no use. The snapshot that it is made anew from is as good.
+                self.until_in_service().await?;
+                continue;
+            }
             // A full disk must not stop the node: the log keeps what the snapshot would have
             // replaced. Any other error does: what the disk says can no longer be trusted.
             if error.kind() != io::ErrorKind::StorageFull || self.is_closed() {

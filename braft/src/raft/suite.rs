@@ -29,7 +29,7 @@ fn open(path: &Path) -> (LogStore, StateMachine) {
     let lone = LoneEntry::of(&tokio::runtime::Handle::current());
     (
         LogStore::new(wal.clone(), lone),
-        StateMachine::new(machine, snapshots, wal, 1),
+        StateMachine::new(machine, snapshots, wal, 1, 1),
     )
 }
 
