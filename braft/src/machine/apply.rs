@@ -1,18 +1,17 @@
 //! Carrying out log entries.
 
-use std::num::NonZeroU64;
 use std::ops::RangeBounds;
 
 use bytes::Bytes;
 
 use super::rebuild::{Past, RebuildError, Upto, drop_quietly};
-use super::refused::{caught, method_of, was_refused};
+use super::refused::{caught, method_of, refusal, stale_fence, was_refused};
 use super::running::Underway;
 use super::{Machine, Replica};
 use crate::codec;
 use crate::context::{LogPosition, RequestId};
 use crate::entry::{EntryReader, Item, ReadEntryError};
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{ErrorKind, Outcome};
 use crate::member::{Members, StoredMembers};
 use crate::request::Refusal;
 use crate::service::Moment;
@@ -115,7 +114,6 @@ impl Machine {
             left_out.insert(place);
             let mut rebuilt = self
                 .rebuild(past, left_out, Upto::Within(&entry, next))
-                .and_then(|rebuilt| rebuilt.without(place, index))
                 .map_err(|source| HaltError::NotRebuilt { index, source })?;
             rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
             self.verdicts.send_modify(|count| *count += 1);
@@ -383,133 +381,5 @@ impl Replica {
     }
 }
 
-fn refusal(admission: &Admission) -> Refusal {
-    let (kind, outcome, message) = match admission {
-        Admission::Expired => (
-            ErrorKind::SessionExpired,
-            Outcome::NotApplied,
-            "the session has expired: no command arrived for its expiry time, or it was closed",
-        ),
-        Admission::BeyondWindow => (
-            ErrorKind::Busy,
-            Outcome::NotApplied,
-            "more commands of one session are under way than its window holds; wait for answers",
-        ),
-        Admission::AnswerDropped
-        | Admission::Run
-        | Admission::Answered(_)
-        | Admission::Panicked(_)
-        | Admission::Refused => (
-            ErrorKind::UnknownOutcome,
-            Outcome::Applied,
-            "the command was applied once, and its answer is no longer kept",
-        ),
-    };
-    Refusal {
-        kind,
-        outcome,
-        message: message.to_owned(),
-        leader: None,
-        retry: false,
-        settled: false,
-    }
-}
-
-/// The refusal of a command whose fencing number is not the term of its entry.
-pub(crate) fn stale_fence(fence: Option<NonZeroU64>, term: u64) -> Refusal {
-    let number = fence.map_or(0, NonZeroU64::get);
-    Refusal::from(Error::fenced(format!(
-        "fencing number {number} belongs to a leadership that is over: the term is {term}; \
-         stop what it was given for"
-    )))
-}
-
 #[cfg(all(test, feature = "macros"))]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::distribute::WorkLists;
-    use crate::entry::EntryWriter;
-    use crate::machine::Logged;
-    use crate::service::{Service, State, factory};
-
-    /// For commands that do not panic.
-    struct NoPast;
-
-    impl Past for NoPast {
-        fn newest_snapshot(&self, _: &Machine) -> std::io::Result<Option<Replica>> {
-            unreachable!("nothing panics")
-        }
-
-        fn entries(
-            &self,
-            _: u64,
-            _: u64,
-            _: &mut dyn FnMut((u64, u64), Logged) -> bool,
-        ) -> std::io::Result<()> {
-            unreachable!("nothing panics")
-        }
-    }
-
-    fn machine() -> Machine {
-        Machine::new(vec![factory::<WorkLists>()]).unwrap()
-    }
-
-    /// One item as the entry at this log id; the answer to it.
-    fn apply(machine: &Machine, log_id: (u64, u64), item: &Item) -> Result<Bytes, Refusal> {
-        let mut entry = EntryWriter::new(Duration::ZERO, 1);
-        entry.push(item);
-        let answers = machine.apply_batch(log_id, entry.finish(), &NoPast);
-        answers.unwrap().unwrap().remove(0)
-    }
-
-    fn assign(session: u64, sequence: u64, fence: u64, member: &str) -> Item {
-        type Command = <WorkLists as Service>::Command;
-        let command = Command::assign_to {
-            members: vec![member.to_owned()],
-        };
-        Item::Command {
-            session,
-            sequence,
-            responded_to: 0,
-            fence: NonZeroU64::new(fence),
-            service: Bytes::from_static(WorkLists::NAME.as_bytes()),
-            payload: codec::encode(&command).unwrap().into(),
-        }
-    }
-
-    fn state(machine: &Machine) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let replica = machine.read();
-        replica.services[WorkLists::NAME].save(&mut bytes).unwrap();
-        bytes
-    }
-
-    #[test]
-    fn a_command_in_an_entry_of_another_term_than_its_fence_has_no_effect() {
-        let machine = machine();
-        let id = apply(&machine, (3, 1), &Item::OpenSession).unwrap();
-        let session = u64::from_le_bytes(id[..].try_into().unwrap());
-        let before = state(&machine);
-        for (term, fence) in [(3, 2), (3, 4)] {
-            let refusal = apply(&machine, (term, 2), &assign(session, 1, fence, "a")).unwrap_err();
-            assert_eq!(refusal.kind, ErrorKind::Fenced);
-            assert_eq!(refusal.outcome, Outcome::NotApplied);
-        }
-        assert_eq!(state(&machine), before);
-        apply(&machine, (3, 3), &assign(session, 2, 3, "a")).unwrap();
-        assert_ne!(state(&machine), before);
-    }
-
-    #[test]
-    fn what_was_carried_out_in_its_term_keeps_its_answer_in_a_later_one() {
-        let machine = machine();
-        let id = apply(&machine, (3, 1), &Item::OpenSession).unwrap();
-        let session = u64::from_le_bytes(id[..].try_into().unwrap());
-        let command = assign(session, 1, 3, "a");
-        let first = apply(&machine, (3, 2), &command).unwrap();
-        // The answer was lost with the leader, and the client asks the next one.
-        assert_eq!(apply(&machine, (4, 3), &command).unwrap(), first);
-    }
-}
+mod tests;

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::part_name;
 use crate::member::Members;
 
 /// The digest of each part of a state: of each service, and of the sessions.
@@ -85,7 +86,14 @@ impl Comparison {
                 continue;
             }
             // Equal again where it had differed, as far as that is decided.
-            let is_equal = |part: &String| right.contains_key(part) && digests.contains_key(part);
+            // By name: it may run another binary by now.
+            let is_equal = |part: &String| {
+                let same = |other: &&String| part_name(other) == part_name(part);
+                right
+                    .keys()
+                    .filter(same)
+                    .any(|part| digests.contains_key(part))
+            };
             let is_healed = |before: &Diverged| before.parts.iter().all(is_equal);
             if self.diverged.get(node).is_some_and(is_healed) {
                 self.diverged.remove(node);
@@ -298,6 +306,26 @@ mod tests {
         assert_eq!(diverged(&comparison), [0; 0]);
         assert!(comparison.disputed(&members).is_empty());
         assert_eq!(comparison.healthy(&members), [1, 2, 3]);
+    }
+
+    #[test]
+    fn binaries_that_encode_a_state_differently_are_not_compared() {
+        let members = members(&[&[1, 2, 3]], &[]);
+        let mut comparison = Comparison::default();
+        for mark in [10, 20] {
+            comparison.begin(mark);
+            comparison.report(1, mark, digests(&[("Counter#1", 1)]), &members);
+            comparison.report(2, mark, digests(&[("Counter#1", 1)]), &members);
+            // It differs, and is then replaced by another binary.
+            let third = if mark == 10 { "Counter#1" } else { "Counter#2" };
+            comparison.report(3, mark, digests(&[(third, 9)]), &members);
+            assert_eq!(diverged(&comparison), [3]);
+        }
+        comparison.begin(30);
+        for node in 1..=3 {
+            comparison.report(node, 30, digests(&[("Counter#2", 7)]), &members);
+        }
+        assert_eq!(diverged(&comparison), [0; 0]);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Hashes of the state, to compare replicas with.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::refused::caught;
-use super::{Digests, Replica};
+use super::{Digests, Replica, Services};
 use crate::codec;
 use crate::collections::digest;
 use crate::error::Error;
@@ -14,6 +15,8 @@ const CHUNK_BYTES: usize = 16 << 10;
 
 /// The name of the session table among the parts of a state: no service can bear it.
 const SESSIONS: &str = "(sessions)";
+/// Stands between the name of a part and the fingerprint of its encoding.
+const SEPARATOR: char = '#';
 
 /// A hash of what is written to it, the same for every build.
 #[derive(Default)]
@@ -58,6 +61,35 @@ fn hash(write: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Option<u64> 
     matches!(written, Ok(Ok(()))).then(|| hasher.finish())
 }
 
+/// Under what name the digest of each part of the state is compared.
+///
+/// A digest is one of an encoded state. Binaries that encode it differently, because a field was
+/// added, say, have different digests of equal states: they must not be compared. So the name bears
+/// a fingerprint of the encoding: that of the empty state.
+pub(super) struct Parts {
+    sessions: String,
+    services: BTreeMap<&'static str, String>,
+}
+
+impl Parts {
+    pub(super) fn of(prototypes: &Services) -> Self {
+        let services = prototypes.iter().map(|(name, service)| {
+            let fingerprint = hash(|out| service.save(out)).unwrap_or(0);
+            (*name, format!("{name}{SEPARATOR}{fingerprint:016x}"))
+        });
+        Parts {
+            // Its encoding is braft's own.
+            sessions: format!("{SESSIONS}{SEPARATOR}{}", env!("CARGO_PKG_VERSION")),
+            services: services.collect(),
+        }
+    }
+}
+
+/// The name of a part without the fingerprint of its encoding.
+pub(crate) fn part_name(part: &str) -> &str {
+    part.rsplit_once(SEPARATOR).map_or(part, |(name, _)| name)
+}
+
 impl Replica {
     /// The digest of each part of the state: equal on all replicas at one log id. A part that cannot
     /// be encoded is left out.
@@ -68,10 +100,10 @@ impl Replica {
         let services = self
             .services
             .iter()
-            .map(|(name, service)| (*name, hash(|out| service.save(out))));
-        let parts = services.chain([(SESSIONS, sessions)]);
+            .map(|(name, service)| (&self.parts.services[name], hash(|out| service.save(out))));
+        let parts = services.chain([(&self.parts.sessions, sessions)]);
         parts
-            .filter_map(|(name, digest)| Some((name.to_owned(), digest?)))
+            .filter_map(|(name, digest)| Some((name.clone(), digest?)))
             .collect()
     }
 }

@@ -23,11 +23,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 
-pub(crate) use apply::{Answers, HaltError, stale_fence};
+pub(crate) use apply::{Answers, HaltError};
 pub(crate) use comparison::{Comparison, Digests, Diverged};
+use digest::Parts;
+pub(crate) use digest::part_name;
 pub(crate) use pace::Pace;
 pub(crate) use panics::Panics;
 pub(crate) use rebuild::{Logged, Past};
+pub(crate) use refused::stale_fence;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
@@ -40,13 +43,16 @@ use crate::service::{AnyService, Method, Moment, ServiceFactory};
 use crate::session::{Place, Sessions};
 use crate::settings::Settings;
 
+type Services = BTreeMap<&'static str, Box<dyn AnyService>>;
+
 /// A replica of everything the cluster agrees on.
 // A lock around the whole, not one for each service: apply takes it once for a batch, and a
 // snapshot must see all parts at one log id.
 pub(crate) struct Machine {
     factories: Vec<ServiceFactory>,
     /// Empty instances that check commands without waiting for the replica's lock.
-    prototypes: BTreeMap<&'static str, Box<dyn AnyService>>,
+    prototypes: Services,
+    parts: Arc<Parts>,
     replica: RwLock<Replica>,
     /// Log time in nanoseconds, for those who cannot wait for the replica.
     clock: AtomicU64,
@@ -63,7 +69,9 @@ pub(crate) struct Machine {
 
 /// The replica's state at one log id.
 pub(crate) struct Replica {
-    services: BTreeMap<&'static str, Box<dyn AnyService>>,
+    services: Services,
+    /// What the digests of the parts of the state are known by.
+    parts: Arc<Parts>,
     sessions: Sessions,
     settings: Settings,
     /// Whether a log entry has set the settings; until then they are the built-in ones.
@@ -103,11 +111,13 @@ pub(crate) enum RegisterError {
 
 impl Machine {
     pub(crate) fn new(factories: Vec<ServiceFactory>) -> Result<Self, RegisterError> {
-        let replica = Replica::new(&factories)?;
-        let prototypes = Replica::new(&factories)?.services;
+        let prototypes = instances(&factories)?;
+        let parts = Arc::new(Parts::of(&prototypes));
+        let replica = Replica::new(instances(&factories)?, parts.clone());
         Ok(Machine {
             factories,
             prototypes,
+            parts,
             replica: RwLock::new(replica),
             clock: AtomicU64::new(0),
             running: Running::default(),
@@ -158,6 +168,12 @@ impl Machine {
         })
     }
 
+    /// Whether services were built with debug assertions.
+    pub(crate) fn is_checked(&self) -> bool {
+        let mut services = self.prototypes.values();
+        services.any(|service| service.is_checked())
+    }
+
     /// Whether a service has such a command.
     pub(crate) fn has_command(&self, service: &str, method: &str) -> bool {
         let service = self.prototypes.get(service);
@@ -166,7 +182,8 @@ impl Machine {
     }
 
     fn empty_replica(&self) -> Replica {
-        Replica::new(&self.factories).expect("the factories were checked at start")
+        let services = instances(&self.factories).expect("the factories were checked at start");
+        Replica::new(services, self.parts.clone())
     }
 
     /// Whether commands have panicked and were not cleared.
@@ -232,20 +249,10 @@ impl Machine {
 }
 
 impl Replica {
-    fn new(factories: &[ServiceFactory]) -> Result<Self, RegisterError> {
-        let mut services = BTreeMap::new();
-        for factory in factories {
-            let service = factory();
-            let name = service.name();
-            if name.is_empty() || name.len() > 255 {
-                return Err(RegisterError::Length(name));
-            }
-            if services.insert(name, service).is_some() {
-                return Err(RegisterError::Duplicate(name));
-            }
-        }
-        Ok(Replica {
+    fn new(services: Services, parts: Arc<Parts>) -> Self {
+        Replica {
             services,
+            parts,
             sessions: Sessions::default(),
             settings: Settings::default(),
             seeded: false,
@@ -261,7 +268,7 @@ impl Replica {
             has_verdict: false,
             foreign: 0,
             panic_texts: BTreeMap::new(),
-        })
+        }
     }
 
     fn query(&self, service: &str, query: &[u8]) -> Result<(Bytes, u64), Refusal> {
@@ -344,6 +351,22 @@ impl Replica {
             .iter()
             .map(|(name, service)| (*name, service.methods()))
     }
+}
+
+/// Fresh instances of all services.
+fn instances(factories: &[ServiceFactory]) -> Result<Services, RegisterError> {
+    let mut services = Services::new();
+    for factory in factories {
+        let service = factory();
+        let name = service.name();
+        if name.is_empty() || name.len() > 255 {
+            return Err(RegisterError::Length(name));
+        }
+        if services.insert(name, service).is_some() {
+            return Err(RegisterError::Duplicate(name));
+        }
+    }
+    Ok(services)
 }
 
 fn find<'a>(

@@ -173,22 +173,13 @@ impl Machine {
                 tracing::error!("{panic}, which it had not before; it is left out");
                 Attempt::Panicked((position.index, position.ordinal))
             }
+            Some(Stop::Contradicted(place)) if left_out.contains(&place) => {
+                return Err(RebuildError::InSnapshot { index: place.0 });
+            }
             Some(Stop::Contradicted(place)) => Attempt::Panicked(place),
         };
         drop_quietly(replica);
         Ok(attempt)
-    }
-}
-
-impl Replica {
-    /// Makes sure that a state that was made anew, up to within the entry at `index`, is without the
-    /// command at a place.
-    pub(super) fn without(self, place: Place, index: u64) -> Result<Self, RebuildError> {
-        let is_later = self.applied.is_some_and(|(_, applied)| applied >= index);
-        if is_later || self.panics.places().contains(&place) {
-            return Ok(self);
-        }
-        Err(RebuildError::InSnapshot { index: place.0 })
     }
 }
 
@@ -217,3 +208,6 @@ pub(super) fn drop_quietly(replica: Replica) {
         );
     }
 }
+
+#[cfg(all(test, feature = "macros"))]
+mod tests;

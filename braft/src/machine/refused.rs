@@ -1,14 +1,16 @@
-//! Commands without effect, because they panicked or because their method did so too often.
+//! Commands that are not carried out, and commands without effect: what their callers are told.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::apply::Panic;
 use super::panics::STRIKES;
 use super::{Machine, Replica};
 use crate::codec;
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::request::Refusal;
-use crate::session::Place;
+use crate::session::{Admission, Place};
 
 /// What panics have said, kept for their callers.
 const MAX_TEXTS: usize = 64;
@@ -126,4 +128,46 @@ impl Machine {
             ..Refusal::without_effect(refusal_of(service, &method))
         })
     }
+}
+
+/// What the caller of a command is told that its session does not let run.
+pub(super) fn refusal(admission: &Admission) -> Refusal {
+    let (kind, outcome, message) = match admission {
+        Admission::Expired => (
+            ErrorKind::SessionExpired,
+            Outcome::NotApplied,
+            "the session has expired: no command arrived for its expiry time, or it was closed",
+        ),
+        Admission::BeyondWindow => (
+            ErrorKind::Busy,
+            Outcome::NotApplied,
+            "more commands of one session are under way than its window holds; wait for answers",
+        ),
+        Admission::AnswerDropped
+        | Admission::Run
+        | Admission::Answered(_)
+        | Admission::Panicked(_)
+        | Admission::Refused => (
+            ErrorKind::UnknownOutcome,
+            Outcome::Applied,
+            "the command was applied once, and its answer is no longer kept",
+        ),
+    };
+    Refusal {
+        kind,
+        outcome,
+        message: message.to_owned(),
+        leader: None,
+        retry: false,
+        settled: false,
+    }
+}
+
+/// The refusal of a command whose fencing number is not the term of its entry.
+pub(crate) fn stale_fence(fence: Option<NonZeroU64>, term: u64) -> Refusal {
+    let number = fence.map_or(0, NonZeroU64::get);
+    Refusal::from(Error::fenced(format!(
+        "fencing number {number} belongs to a leadership that is over: the term is {term}; \
+         stop what it was given for"
+    )))
 }

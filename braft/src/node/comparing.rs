@@ -66,8 +66,9 @@ pub(super) async fn report(raft: RaftNode) {
             }
             if let Err(error) = raft.report_digests(mark, &digests).await {
                 tracing::debug!(%error, mark, "the digests were not reported yet");
-                tokio::time::sleep(RETRY_PAUSE).await;
             }
+            // Until it is applied here too, or the leader that took it is gone.
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 }

@@ -43,6 +43,7 @@ use crate::storage::wal::{Wal, WalOptions};
 /// If the configuration contradicts itself, a port is taken, or the data directory cannot be used;
 /// the message names the thing and the remedy.
 pub async fn start(config: Config) -> Result<Node, Error> {
+    check_panics(cfg!(panic = "abort"))?;
     let mut resolved = config.resolve()?;
     let (listener, http_listener) = resolved.listen()?;
     let path = resolved.data_dir.clone();
@@ -145,6 +146,18 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     Ok(node)
 }
 
+/// Refuses a build in which a panic ends the process: a command that panics would end it on every
+/// node, and again after each restart.
+fn check_panics(abort: bool) -> Result<(), Error> {
+    if abort {
+        return Err(Error::rejected(
+            "this program was built with panic = \"abort\": a command that panics would end every \
+             node, at every start; remove that line from the profile in Cargo.toml",
+        ));
+    }
+    Ok(())
+}
+
 /// The background tasks of a node: ended together.
 #[derive(Default)]
 struct Tasks {
@@ -218,6 +231,7 @@ fn assemble(
         name_is_chosen: resolved.name_is_chosen,
         http_address: about.http_address.clone(),
         timers: resolved.timers,
+        is_checked: machine.is_checked(),
     };
     tracing::info!(
         node = display_id(me.node_id),
@@ -370,4 +384,18 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
             stop.cancel();
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_build_whose_panics_end_the_process_is_refused_with_the_remedy() {
+        let refused = check_panics(true).expect_err("it was let in");
+        assert_eq!(refused.kind(), ErrorKind::Rejected);
+        assert!(refused.to_string().contains("Cargo.toml"), "{refused}");
+        check_panics(cfg!(panic = "abort")).expect("tests unwind");
+    }
 }

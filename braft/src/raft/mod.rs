@@ -5,7 +5,7 @@
 //! | `types.rs` | the raft type configuration and plain counterparts |
 //! | `encoding.rs` | log entries as bytes |
 //! | `log_storage.rs`, `state_machine.rs` | openraft's view of our log and our state machine |
-//! | `snapshot_writing.rs` | the state written to a file |
+//! | `snapshot_writing.rs`, `snapshot_reading.rs` | the state written to a file, and read from one |
 //! | `quarantine.rs` | a replica that serves nothing, and how it comes to serve again |
 //! | `past.rs` | what a state is made of anew |
 //! | `network/` | dialing peers, raft messages over gRPC |
@@ -32,6 +32,7 @@ mod reader;
 mod responder;
 mod restart;
 mod slot;
+mod snapshot_reading;
 mod snapshot_writing;
 mod state_machine;
 #[cfg(test)]

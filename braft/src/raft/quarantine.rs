@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::state_machine::{SNAPSHOT_RETRY_PAUSE, StateMachine};
 use crate::error::Error;
-use crate::machine::Diverged;
+use crate::machine::{Diverged, part_name};
 use crate::request::Refusal;
 
 impl StateMachine {
@@ -109,7 +109,7 @@ fn why_diverged(how: &Diverged) -> String {
 
 /// The parts of a state that differ, as people know them.
 pub(crate) fn parts(how: &Diverged) -> String {
-    let names = how.parts.iter().map(|part| match part.as_str() {
+    let names = how.parts.iter().map(|part| match part_name(part) {
         "(sessions)" => "the answers to commands".to_owned(),
         name => format!("service {name}"),
     });

@@ -7,22 +7,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
-use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use tokio::sync::watch;
 
 use super::brief::Brief;
+use super::snapshot_reading::describe;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
-use crate::codec;
-use crate::machine::{Answers, HaltError, Machine, Pace, Replica, SnapshotHeader};
+use crate::machine::{Answers, HaltError, Machine, Pace};
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 use crate::storage::wal::Wal;
 
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
-
-/// Bytes of a snapshot file copied at once.
-const COPY_CHUNK_BYTES: usize = 1 << 20;
 
 /// How long to wait before the next attempt to write a snapshot when one has failed.
 pub(super) const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
@@ -244,43 +241,6 @@ impl StateMachine {
         self.shared.stopped.send_replace(Some(reason.clone()));
         io::Error::other(reason)
     }
-
-    /// Loads a snapshot file into the machine.
-    pub(crate) fn load(&self, file: &SnapshotFile) -> io::Result<()> {
-        let replica = self.read_replica(&self.shared.machine, file)?;
-        let applied = replica.applied();
-        self.shared.machine.replace(replica);
-        self.applied(applied.map_or(0, |(_, index)| index));
-        self.heed_verdicts();
-        Ok(())
-    }
-
-    /// The replica in a snapshot file.
-    pub(super) fn read_replica(
-        &self,
-        machine: &Machine,
-        file: &SnapshotFile,
-    ) -> io::Result<Replica> {
-        let header: SnapshotHeader = read_header(file)?;
-        if header.cluster_id != format!("{:032x}", self.shared.cluster_id) {
-            return Err(io::Error::other(format!(
-                "snapshot {} belongs to cluster {}, this node to {:032x}; nothing was installed",
-                file.path.display(),
-                header.cluster_id,
-                self.shared.cluster_id
-            )));
-        }
-        let mut loading = machine.load(header).map_err(io::Error::other)?;
-        let mut sections = file.sections();
-        while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
-            loading
-                .section(&name, &mut from)
-                .map_err(io::Error::other)?;
-        }
-        loading
-            .finish(self.shared.node_id)
-            .map_err(io::Error::other)
-    }
 }
 
 type Chunk = Vec<io::Result<EntryResponder<TypeConfig>>>;
@@ -300,31 +260,6 @@ fn timed<T>(pace: &Pace, units: usize, work: impl FnOnce() -> T) -> T {
     let result = work();
     pace.note(units, began.elapsed());
     result
-}
-
-fn read_header(file: &SnapshotFile) -> io::Result<SnapshotHeader> {
-    codec::decode(&file.meta).map_err(|error| {
-        io::Error::other(format!(
-            "the header of snapshot {} cannot be read: {error}",
-            file.path.display()
-        ))
-    })
-}
-
-/// What openraft knows of a snapshot, from the file's header.
-pub(super) fn describe(file: SnapshotFile) -> io::Result<SnapshotOf<TypeConfig, SnapshotFile>> {
-    let header = read_header(&file)?;
-    let last_membership = stored_membership_of(&header.members)
-        .ok_or_else(|| io::Error::other("the members in the snapshot contradict each other"))?;
-    let last_log_id = header.applied.map(|(term, index)| log_id(term, index));
-    let meta = SnapshotMetaOf::<TypeConfig> {
-        last_log_id,
-        last_membership,
-    };
-    Ok(Snapshot {
-        meta,
-        snapshot: file,
-    })
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -418,25 +353,5 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
                 return Err(error);
             }
         }
-    }
-}
-
-impl StateMachine {
-    /// Makes a file the current snapshot of this node's store, if it is not.
-    fn adopt(&self, file: &SnapshotFile) -> io::Result<()> {
-        let store = &self.shared.snapshots;
-        let is_current = |current: SnapshotFile| current.file_id == file.file_id;
-        if store.current().is_some_and(is_current) {
-            return Ok(());
-        }
-        let mut receiver = store
-            .receive(&file.file_id, file.bytes)
-            .map_err(io::Error::other)?;
-        while receiver.offset() < file.bytes {
-            let offset = receiver.offset();
-            let chunk = file.read_at(offset, COPY_CHUNK_BYTES)?;
-            receiver.write(offset, &chunk).map_err(io::Error::other)?;
-        }
-        receiver.finish().map(drop).map_err(io::Error::other)
     }
 }

@@ -254,7 +254,7 @@ impl RaftRpc for RaftService {
             }
         }
         let file: SnapshotFile = receiver.finish().map_err(internal)?;
-        let snapshot = super::super::state_machine::describe(file).map_err(internal)?;
+        let snapshot = super::super::snapshot_reading::describe(file).map_err(internal)?;
         let response = node
             .raft()
             .install_full_snapshot(vote, snapshot)

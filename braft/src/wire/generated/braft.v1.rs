@@ -561,6 +561,9 @@ pub struct About {
     /// "host:port"; empty without HTTP.
     #[prost(string, tag = "3")]
     pub http_address: ::prost::alloc::string::String,
+    /// How its services were built. Such builds may differ in what panics.
+    #[prost(enumeration = "Build", tag = "40")]
+    pub build: i32,
 }
 /// How far a node's disk reaches. One that lies behind what it acknowledged was put back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -704,6 +707,37 @@ pub struct StatusResponse {
     /// JSON.
     #[prost(string, tag = "1")]
     pub status: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Build {
+    Unspecified = 0,
+    /// With debug assertions and, unless its profile says otherwise, overflow checks.
+    Checked = 1,
+    /// Without.
+    Unchecked = 2,
+}
+impl Build {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BUILD_UNSPECIFIED",
+            Self::Checked => "BUILD_CHECKED",
+            Self::Unchecked => "BUILD_UNCHECKED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BUILD_UNSPECIFIED" => Some(Self::Unspecified),
+            "BUILD_CHECKED" => Some(Self::Checked),
+            "BUILD_UNCHECKED" => Some(Self::Unchecked),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod cluster_client {
