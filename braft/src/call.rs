@@ -103,11 +103,11 @@ impl Channel {
     /// Sends a call that is encoded already.
     #[cfg(feature = "testing")]
     pub(crate) fn send(&self, request: Request) -> Answer {
-        self.0.send(request)
+        self.transport.send(request)
     }
 
     pub(crate) fn events(&self, service: &'static str, since: Since) -> Batches {
-        self.0.events(service, since)
+        self.transport.events(service, since)
     }
 }
 

@@ -26,6 +26,10 @@ const KIND_SEED_SETTINGS: u8 = 4;
 const KIND_NOTE_REMOVAL: u8 = 5;
 const KIND_FENCED_COMMAND: u8 = 6;
 const KIND_TICK: u8 = 7;
+const KIND_DIGEST_MARK: u8 = 8;
+const KIND_DIGEST_REPORT: u8 = 9;
+const KIND_CLEAR_PANICS: u8 = 10;
+const KIND_SKIP_PANICKED: u8 = 12;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,18 @@ pub(crate) enum Item {
     NoteRemoval { node_id: u64, removal: Removal },
     /// Nothing but the entry's time: a wake is due, and nobody else proposes.
     Tick,
+    /// Each replica takes the digests of its state as it is here, and reports them.
+    DigestMark,
+    /// What a replica found at the mark with this log index: the digest of each part of its state.
+    DigestReport {
+        node_id: u64,
+        mark: u64,
+        digests: Vec<(Bytes, u64)>,
+    },
+    /// Forgets how often a method has panicked.
+    ClearPanics { service: Bytes, method: Bytes },
+    /// The command at this place panicked: it has no effect, on any replica and in any replay.
+    SkipPanicked { index: u64, ordinal: u32 },
 }
 
 const REMOVALS: [(u8, Removal); 3] = [
@@ -143,6 +159,34 @@ impl EntryWriter {
                 out.put_u8(removal_code(*removal));
             }
             Item::Tick => out.put_u8(KIND_TICK),
+            Item::DigestMark => out.put_u8(KIND_DIGEST_MARK),
+            Item::DigestReport {
+                node_id,
+                mark,
+                digests,
+            } => {
+                out.put_u8(KIND_DIGEST_REPORT);
+                out.put_u64_le(*node_id);
+                out.put_u64_le(*mark);
+                out.put_u16_le(u16::try_from(digests.len()).expect("states have few parts"));
+                for (part, digest) in digests {
+                    out.put_u32_le(u32::try_from(part.len()).expect("names are short"));
+                    out.put_slice(part);
+                    out.put_u64_le(*digest);
+                }
+            }
+            Item::ClearPanics { service, method } => {
+                out.put_u8(KIND_CLEAR_PANICS);
+                for name in [service, method] {
+                    out.put_u32_le(u32::try_from(name.len()).expect("names are short"));
+                    out.put_slice(name);
+                }
+            }
+            Item::SkipPanicked { index, ordinal } => {
+                out.put_u8(KIND_SKIP_PANICKED);
+                out.put_u64_le(*index);
+                out.put_u32_le(*ordinal);
+            }
         }
     }
 
@@ -261,6 +305,32 @@ impl EntryReader {
                 Item::NoteRemoval { node_id, removal }
             }
             KIND_TICK => Item::Tick,
+            KIND_DIGEST_MARK => Item::DigestMark,
+            KIND_DIGEST_REPORT => {
+                let node_id = self.number()?;
+                let mark = self.number()?;
+                self.need(2)?;
+                let parts = self.rest.get_u16_le();
+                let mut digests = Vec::new();
+                for _ in 0..parts {
+                    digests.push((self.payload()?, self.number()?));
+                }
+                Item::DigestReport {
+                    node_id,
+                    mark,
+                    digests,
+                }
+            }
+            KIND_CLEAR_PANICS => Item::ClearPanics {
+                service: self.payload()?,
+                method: self.payload()?,
+            },
+            KIND_SKIP_PANICKED => {
+                let index = self.number()?;
+                self.need(4)?;
+                let ordinal = self.rest.get_u32_le();
+                Item::SkipPanicked { index, ordinal }
+            }
             kind => return Err(ReadEntryError::UnknownItem { kind, at }),
         };
         Ok(Some(item))
@@ -299,6 +369,23 @@ mod tests {
                 removal: Removal::Operator,
             },
             Item::Tick,
+            Item::DigestMark,
+            Item::DigestReport {
+                node_id: 9,
+                mark: 60,
+                digests: vec![
+                    (Bytes::from_static(b"Counter"), 5),
+                    (Bytes::from_static(b"sessions"), u64::MAX),
+                ],
+            },
+            Item::ClearPanics {
+                service: Bytes::from_static(b"Counter"),
+                method: Bytes::from_static(b"add"),
+            },
+            Item::SkipPanicked {
+                index: 70,
+                ordinal: 3,
+            },
         ]
     }
 

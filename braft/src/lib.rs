@@ -86,8 +86,8 @@ pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};
 pub use run::{run, run_until};
 pub use service::{Method, Service, State};
-pub use settings::Settings;
-pub use status::{LogStatus, Member, ServiceStatus, Status};
+pub use settings::{OnPanic, Settings};
+pub use status::{LogStatus, Member, PanicStatus, ServiceStatus, Status};
 pub use subscription::Events;
 
 /// Compiles the programs of the README.

@@ -88,6 +88,8 @@ pub(crate) struct Refusal {
     pub(crate) leader: Option<String>,
     /// Nothing happened on account of this attempt, and another may succeed.
     pub(crate) retry: bool,
+    /// The outcome is that of the command under all its attempts: none of them will have another.
+    pub(crate) settled: bool,
 }
 
 impl Refusal {
@@ -99,6 +101,7 @@ impl Refusal {
             message: message.into(),
             leader,
             retry: true,
+            settled: false,
         }
     }
 
@@ -110,6 +113,7 @@ impl Refusal {
             message: message.into(),
             leader: None,
             retry: true,
+            settled: false,
         }
     }
 
@@ -121,6 +125,19 @@ impl Refusal {
             message: message.into(),
             leader: None,
             retry: false,
+            settled: false,
+        }
+    }
+
+    /// The session has settled that the command has no effect, whatever became of its attempts.
+    pub(crate) fn without_effect(message: impl Into<String>) -> Self {
+        Refusal {
+            kind: ErrorKind::Rejected,
+            outcome: Outcome::NotApplied,
+            message: message.into(),
+            leader: None,
+            retry: false,
+            settled: true,
         }
     }
 }
@@ -133,6 +150,7 @@ impl From<Error> for Refusal {
             message: error.message().to_owned(),
             leader: None,
             retry: false,
+            settled: false,
         }
     }
 }
@@ -282,6 +300,7 @@ fn too_large(bytes: usize, is_command: bool) -> Refusal {
         ),
         leader: None,
         retry: false,
+        settled: false,
     }
 }
 

@@ -79,6 +79,11 @@ pub trait Service: State {
     type Query: Serialize + DeserializeOwned + Send + 'static;
     /// Every operation, in the order of the source.
     const METHODS: &'static [Method];
+    /// Whether it was built with debug assertions and so, unless its profile says otherwise, with
+    /// overflow checks: members whose builds differ in it are told, since a command may panic on
+    /// some of them alone.
+    #[doc(hidden)]
+    const IS_CHECKED: bool = cfg!(debug_assertions);
 
     /// Carries out one command and encodes its answer.
     ///
@@ -133,6 +138,8 @@ impl Moment {
 pub(crate) trait AnyService: Send + Sync {
     fn name(&self) -> &'static str;
     fn methods(&self) -> &'static [Method];
+    /// Whether it was built with debug assertions.
+    fn is_checked(&self) -> bool;
     /// Says whether the bytes are a command this build knows, without carrying it out.
     fn check_command(&self, command: &[u8]) -> Result<(), Error>;
     /// Carries out a command. An error means the bytes are not a command this build knows, and
@@ -166,6 +173,10 @@ impl<S: Service> AnyService for Hosted<S> {
 
     fn methods(&self) -> &'static [Method] {
         S::METHODS
+    }
+
+    fn is_checked(&self) -> bool {
+        S::IS_CHECKED
     }
 
     fn check_command(&self, command: &[u8]) -> Result<(), Error> {

@@ -22,6 +22,9 @@ use crate::settings::Settings;
 /// The largest single answer that is kept for a retry, in bytes.
 const MAX_KEPT_ANSWER_BYTES: usize = 64 << 10;
 
+/// Where a command stands in the log: the index of its entry, and its place in the entry.
+pub(crate) type Place = (u64, u32);
+
 /// What the table says of a command before it runs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -31,6 +34,10 @@ pub(crate) enum Admission {
     Answered(Bytes),
     /// It ran; the answer is no longer kept.
     AnswerDropped,
+    /// It panicked at this place of the log, and has no effect.
+    Panicked(Place),
+    /// It was refused, because its method had panicked too often.
+    Refused,
     /// The session is not in the table: never opened, closed or expired.
     Expired,
     /// The sequence lies beyond the window.
@@ -62,6 +69,13 @@ enum Slot {
     Unseen,
     Kept(#[serde(with = "codec::byte_string")] Bytes),
     Dropped,
+    /// Without effect: it panicked at this place.
+    Panicked {
+        index: u64,
+        ordinal: u32,
+    },
+    /// Without effect: its method had panicked too often.
+    Refused,
 }
 
 /// The id of the session opened at a place in the log.
@@ -124,11 +138,45 @@ impl Sessions {
             None | Some(Slot::Unseen) => Admission::Run,
             Some(Slot::Kept(answer)) => Admission::Answered(answer.clone()),
             Some(Slot::Dropped) => Admission::AnswerDropped,
+            Some(Slot::Panicked { index, ordinal }) => Admission::Panicked((*index, *ordinal)),
+            Some(Slot::Refused) => Admission::Refused,
         }
+    }
+
+    /// Whether the table knows what became of a command.
+    pub(crate) fn is_settled(&self, id: u64, sequence: u64) -> bool {
+        self.table.get(&id).is_some_and(|session| {
+            let Some(offset) = sequence.checked_sub(session.responded_to + 1) else {
+                return true;
+            };
+            let slot = session.answers.get(offset as usize);
+            slot.is_some_and(|slot| !matches!(slot, Slot::Unseen))
+        })
     }
 
     /// Keeps the answer of a command that [`admit`](Self::admit) let run.
     pub(crate) fn save(&mut self, id: u64, sequence: u64, answer: Option<&Bytes>, limit: u64) {
+        let fits = |answer: &&Bytes| {
+            answer.len() <= MAX_KEPT_ANSWER_BYTES && self.kept_bytes + answer.len() as u64 <= limit
+        };
+        let slot = match answer.filter(fits) {
+            None => Slot::Dropped,
+            Some(answer) => Slot::Kept(answer.clone()),
+        };
+        self.fill(id, sequence, slot);
+    }
+
+    /// Remembers that a command that [`admit`](Self::admit) let run panicked, and so did nothing.
+    pub(crate) fn save_panicked(&mut self, id: u64, sequence: u64, (index, ordinal): Place) {
+        self.fill(id, sequence, Slot::Panicked { index, ordinal });
+    }
+
+    /// Remembers that a command that [`admit`](Self::admit) let run was refused instead.
+    pub(crate) fn save_refused(&mut self, id: u64, sequence: u64) {
+        self.fill(id, sequence, Slot::Refused);
+    }
+
+    fn fill(&mut self, id: u64, sequence: u64, slot: Slot) {
         let Some(session) = self.table.get_mut(&id) else {
             return;
         };
@@ -136,16 +184,8 @@ impl Sessions {
         while session.answers.len() <= offset {
             session.answers.push_back(Slot::Unseen);
         }
-        let fits = |answer: &&Bytes| {
-            answer.len() <= MAX_KEPT_ANSWER_BYTES && self.kept_bytes + answer.len() as u64 <= limit
-        };
-        session.answers[offset] = match answer.filter(fits) {
-            None => Slot::Dropped,
-            Some(answer) => {
-                self.kept_bytes += answer.len() as u64;
-                Slot::Kept(answer.clone())
-            }
-        };
+        self.kept_bytes += slot.bytes();
+        session.answers[offset] = slot;
     }
 
     /// Drops the sessions without a command for the expiry time. Only called from apply, with log
@@ -208,7 +248,7 @@ impl Slot {
     fn bytes(&self) -> u64 {
         match self {
             Slot::Kept(answer) => answer.len() as u64,
-            Slot::Unseen | Slot::Dropped => 0,
+            Slot::Unseen | Slot::Dropped | Slot::Panicked { .. } | Slot::Refused => 0,
         }
     }
 }
@@ -299,6 +339,24 @@ mod tests {
         run(&mut sessions, id, 1, b"12345678");
         run(&mut sessions, id, 2, b"over the limit");
         assert_eq!(sessions.admit(id, 2, 0, SECOND), Admission::AnswerDropped);
+    }
+
+    #[test]
+    fn a_command_that_panicked_or_was_refused_says_so_again_and_never_runs() {
+        let (mut sessions, id) = opened();
+        for sequence in [2, 1] {
+            assert!(!sessions.is_settled(id, sequence));
+            assert_eq!(sessions.admit(id, sequence, 0, SECOND), Admission::Run);
+        }
+        sessions.save_panicked(id, 2, (7, 1));
+        sessions.save_refused(id, 1);
+        let bytes = codec::encode(&sessions).unwrap();
+        for mut sessions in [sessions, codec::decode(&bytes).unwrap()] {
+            assert!(sessions.is_settled(id, 1) && sessions.is_settled(id, 2));
+            let again = sessions.admit(id, 2, 0, SECOND);
+            assert_eq!(again, Admission::Panicked((7, 1)));
+            assert_eq!(sessions.admit(id, 1, 0, SECOND), Admission::Refused);
+        }
     }
 
     #[test]

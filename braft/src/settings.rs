@@ -30,6 +30,14 @@ pub struct Settings {
     /// Log time for which they are kept, in milliseconds.
     #[serde(default = "event_history_age_ms")]
     pub event_history_age_ms: u64,
+    /// What a command that panics does to its replica.
+    #[serde(default)]
+    pub on_panic: OnPanic,
+    /// Log entries after which the members compare their states; 0 never. Each takes the digest of
+    /// its state meanwhile: of a state made of [`collections`](crate::collections) it costs what has
+    /// changed, of any other as much as to write it, and commands wait for it.
+    #[serde(default = "default_digest_every")]
+    pub digest_every: u64,
 }
 
 fn event_history_bytes() -> u64 {
@@ -38,6 +46,38 @@ fn event_history_bytes() -> u64 {
 
 fn event_history_age_ms() -> u64 {
     Duration::from_secs(24 * 60 * 60).as_millis() as u64
+}
+
+const fn default_digest_every() -> u64 {
+    50_000
+}
+
+/// What a command that panics does to the replica that carries it out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OnPanic {
+    /// The command has no effect, and the next ones are carried out: each replica makes its state
+    /// anew from its last snapshot and the log, without that command. Commands wait for as long as
+    /// that takes. A method that panicked three times is refused until it is
+    /// [cleared](crate::Node::clear_panics).
+    #[default]
+    Isolate,
+    /// The replica carries out nothing more and serves no reads, until a binary is started whose
+    /// command does not panic. Its log goes on.
+    Halt,
+}
+
+impl std::str::FromStr for OnPanic {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.to_lowercase().as_str() {
+            "isolate" => Ok(OnPanic::Isolate),
+            "halt" => Ok(OnPanic::Halt),
+            _ => Err(()),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -51,6 +91,8 @@ impl Default for Settings {
             dead_after_ms: Duration::from_secs(120).as_millis() as u64,
             event_history_bytes: event_history_bytes(),
             event_history_age_ms: event_history_age_ms(),
+            on_panic: OnPanic::Isolate,
+            digest_every: default_digest_every(),
         }
     }
 }

@@ -43,6 +43,14 @@ pub struct Status {
     /// Commands and queries that have been running here for over a second: which, and how long.
     /// They hold up what comes after them, not the heartbeats.
     pub slow: Vec<String>,
+    /// Why it carries out nothing any more and serves no reads, while its log goes on.
+    pub halted: Option<String>,
+    /// How its state differs from that of the majority: it serves nothing until it is made anew.
+    pub diverged: Option<String>,
+    /// All replicas whose states differ, as far as this node has applied the log.
+    pub divergences: Vec<String>,
+    /// The methods that have panicked and were not cleared.
+    pub panics: Vec<PanicStatus>,
     /// The services with their operations.
     pub services: Vec<ServiceStatus>,
     /// Client sessions kept.
@@ -120,6 +128,20 @@ pub struct LogStatus {
     pub fsyncs: u64,
     /// Entries written since the start.
     pub entries: u64,
+}
+
+/// A method that has panicked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PanicStatus {
+    /// Its service.
+    pub service: String,
+    /// Its name.
+    pub method: String,
+    /// How often, since it was last cleared.
+    pub times: u32,
+    /// Whether it is refused until it is cleared ([`Node::clear_panics`](crate::Node::clear_panics)).
+    pub refused: bool,
 }
 
 /// A service of the node.

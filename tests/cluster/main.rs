@@ -6,6 +6,7 @@
 mod announcing;
 mod clocks;
 mod distribute;
+mod divergence;
 mod errors;
 mod events;
 mod exactly_once;
@@ -16,6 +17,7 @@ mod histories;
 mod leader_work;
 mod long_calls;
 mod membership;
+mod panics;
 mod reads;
 mod restart;
 mod rolling;

@@ -14,14 +14,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const SNAPSHOT_EVERY: u64 = 20;
 
 /// Holds up whoever writes the state, while it is closed.
-struct Gate {
+pub(crate) struct Gate {
     /// Whether it is closed, and how many wait.
     state: Mutex<(bool, usize)>,
     changed: Condvar,
 }
 
 impl Gate {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Gate {
             state: Mutex::new((false, 0)),
             changed: Condvar::new(),
@@ -37,11 +37,11 @@ impl Gate {
         self.changed.notify_all();
     }
 
-    fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.lock().1
     }
 
-    fn pass(&self) {
+    pub(crate) fn pass(&self) {
         let mut state = self.lock();
         state.1 += 1;
         while state.0 {
@@ -55,10 +55,10 @@ impl Gate {
 }
 
 /// Opens a gate when a test ends, whatever way.
-struct Closed(&'static Gate);
+pub(crate) struct Closed(&'static Gate);
 
 impl Closed {
-    fn new(gate: &'static Gate) -> Self {
+    pub(crate) fn new(gate: &'static Gate) -> Self {
         gate.close(true);
         Closed(gate)
     }
@@ -70,12 +70,12 @@ impl Drop for Closed {
     }
 }
 
-trait Gated: 'static {
+pub(crate) trait Gated: 'static {
     const GATE: &'static Gate;
 }
 
 /// A part of a state that is written only when its gate is open.
-struct Slow<G>(PhantomData<fn() -> G>);
+pub(crate) struct Slow<G>(PhantomData<fn() -> G>);
 
 impl<G> Default for Slow<G> {
     fn default() -> Self {
@@ -167,7 +167,7 @@ fn config(config: Config) -> Config {
         .election_timeout(Duration::from_secs(3)..Duration::from_secs(6))
 }
 
-async fn until(holds: impl Fn() -> bool) {
+pub(crate) async fn until(holds: impl Fn() -> bool) {
     while !holds() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

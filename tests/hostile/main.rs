@@ -9,6 +9,7 @@ mod full_disk;
 mod full_disks;
 mod input;
 mod outsider;
+mod panics;
 mod raw_calls;
 mod repeats;
 mod small_disk;

@@ -63,6 +63,7 @@ fn implementation(service: &Service) -> TokenStream {
             type Query = #query;
 
             const METHODS: &'static [#braft::Method] = &[#(#methods),*];
+            const IS_CHECKED: bool = ::core::cfg!(debug_assertions);
 
             #apply
             #answer

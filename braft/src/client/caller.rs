@@ -151,8 +151,7 @@ impl<H: Hop> Engine<H> {
             // Whoever waits longest comes first. Under more load than the cluster carries, all would be
             // sent when their time is about to be up, and be carried out in vain.
             let wait = task.allowed / WINDOW_WAIT_PART;
-            let Ok(ticket) = timeout_at(task.deadline - wait, session.ticket()).await
-            else {
+            let Ok(ticket) = timeout_at(task.deadline - wait, session.ticket()).await else {
                 return Err(trail.crowded_out(wait));
             };
             let Some(ticket) = ticket else {

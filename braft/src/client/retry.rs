@@ -61,6 +61,7 @@ impl Trail {
                 self.lost |= self.changes_state;
                 return self.again(refusal, leader_found);
             }
+            Outcome::NotApplied if refusal.settled => return Verdict::Fail(refusal.into()),
             Outcome::NotApplied => {}
         }
         match refusal.kind {
@@ -146,6 +147,7 @@ mod tests {
             message: "because".to_owned(),
             leader: None,
             retry: false,
+            settled: false,
         }
     }
 
@@ -189,6 +191,14 @@ mod tests {
         trail.judge(Refusal::lost("broken"), false, 1);
         let verdict = trail.judge(refusal(ErrorKind::Rejected, Outcome::Applied), false, 1);
         assert_eq!(failed(verdict), (ErrorKind::Rejected, Outcome::Applied));
+    }
+
+    #[test]
+    fn what_the_session_has_settled_is_definite_even_after_a_lost_attempt() {
+        let mut trail = Trail::new(true, ALLOWED);
+        trail.judge(Refusal::lost("broken"), false, 1);
+        let verdict = trail.judge(Refusal::without_effect("it panicked"), false, 1);
+        assert_eq!(failed(verdict), (ErrorKind::Rejected, Outcome::NotApplied));
     }
 
     #[test]

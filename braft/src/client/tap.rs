@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::hop::{Choice, Hop};
+use crate::event::{EventSource, Since};
 use crate::request::{Action, Incoming, Refusal, Reply, ReplyTo};
 
 /// Sees the attempts of a client. Called within the task that polls the call.
@@ -76,6 +77,10 @@ impl<H: Hop> Hop for Tapped<H> {
 
     fn learn(&self, choice: Choice, refusal: &Refusal) -> bool {
         self.hop.learn(choice, refusal)
+    }
+
+    fn events(&self, attempt: usize, service: &'static str, since: Since) -> EventSource {
+        self.hop.events(attempt, service, since)
     }
 
     fn nodes(&self) -> usize {

@@ -157,6 +157,7 @@ impl Joiner {
                 name: me.name.clone(),
                 name_is_chosen: me.name_is_chosen,
                 http_address: me.http_address.clone(),
+                ..pb::About::default()
             }),
         };
         let answer = self.client(address).await?.join(request).await;

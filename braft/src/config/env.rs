@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 26] = [
+const NAMES: [(&str, &str); 27] = [
     ("BRAFT_DISCOVERY", "BDI"),
     ("K8S_NAMESPACE", "K8N"),
     ("K8S_LABELS", "K8L"),
@@ -30,6 +30,7 @@ const NAMES: [(&str, &str); 26] = [
     ("BRAFT_DEAD_AFTER_MS", ""),
     ("BRAFT_MIN_VOTERS", ""),
     ("BRAFT_MAX_VOTERS", ""),
+    ("BRAFT_ON_PANIC", ""),
     ("DISABLE_GRPC_REFLECTION", "DGR"),
     ("BRAFT_CONFIG", ""),
 ];
@@ -91,6 +92,7 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
         dead_after_ms: reader.value("BRAFT_DEAD_AFTER_MS", "a number of milliseconds"),
         min_voters: reader.value("BRAFT_MIN_VOTERS", "a number of nodes"),
         max_voters: reader.value("BRAFT_MAX_VOTERS", "a number of nodes"),
+        on_panic: reader.value("BRAFT_ON_PANIC", "isolate or halt"),
         reflection: reader.disabled("DISABLE_GRPC_REFLECTION"),
     };
     (layer, reader.mistakes)

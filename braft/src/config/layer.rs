@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::discovery::Variables;
+use crate::settings::OnPanic;
 
 /// Settings of one source; what it does not mention is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -35,6 +36,7 @@ pub(super) struct Layer {
     pub(super) dead_after_ms: Option<u64>,
     pub(super) min_voters: Option<u64>,
     pub(super) max_voters: Option<u64>,
+    pub(super) on_panic: Option<OnPanic>,
     pub(super) reflection: Option<bool>,
 }
 
@@ -75,6 +77,7 @@ impl Layer {
             dead_after_ms: self.dead_after_ms.or(other.dead_after_ms),
             min_voters: self.min_voters.or(other.min_voters),
             max_voters: self.max_voters.or(other.max_voters),
+            on_panic: self.on_panic.or(other.on_panic),
             reflection: self.reflection.or(other.reflection),
         }
     }

@@ -33,7 +33,7 @@ use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::node::{Leading, Node};
 use crate::service::{Service, ServiceFactory, factory};
-use crate::settings::Settings;
+use crate::settings::{OnPanic, Settings};
 use crate::wall::WallClock;
 use layer::Layer;
 pub(crate) use resolve::Resolved;
@@ -71,9 +71,10 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | [`dead_after`](Config::dead_after) | `BRAFT_DEAD_AFTER_MS` | `dead_after_ms` | 120,000 (2 min) |
 /// | [`min_voters`](Config::min_voters) | `BRAFT_MIN_VOTERS` | `min_voters` | 2 |
 /// | [`max_voters`](Config::max_voters) | `BRAFT_MAX_VOTERS` | `max_voters` | 5 |
+/// | [`on_panic`](Config::on_panic) | `BRAFT_ON_PANIC` | `on_panic` | `isolate` |
 /// | [`reflection`](Config::reflection) | `DISABLE_GRPC_REFLECTION` (`DGR`) | `reflection` | on |
 ///
-/// `dead_after`, `min_voters` and `max_voters` are [`Settings`] of the whole cluster: a node's own
+/// `dead_after`, `min_voters`, `max_voters` and `on_panic` are [`Settings`] of the whole cluster: a node's own
 /// count only when it forms one.
 ///
 /// `BRAFT_CONFIG` names the file.
@@ -342,6 +343,12 @@ impl Config {
     /// Nodes that vote at most, once a cluster forms; further ones listen and step in.
     pub fn max_voters(mut self, voters: u64) -> Self {
         self.code.max_voters = Some(voters);
+        self
+    }
+
+    /// What a command that panics does to its replica, once a cluster forms.
+    pub fn on_panic(mut self, what: OnPanic) -> Self {
+        self.code.on_panic = Some(what);
         self
     }
 

@@ -271,6 +271,7 @@ fn settings(layer: &Layer, whole: Settings) -> Settings {
         dead_after_ms: layer.dead_after_ms.unwrap_or(whole.dead_after_ms),
         min_voters: layer.min_voters.unwrap_or(whole.min_voters),
         max_voters: layer.max_voters.unwrap_or(whole.max_voters),
+        on_panic: layer.on_panic.unwrap_or(whole.on_panic),
         ..whole
     }
 }

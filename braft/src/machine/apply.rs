@@ -1,21 +1,24 @@
 //! Carrying out log entries.
 
-use std::num::NonZeroU64;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::RangeBounds;
 
 use bytes::Bytes;
 
+use super::rebuild::{Past, RebuildError, Upto, drop_quietly};
+use super::refused::{caught, method_of, refusal, stale_fence, was_refused};
 use super::running::Underway;
+use super::step::Step;
 use super::{Machine, Replica};
 use crate::codec;
 use crate::context::{LogPosition, RequestId};
 use crate::effects::Effects;
 use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::member::StoredMembers;
+use crate::member::{Members, StoredMembers};
 use crate::request::Refusal;
 use crate::service::{AnyService, Moment};
-use crate::session::{Admission, session_id};
+use crate::session::{Admission, Place, session_id};
+use crate::settings::OnPanic;
 
 /// The answer to each item of one entry, in order.
 pub(crate) type Answers = Vec<Result<Bytes, Refusal>>;
@@ -35,90 +38,209 @@ pub(crate) enum HaltError {
     )]
     NoTimer { index: u64, service: String },
     #[error(
-        "log entry {index}: {what} of service {service} panicked: {panic}; \
-         fix it so that it returns an error instead, then start the new binary"
+        "log entry {index}: the state cannot be made anew without the command that panicked there: \
+         {source}"
     )]
-    Panicked {
-        index: u64,
-        /// "a command", "the timer".
-        what: &'static str,
-        service: String,
-        panic: String,
-    },
+    NotRebuilt { index: u64, source: RebuildError },
+}
+
+/// Why the items of an entry were not carried out to the end.
+pub(super) enum Stop {
+    Halt(HaltError),
+    /// The state is of no use any more.
+    Panicked(Panic),
+    /// The log says of a command or a timer that it had no effect, and here it had one.
+    Contradicted(Place),
+}
+
+/// A command or a timer that panicked.
+pub(super) struct Panic {
+    /// "command", "timer".
+    pub(super) what: &'static str,
+    pub(super) step: Step,
+    pub(super) position: LogPosition,
+    pub(super) service: String,
+    pub(super) method: String,
+    pub(super) message: String,
+}
+
+impl Panic {
+    pub(super) fn place(&self) -> Place {
+        self.step.place(self.position.index)
+    }
+}
+
+impl From<HaltError> for Stop {
+    fn from(error: HaltError) -> Self {
+        Stop::Halt(error)
+    }
 }
 
 impl Machine {
-    /// Carries out the batch of one log entry.
+    /// Carries out the batch of one log entry. `None` if this replica carries out nothing any more,
+    /// or has gone past the entry already.
     pub(crate) fn apply_batch(
         &self,
         (term, index): (u64, u64),
         bytes: Bytes,
-    ) -> Result<Answers, HaltError> {
+        past: &dyn Past,
+    ) -> Result<Option<Answers>, HaltError> {
         let mut replica = self.write();
+        if !replica.goes_on_with(index) {
+            return Ok(None);
+        }
         let underway = self.running.entry(term, index, bytes.clone());
-        replica.apply_batch(term, index, bytes, &underway)
+        let mut answers = Answers::new();
+        let entry = (term, index, bytes);
+        let mut from = Step::FIRST;
+        loop {
+            let applied = replica.apply_items(&entry, from.., Some(&underway), &mut answers);
+            self.hand_out(&mut replica);
+            let Err(stop) = applied else { break };
+            let item = u32::try_from(answers.len()).expect("an entry has few items");
+            let (place, next, answer) = match stop {
+                Stop::Halt(error) => return Err(error),
+                Stop::Panicked(panic) if replica.settings.on_panic == OnPanic::Halt => {
+                    replica.halted = Some(panic.why_halted());
+                    return Ok(None);
+                }
+                Stop::Panicked(panic) => {
+                    tracing::error!(
+                        "{panic}; it has no effect, and the state is made anew without it"
+                    );
+                    let place = panic.place();
+                    replica.keep_text(place, panic.to_string());
+                    let is_item = matches!(panic.step, Step::Item(_));
+                    let answer = is_item.then(|| Err(panic.unconfirmed()));
+                    (place, panic.step.next(), answer)
+                }
+                Stop::Contradicted(place) => {
+                    tracing::warn!(
+                        "what stands at log index {}, place {}, panicked on other nodes and has no \
+                         effect, and here it had one: the state is made anew without it",
+                        place.0,
+                        place.1
+                    );
+                    // What was found at a mark in between was of a state that never was.
+                    self.digests.send_replace(None);
+                    (place, Step::Item(item).next(), Some(Ok(Bytes::new())))
+                }
+            };
+            let mut left_out = replica.panics.places().clone();
+            left_out.insert(place);
+            let mut rebuilt = self
+                .rebuild(past, left_out, Upto::Within(&entry, next))
+                .map_err(|source| HaltError::NotRebuilt { index, source })?;
+            rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
+            self.verdicts.send_modify(|count| *count += 1);
+            drop_quietly(std::mem::replace(&mut *replica, rebuilt));
+            self.note_panics(&replica);
+            if !replica.goes_on_with(index) {
+                // What was loaded lies behind this entry: what its items were answered is not known.
+                return Ok(None);
+            }
+            answers.extend(answer);
+            from = next;
+        }
+        replica.end_batch((term, index));
+        replica
+            .watch
+            .applied((term, index), &entry.2, replica.clock);
+        self.note_panics(&replica);
+        Ok(Some(answers))
     }
 
     /// Takes note of an entry without commands.
-    pub(crate) fn apply_blank(&self, log_id: (u64, u64)) {
+    pub(crate) fn apply_blank(&self, log_id: (u64, u64)) -> Option<Answers> {
         let mut replica = self.write();
-        replica.applied = Some(log_id);
-        replica.watch.applied(log_id, &[], replica.clock);
+        replica.goes_on_with(log_id.1).then(|| {
+            replica.applied = Some(log_id);
+            replica.watch.applied(log_id, &[], replica.clock);
+            Answers::new()
+        })
     }
 
     /// Takes note of a membership entry.
-    pub(crate) fn apply_members(&self, log_id: (u64, u64), members: crate::member::Members) {
+    pub(crate) fn apply_members(&self, log_id: (u64, u64), members: Members) -> Option<Answers> {
         let mut replica = self.write();
-        let replica = &mut *replica;
-        replica
-            .removed
-            .changed(log_id, replica.clock, &replica.members.members, &members);
-        replica.members = StoredMembers {
-            log_id: Some(log_id),
-            members,
-        };
-        replica.applied = Some(log_id);
-        replica.watch.applied(log_id, &[], replica.clock);
+        replica.goes_on_with(log_id.1).then(|| {
+            replica.apply_members(log_id, members);
+            replica.watch.applied(log_id, &[], replica.clock);
+            Answers::new()
+        })
     }
 }
 
+/// An entry with commands: its term, index and bytes.
+pub(super) type Batch = (u64, u64, Bytes);
+
 impl Replica {
-    fn apply_batch(
+    /// Whether the entry at an index is still to be carried out here.
+    fn goes_on_with(&self, index: u64) -> bool {
+        self.halted.is_none() && self.applied.is_none_or(|(_, applied)| applied < index)
+    }
+
+    pub(super) fn apply_members(&mut self, log_id: (u64, u64), members: Members) {
+        self.removed
+            .changed(log_id, self.clock, &self.members.members, &members);
+        self.members = StoredMembers {
+            log_id: Some(log_id),
+            members,
+        };
+        self.applied = Some(log_id);
+    }
+
+    /// Takes note that a batch was carried out to its end.
+    pub(super) fn end_batch(&mut self, log_id: (u64, u64)) {
+        self.events.forget_old(self.clock, &self.settings);
+        self.applied = Some(log_id);
+    }
+
+    /// Carries out these steps of an entry, and adds the answers of its items.
+    pub(super) fn apply_items(
         &mut self,
-        term: u64,
-        index: u64,
-        bytes: Bytes,
-        underway: &Underway<'_>,
-    ) -> Result<Answers, HaltError> {
+        (term, index, bytes): &Batch,
+        steps: impl RangeBounds<Step>,
+        underway: Option<&Underway<'_>>,
+        answers: &mut Answers,
+    ) -> Result<(), Stop> {
+        let (term, index) = (*term, *index);
         let unreadable = |source| HaltError::Unreadable { index, source };
         let mut reader = EntryReader::new(bytes.clone()).map_err(unreadable)?;
-        self.clock = self.clock.max(reader.time);
-        self.sessions.evict_expired(self.clock, &self.settings);
-        let mut answers = Vec::new();
+        if steps.contains(&Step::FIRST) {
+            self.clock = self.clock.max(reader.time);
+            self.sessions.evict_expired(self.clock, &self.settings);
+            self.find_due();
+        }
         let mut position = LogPosition {
             term,
             index,
             ordinal: 0,
         };
-        self.run_timers(&mut position, reader.seed, underway)?;
-        underway.begin_at(position.ordinal);
-        while let Some(item) = reader.next_item().map_err(unreadable)? {
-            underway.at(position.ordinal);
-            answers.push(self.apply_item(position, reader.seed, item)?);
-            position.ordinal += 1;
+        self.run_timers(&mut position, reader.seed, &steps, underway)?;
+        if let Some(underway) = underway {
+            underway.begin_at(position.ordinal);
         }
-        self.events.forget_old(self.clock, &self.settings);
-        self.applied = Some((term, index));
-        self.watch.applied((term, index), &bytes, self.clock);
-        Ok(answers)
+        let mut step = Step::Item(0);
+        while let Some(item) = reader.next_item().map_err(unreadable)? {
+            if steps.contains(&step) {
+                if let Some(underway) = underway {
+                    underway.at(position.ordinal);
+                }
+                answers.push(self.apply_item((step, position), reader.seed, item)?);
+            }
+            position.ordinal += 1;
+            step = step.next();
+        }
+        Ok(())
     }
 
     fn apply_item(
         &mut self,
-        position: LogPosition,
+        (step, position): (Step, LogPosition),
         seed: u64,
         item: Item,
-    ) -> Result<Result<Bytes, Refusal>, HaltError> {
+    ) -> Result<Result<Bytes, Refusal>, Stop> {
         match item {
             Item::Command {
                 session,
@@ -137,8 +259,14 @@ impl Replica {
                     Admission::Run if fence.is_some_and(|term| term.get() != position.term) => {
                         Ok(Err(stale_fence(fence, position.term)))
                     }
-                    Admission::Run => self.run((position, seed), request, &service, &payload),
+                    Admission::Run => {
+                        self.run((step, position), seed, request, (&service, &payload))
+                    }
                     Admission::Answered(answer) => Ok(Ok(answer)),
+                    Admission::Panicked(place) => {
+                        Ok(Err(self.has_panicked(place, &service, &payload)))
+                    }
+                    Admission::Refused => Ok(Err(was_refused(&service, &payload))),
                     other => Ok(Err(refusal(&other))),
                 }
             }
@@ -165,6 +293,39 @@ impl Replica {
                 Ok(Ok(Bytes::new()))
             }
             Item::Tick => Ok(Ok(Bytes::new())),
+            Item::DigestMark => {
+                self.comparison.begin(position.index);
+                if self.replay.is_none() {
+                    self.taken = Some((position.index, self.digests()));
+                }
+                Ok(Ok(Bytes::new()))
+            }
+            Item::DigestReport {
+                node_id,
+                mark,
+                digests,
+            } => {
+                let text = |part: &Bytes| String::from_utf8_lossy(part).into_owned();
+                let digests = digests.iter().map(|(part, digest)| (text(part), *digest));
+                let members = &self.members.members;
+                let changed = self
+                    .comparison
+                    .report(node_id, mark, digests.collect(), members);
+                self.has_verdict |= changed;
+                Ok(Ok(Bytes::new()))
+            }
+            Item::ClearPanics { service, method } => {
+                let text = String::from_utf8_lossy;
+                self.panics.clear(&text(&service), &text(&method));
+                Ok(Ok(Bytes::new()))
+            }
+            Item::SkipPanicked { index, ordinal } => {
+                let place = (index, ordinal);
+                if self.panics.confirm(place) {
+                    return Ok(Ok(Bytes::new()));
+                }
+                Err(Stop::Contradicted(place))
+            }
         }
     }
 
@@ -183,18 +344,32 @@ impl Replica {
                 ),
                 leader: None,
                 retry: false,
+                settled: false,
             }),
         }
     }
 
     fn run(
         &mut self,
-        (position, seed): (LogPosition, u64),
+        (step, position): (Step, LogPosition),
+        seed: u64,
         request: RequestId,
-        service: &[u8],
-        payload: &[u8],
-    ) -> Result<Result<Bytes, Refusal>, HaltError> {
+        (service, payload): (&[u8], &[u8]),
+    ) -> Result<Result<Bytes, Refusal>, Stop> {
         let name = String::from_utf8_lossy(service);
+        let place = step.place(position.index);
+        if self.leaves_out(place) {
+            let method = method_of(payload);
+            self.panics.add(place, &name, &method);
+            self.sessions
+                .save_panicked(request.session, request.sequence, place);
+            return Ok(Err(self.has_panicked(place, name.as_bytes(), payload)));
+        }
+        if !self.panics.is_empty() && self.panics.refuses(&name, &method_of(payload)) {
+            self.sessions
+                .save_refused(request.session, request.sequence);
+            return Ok(Err(was_refused(name.as_bytes(), payload)));
+        }
         let moment = Moment {
             position,
             request: Some(request),
@@ -202,9 +377,12 @@ impl Replica {
             seed,
             room: self.timers.room(&name),
         };
-        let applied = self.run_user_code("a command", position.index, &name, |service| {
-            service.apply(moment, payload)
-        })?;
+        let applied = self.run_user_code(
+            (step, position),
+            &name,
+            |service| service.apply(moment, payload),
+            || ("command", method_of(payload)),
+        )?;
         self.take_effects(position.index, &name, applied.effects);
         let limit = self.settings.kept_answer_bytes;
         match applied.answer {
@@ -225,6 +403,7 @@ impl Replica {
                     message: format!("the command was applied, but not answered: {error:?}"),
                     leader: None,
                     retry: false,
+                    settled: false,
                 }))
             }
         }
@@ -232,30 +411,41 @@ impl Replica {
 }
 
 impl Replica {
+    /// Whether a step is known to panic while the state is made anew.
+    pub(super) fn leaves_out(&self, place: Place) -> bool {
+        let left_out = self.replay.as_ref();
+        left_out.is_some_and(|left_out| left_out.contains(&place))
+    }
+
     /// Runs a command or a timer of a service. An error of its own means that this build does not
     /// know what it was asked.
     pub(super) fn run_user_code<T>(
         &mut self,
-        what: &'static str,
-        index: u64,
+        (step, position): (Step, LogPosition),
         name: &str,
         run: impl FnOnce(&mut dyn AnyService) -> Result<T, Error>,
-    ) -> Result<T, HaltError> {
+        called: impl FnOnce() -> (&'static str, String),
+    ) -> Result<T, Stop> {
+        let index = position.index;
         let Some(service) = self.services.get_mut(name) else {
             let reason = format!("this binary has no service {name:?}");
-            return Err(HaltError::UnknownCommand { index, reason });
+            return Err(HaltError::UnknownCommand { index, reason }.into());
         };
-        caught(|| run(&mut **service))
-            .map_err(|panic| HaltError::Panicked {
-                index,
+        let ran = caught(|| run(&mut **service)).map_err(|message| {
+            let (what, method) = called();
+            Stop::Panicked(Panic {
                 what,
+                step,
+                position,
                 service: name.to_owned(),
-                panic,
-            })?
-            .map_err(|error| HaltError::UnknownCommand {
-                index,
-                reason: error.to_string(),
+                method,
+                message,
             })
+        })?;
+        ran.map_err(|error| {
+            let reason = error.to_string();
+            HaltError::UnknownCommand { index, reason }.into()
+        })
     }
 
     /// Carries out what a command or a timer has asked of the cluster.
@@ -267,120 +457,5 @@ impl Replica {
     }
 }
 
-fn refusal(admission: &Admission) -> Refusal {
-    let (kind, outcome, message) = match admission {
-        Admission::Expired => (
-            ErrorKind::SessionExpired,
-            Outcome::NotApplied,
-            "the session has expired: no command arrived for its expiry time, or it was closed",
-        ),
-        Admission::BeyondWindow => (
-            ErrorKind::Busy,
-            Outcome::NotApplied,
-            "more commands of one session are under way than its window holds; wait for answers",
-        ),
-        Admission::AnswerDropped | Admission::Run | Admission::Answered(_) => (
-            ErrorKind::UnknownOutcome,
-            Outcome::Applied,
-            "the command was applied once, and its answer is no longer kept",
-        ),
-    };
-    Refusal {
-        kind,
-        outcome,
-        message: message.to_owned(),
-        leader: None,
-        retry: false,
-    }
-}
-
-/// The refusal of a command whose fencing number is not the term of its entry.
-pub(crate) fn stale_fence(fence: Option<NonZeroU64>, term: u64) -> Refusal {
-    let number = fence.map_or(0, NonZeroU64::get);
-    Refusal::from(Error::fenced(format!(
-        "fencing number {number} belongs to a leadership that is over: the term is {term}; \
-         stop what it was given for"
-    )))
-}
-
-/// Runs user code; a panic becomes its message.
-// The state that a panicking command leaves behind is never used again: the replica halts.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        text.or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "without a message".to_owned())
-    })
-}
-
 #[cfg(all(test, feature = "macros"))]
-mod tests {
-    use std::time::Duration;
-
-    use super::super::Watch;
-    use super::*;
-    use crate::distribute::WorkLists;
-    use crate::entry::EntryWriter;
-    use crate::service::{Service, State, factory};
-
-    fn machine() -> Machine {
-        Machine::new(vec![factory::<WorkLists>()], Watch::default()).unwrap()
-    }
-
-    /// One item as the entry at this log id; the answer to it.
-    fn apply(machine: &Machine, log_id: (u64, u64), item: &Item) -> Result<Bytes, Refusal> {
-        let mut entry = EntryWriter::new(Duration::ZERO, 1);
-        entry.push(item);
-        let mut answers = machine.apply_batch(log_id, entry.finish()).unwrap();
-        answers.remove(0)
-    }
-
-    fn assign(session: u64, sequence: u64, fence: u64, member: &str) -> Item {
-        type Command = <WorkLists as Service>::Command;
-        let command = Command::assign_to {
-            members: vec![member.to_owned()],
-        };
-        Item::Command {
-            session,
-            sequence,
-            responded_to: 0,
-            fence: NonZeroU64::new(fence),
-            service: Bytes::from_static(WorkLists::NAME.as_bytes()),
-            payload: codec::encode(&command).unwrap().into(),
-        }
-    }
-
-    fn state(machine: &Machine) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let replica = machine.read();
-        replica.services[WorkLists::NAME].save(&mut bytes).unwrap();
-        bytes
-    }
-
-    #[test]
-    fn a_command_in_an_entry_of_another_term_than_its_fence_has_no_effect() {
-        let machine = machine();
-        let id = apply(&machine, (3, 1), &Item::OpenSession).unwrap();
-        let session = u64::from_le_bytes(id[..].try_into().unwrap());
-        let before = state(&machine);
-        for (term, fence) in [(3, 2), (3, 4)] {
-            let refusal = apply(&machine, (term, 2), &assign(session, 1, fence, "a")).unwrap_err();
-            assert_eq!(refusal.kind, ErrorKind::Fenced);
-            assert_eq!(refusal.outcome, Outcome::NotApplied);
-        }
-        assert_eq!(state(&machine), before);
-        apply(&machine, (3, 3), &assign(session, 2, 3, "a")).unwrap();
-        assert_ne!(state(&machine), before);
-    }
-
-    #[test]
-    fn what_was_carried_out_in_its_term_keeps_its_answer_in_a_later_one() {
-        let machine = machine();
-        let id = apply(&machine, (3, 1), &Item::OpenSession).unwrap();
-        let session = u64::from_le_bytes(id[..].try_into().unwrap());
-        let command = assign(session, 1, 3, "a");
-        let first = apply(&machine, (3, 2), &command).unwrap();
-        // The answer was lost with the leader, and the client asks the next one.
-        assert_eq!(apply(&machine, (4, 3), &command).unwrap(), first);
-    }
-}
+mod tests;

@@ -1,19 +1,51 @@
-//! A hash of the whole state, to compare replicas with.
+//! Hashes of the state, to compare replicas with.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
-use super::{Machine, SectionSink};
+use super::refused::caught;
+use super::{Digests, Replica, Services};
+use crate::codec;
 use crate::collections::digest;
 use crate::error::Error;
+use crate::siphash::siphash_2_4_128;
 
-/// A hash over all sections of a state.
+/// Bytes hashed at once. A digest depends on it: it must be the same on all nodes.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// The name of the session table among the parts of a state: no service can bear it.
+const SESSIONS: &str = "(sessions)";
+/// Stands between the name of a part and the fingerprint of its encoding.
+const SEPARATOR: char = '#';
+
+/// A hash of what is written to it, the same for every build.
 #[derive(Default)]
-struct Hasher(std::hash::DefaultHasher);
+struct Hasher {
+    key: [u64; 2],
+    chunk: Vec<u8>,
+}
+
+impl Hasher {
+    fn fold(&mut self) {
+        let hash = siphash_2_4_128(self.key, &self.chunk);
+        self.key = [hash as u64, (hash >> 64) as u64];
+        self.chunk.clear();
+    }
+
+    fn finish(mut self) -> u64 {
+        self.fold();
+        self.key[0]
+    }
+}
 
 impl Write for Hasher {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        std::hash::Hasher::write(&mut self.0, bytes);
-        Ok(bytes.len())
+        let taken = bytes.len().min(CHUNK_BYTES - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..taken]);
+        if self.chunk.len() == CHUNK_BYTES {
+            self.fold();
+        }
+        Ok(taken)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -21,32 +53,79 @@ impl Write for Hasher {
     }
 }
 
-impl SectionSink for Hasher {
-    fn section(
-        &mut self,
-        name: &str,
-        fill: &mut dyn FnMut(&mut dyn Write) -> Result<(), Error>,
-    ) -> Result<(), Error> {
-        std::hash::Hash::hash(name, &mut self.0);
-        fill(self)
+/// The hash of something that is written; `None` if it cannot be.
+fn hash(write: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Option<u64> {
+    let mut hasher = Hasher::default();
+    // Collections give the digest that they keep: the cost is that of what has changed.
+    let written = caught(|| digest::instead_of_content(|| write(&mut hasher)));
+    matches!(written, Ok(Ok(()))).then(|| hasher.finish())
+}
+
+/// Under what name the digest of each part of the state is compared.
+///
+/// A digest is one of an encoded state. Binaries that encode it differently, because a field was
+/// added, say, have different digests of equal states: they must not be compared. So the name bears
+/// a fingerprint of the encoding: that of the empty state.
+pub(super) struct Parts {
+    sessions: String,
+    services: BTreeMap<&'static str, String>,
+}
+
+impl Parts {
+    pub(super) fn of(prototypes: &Services) -> Self {
+        let services = prototypes.iter().map(|(name, service)| {
+            let fingerprint = hash(|out| service.save(out)).unwrap_or(0);
+            (*name, format!("{name}{SEPARATOR}{fingerprint:016x}"))
+        });
+        Parts {
+            // Its encoding is braft's own.
+            sessions: format!("{SESSIONS}{SEPARATOR}{}", env!("CARGO_PKG_VERSION")),
+            services: services.collect(),
+        }
     }
 }
 
-impl Machine {
+/// The name of a part without the fingerprint of its encoding.
+pub(crate) fn part_name(part: &str) -> &str {
+    part.rsplit_once(SEPARATOR).map_or(part, |(name, _)| name)
+}
+
+impl Replica {
+    /// The digest of each part of the state: equal on all replicas at one log id. A part that cannot
+    /// be encoded is left out.
+    pub(super) fn digests(&self) -> Digests {
+        let sessions = hash(|out| {
+            codec::encode_into(&self.sessions, out).map_err(|error| Error::fatal(error.to_string()))
+        });
+        let services = self
+            .services
+            .iter()
+            .map(|(name, service)| (&self.parts.services[name], hash(|out| service.save(out))));
+        let parts = services.chain([(&self.parts.sessions, sessions)]);
+        parts
+            .filter_map(|(name, digest)| Some((name.clone(), digest?)))
+            .collect()
+    }
+}
+
+#[cfg(feature = "testing")]
+impl super::Machine {
     /// The last applied log id, and a hash of the state there: equal on all replicas.
     pub(crate) fn digest(&self) -> Result<(Option<(u64, u64)>, u64), Error> {
         let replica = self.read();
-        let mut hasher = Hasher::default();
-        // Collections give the digest that they keep: the cost is that of what has changed.
-        let frozen = replica.freeze();
-        digest::instead_of_content(|| {
-            replica.save_rest(&frozen, &mut hasher)?;
-            frozen.save(&mut hasher)
-        })?;
-        std::hash::Hash::hash(&(replica.clock, &replica.settings), &mut hasher.0);
-        crate::codec::encode_into(&replica.removed, &mut hasher)
-            .map_err(|error| Error::fatal(format!("cannot hash the removed nodes: {error}")))?;
-        Ok((replica.applied, std::hash::Hasher::finish(&hasher.0)))
+        let all = (
+            replica.digests(),
+            replica.clock,
+            &replica.settings,
+            &replica.removed,
+            &replica.panics,
+            &replica.comparison,
+        );
+        let digest = hash(|out| {
+            codec::encode_into(&all, out).map_err(|error| Error::fatal(error.to_string()))
+        });
+        let digest = digest.ok_or_else(|| Error::fatal("the state cannot be encoded"))?;
+        Ok((replica.applied, digest))
     }
 
     /// The index of the last applied entry, and the state of a service there, as a snapshot has it.

@@ -4,42 +4,55 @@
 //! Nothing here reads a clock, a file or local configuration.
 
 mod apply;
-#[cfg(feature = "testing")]
+mod comparison;
 mod digest;
 mod events;
 mod pace;
+mod panics;
+mod rebuild;
+mod refused;
 mod removed;
 mod running;
 mod snapshot;
+mod step;
 mod timers;
-mod watch;
+mod witness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::{Notify, watch};
 
-pub(crate) use apply::{Answers, HaltError, stale_fence};
+pub(crate) use apply::{Answers, HaltError};
+pub(crate) use comparison::{Comparison, Digests, Diverged};
+use digest::Parts;
+pub(crate) use digest::part_name;
 pub(crate) use pace::Pace;
+pub(crate) use panics::Panics;
+pub(crate) use rebuild::{Logged, Past};
+pub(crate) use refused::stale_fence;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
-pub(crate) use watch::Watch;
+pub(crate) use witness::Watch;
 #[cfg(feature = "testing")]
-pub(crate) use watch::Witness;
+pub(crate) use witness::Witness;
 
 use crate::context::LogPosition;
 use crate::error::Error;
 use crate::member::StoredMembers;
 use crate::request::Refusal;
 use crate::service::{AnyService, Method, Moment, ServiceFactory};
-use crate::session::Sessions;
+use crate::session::{Place, Sessions};
 use crate::settings::Settings;
 use events::Histories;
 use timers::Timers;
+
+type Services = BTreeMap<&'static str, Box<dyn AnyService>>;
 
 /// A replica of everything the cluster agrees on.
 // A lock around the whole, not one for each service: apply takes it once for a batch, and a
@@ -47,17 +60,28 @@ use timers::Timers;
 pub(crate) struct Machine {
     factories: Vec<ServiceFactory>,
     /// Empty instances that check commands without waiting for the replica's lock.
-    prototypes: BTreeMap<&'static str, Box<dyn AnyService>>,
+    prototypes: Services,
+    parts: Arc<Parts>,
     replica: RwLock<Replica>,
     /// Log time in nanoseconds, for those who cannot wait for the replica.
     clock: AtomicU64,
     running: Running,
     watch: Watch,
+    /// Whether commands have panicked: spares a look at the replica for each command.
+    has_panics: AtomicBool,
+    /// Woken when a command has panicked.
+    panicked: Notify,
+    /// What this replica found at the latest mark it came to.
+    digests: watch::Sender<Option<(u64, Digests)>>,
+    /// Counts the changes of what is known of the replicas' states.
+    verdicts: watch::Sender<u64>,
 }
 
 /// The replica's state at one log id.
 pub(crate) struct Replica {
-    services: BTreeMap<&'static str, Box<dyn AnyService>>,
+    services: Services,
+    /// What the digests of the parts of the state are known by.
+    parts: Arc<Parts>,
     sessions: Sessions,
     settings: Settings,
     /// Whether a log entry has set the settings; until then they are the built-in ones.
@@ -67,9 +91,25 @@ pub(crate) struct Replica {
     members: StoredMembers,
     removed: RemovedNodes,
     timers: Timers,
+    /// The services to wake with the present entry.
+    woken: Vec<String>,
     events: Histories,
+    panics: Panics,
+    comparison: Comparison,
     /// Log id of the last applied entry.
     applied: Option<(u64, u64)>,
+    /// Why nothing more is carried out; the state is then of no use.
+    halted: Option<String>,
+    /// While the state is made anew: commands that panic further on, known from the first time.
+    replay: Option<BTreeSet<Place>>,
+    /// Digests taken at a mark, not yet handed out.
+    taken: Option<(u64, Digests)>,
+    /// Whether a verdict on the replicas' states has changed, not yet handed out.
+    has_verdict: bool,
+    /// Up to which log index the state was made by another node: known to this node alone.
+    foreign: u64,
+    /// What the latest panics said: known to this process alone.
+    panic_texts: BTreeMap<Place, String>,
     watch: Watch,
 }
 
@@ -86,16 +126,22 @@ pub(crate) enum RegisterError {
 
 impl Machine {
     pub(crate) fn new(factories: Vec<ServiceFactory>, watch: Watch) -> Result<Self, RegisterError> {
-        let mut replica = Replica::new(&factories)?;
+        let prototypes = instances(&factories)?;
+        let parts = Arc::new(Parts::of(&prototypes));
+        let mut replica = Replica::new(instances(&factories)?, parts.clone());
         replica.watch = watch.clone();
-        let prototypes = Replica::new(&factories)?.services;
         Ok(Machine {
             factories,
             prototypes,
+            parts,
             replica: RwLock::new(replica),
             clock: AtomicU64::new(0),
             running: Running::default(),
             watch,
+            has_panics: AtomicBool::new(false),
+            panicked: Notify::new(),
+            digests: watch::Sender::new(None),
+            verdicts: watch::Sender::new(0),
         })
     }
 
@@ -130,7 +176,77 @@ impl Machine {
 
     /// Whether the bytes are a command of a service of this build.
     pub(crate) fn check_command(&self, service: &str, command: &[u8]) -> Result<(), Error> {
-        find(&self.prototypes, service)?.check_command(command)
+        let service = find(&self.prototypes, service)?;
+        refused::caught(|| service.check_command(command)).unwrap_or_else(|panic| {
+            Err(Error::rejected(format!(
+                "a command of service {} panicked when it was decoded: {panic}; nothing was changed",
+                service.name()
+            )))
+        })
+    }
+
+    /// Whether services were built with debug assertions.
+    pub(crate) fn is_checked(&self) -> bool {
+        let mut services = self.prototypes.values();
+        services.any(|service| service.is_checked())
+    }
+
+    /// Whether a service has such a command.
+    pub(crate) fn has_command(&self, service: &str, method: &str) -> bool {
+        let service = self.prototypes.get(service);
+        let mut methods = service.into_iter().flat_map(|service| service.methods());
+        methods.any(|known| known.is_command && known.name == method)
+    }
+
+    fn empty_replica(&self) -> Replica {
+        let services = instances(&self.factories).expect("the factories were checked at start");
+        let mut replica = Replica::new(services, self.parts.clone());
+        replica.watch = self.watch.clone();
+        replica
+    }
+
+    /// Whether commands have panicked and were not cleared.
+    fn has_panics(&self) -> bool {
+        self.has_panics.load(Ordering::Relaxed)
+    }
+
+    /// Lets others know of panics without a look at the replica.
+    fn note_panics(&self, replica: &Replica) {
+        self.has_panics
+            .store(!replica.panics.is_empty(), Ordering::Relaxed);
+        if replica.panics.unconfirmed().next().is_some() {
+            self.panicked.notify_one();
+        }
+    }
+
+    /// Lets others know of what an entry has brought about.
+    fn hand_out(&self, replica: &mut Replica) {
+        if let Some(taken) = replica.taken.take() {
+            self.digests.send_replace(Some(taken));
+        }
+        if std::mem::take(&mut replica.has_verdict) {
+            self.verdicts.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// What this replica found at the latest mark it came to: the mark's log index, and the digests.
+    pub(crate) fn watch_digests(&self) -> watch::Receiver<Option<(u64, Digests)>> {
+        self.digests.subscribe()
+    }
+
+    /// Moves when what is known of the replicas' states has changed.
+    pub(crate) fn watch_verdicts(&self) -> watch::Receiver<u64> {
+        self.verdicts.subscribe()
+    }
+
+    /// How often what is known of the replicas' states has changed.
+    pub(crate) fn verdicts(&self) -> u64 {
+        *self.verdicts.borrow()
+    }
+
+    /// Woken when a command has panicked that the log does not speak of yet.
+    pub(crate) fn panicked(&self) -> &Notify {
+        &self.panicked
     }
 
     /// Answers queries from one state, under one lock.
@@ -152,20 +268,10 @@ impl Machine {
 }
 
 impl Replica {
-    fn new(factories: &[ServiceFactory]) -> Result<Self, RegisterError> {
-        let mut services = BTreeMap::new();
-        for factory in factories {
-            let service = factory();
-            let name = service.name();
-            if name.is_empty() || name.len() > 255 {
-                return Err(RegisterError::Length(name));
-            }
-            if services.insert(name, service).is_some() {
-                return Err(RegisterError::Duplicate(name));
-            }
-        }
-        Ok(Replica {
+    fn new(services: Services, parts: Arc<Parts>) -> Self {
+        Replica {
             services,
+            parts,
             sessions: Sessions::default(),
             settings: Settings::default(),
             seeded: false,
@@ -173,13 +279,25 @@ impl Replica {
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
             timers: Timers::default(),
+            woken: Vec::new(),
             events: Histories::default(),
+            panics: Panics::default(),
+            comparison: Comparison::default(),
             applied: None,
+            halted: None,
+            replay: None,
+            taken: None,
+            has_verdict: false,
+            foreign: 0,
+            panic_texts: BTreeMap::new(),
             watch: Watch::default(),
-        })
+        }
     }
 
     fn query(&self, service: &str, query: &[u8]) -> Result<(Bytes, u64), Refusal> {
+        if let Some(why) = &self.halted {
+            return Err(Error::fatal(why.clone()).into());
+        }
         let (term, index) = self.applied.unwrap_or_default();
         let moment = Moment {
             position: LogPosition {
@@ -194,7 +312,7 @@ impl Replica {
             room: 0,
         };
         let service = find(&self.services, service)?;
-        let answer = apply::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
+        let answer = refused::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
             Err(Error::rejected(format!(
                 "a query of service {} panicked: {panic}; nothing was changed",
                 service.name()
@@ -213,6 +331,26 @@ impl Replica {
 
     pub(crate) fn removed(&self) -> &RemovedNodes {
         &self.removed
+    }
+
+    pub(crate) fn panics(&self) -> &Panics {
+        &self.panics
+    }
+
+    pub(crate) fn comparison(&self) -> &Comparison {
+        &self.comparison
+    }
+
+    /// How this replica, a node's, differs from the majority, unless it was made anew by one that
+    /// does not since.
+    pub(crate) fn divergence(&self, node: u64) -> Option<&Diverged> {
+        let diverged = self.comparison.diverged(node);
+        diverged.filter(|diverged| diverged.to > self.foreign)
+    }
+
+    /// Why this replica carries out nothing any more.
+    pub(crate) fn halted(&self) -> Option<&str> {
+        self.halted.as_deref()
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -242,6 +380,22 @@ impl Replica {
             .iter()
             .map(|(name, service)| (*name, service.methods()))
     }
+}
+
+/// Fresh instances of all services.
+fn instances(factories: &[ServiceFactory]) -> Result<Services, RegisterError> {
+    let mut services = Services::new();
+    for factory in factories {
+        let service = factory();
+        let name = service.name();
+        if name.is_empty() || name.len() > 255 {
+            return Err(RegisterError::Length(name));
+        }
+        if services.insert(name, service).is_some() {
+            return Err(RegisterError::Duplicate(name));
+        }
+    }
+    Ok(services)
 }
 
 fn find<'a>(

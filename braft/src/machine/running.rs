@@ -180,7 +180,11 @@ fn command_name(entry: &Bytes, ordinal: u32) -> Option<String> {
         | Item::CloseSession { .. }
         | Item::SeedSettings { .. }
         | Item::NoteRemoval { .. }
-        | Item::Tick => None,
+        | Item::Tick
+        | Item::DigestMark
+        | Item::DigestReport { .. }
+        | Item::ClearPanics { .. }
+        | Item::SkipPanicked { .. } => None,
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::events::Histories;
+use super::rebuild::drop_quietly;
 use super::timers::Timers;
-use super::{Machine, RemovedNodes, Replica};
+use super::{Comparison, Machine, Panics, RemovedNodes, Replica};
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
@@ -38,6 +39,16 @@ pub(crate) struct SnapshotHeader {
     pub(crate) settings: Settings,
     pub(crate) seeded: bool,
     pub(crate) services: Vec<String>,
+    #[serde(default)]
+    pub(crate) panics: Panics,
+    #[serde(default)]
+    pub(crate) comparison: Comparison,
+    /// Who wrote it.
+    #[serde(default)]
+    pub(crate) node_id: Option<u64>,
+    /// Up to which log index its state had come from another node.
+    #[serde(default)]
+    pub(crate) foreign: u64,
 }
 
 /// A snapshot cannot be loaded; the replica is as it was.
@@ -68,7 +79,7 @@ pub(crate) trait SectionSink {
 
 impl Replica {
     /// The header of a snapshot of this state.
-    pub(crate) fn snapshot_header(&self, cluster_id: u128) -> SnapshotHeader {
+    pub(crate) fn snapshot_header(&self, cluster_id: u128, node_id: u64) -> SnapshotHeader {
         SnapshotHeader {
             cluster_id: format!("{cluster_id:032x}"),
             written_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -83,6 +94,10 @@ impl Replica {
                 .keys()
                 .map(|name| (*name).to_owned())
                 .collect(),
+            panics: self.panics.clone(),
+            comparison: self.comparison.clone(),
+            node_id: Some(node_id),
+            foreign: self.foreign,
         }
     }
 
@@ -167,8 +182,7 @@ fn save_service(
 }
 
 /// A replica that is read in beside the one in use.
-pub(crate) struct Loading<'a> {
-    machine: &'a Machine,
+pub(crate) struct Loading {
     header: SnapshotHeader,
     replica: Replica,
     missing: Vec<String>,
@@ -182,10 +196,10 @@ impl Machine {
             .all(|service| service.freeze().is_some())
     }
 
-    /// Begins to read a snapshot; the replica in use stays as it is until
-    /// [`finish`](Loading::finish).
-    pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading<'_>, ReadSnapshotError> {
-        let replica = Replica::new(&self.factories).expect("the factories were checked at start");
+    /// Begins to read a snapshot; the replica in use stays as it is until it is
+    /// [replaced](Self::replace).
+    pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading, ReadSnapshotError> {
+        let replica = self.empty_replica();
         let unknown = header
             .services
             .iter()
@@ -200,15 +214,23 @@ impl Machine {
             .collect();
         missing.push(SESSIONS.to_owned());
         Ok(Loading {
-            machine: self,
             header,
             replica,
             missing,
         })
     }
+
+    /// Puts a loaded replica in the place of the one in use.
+    pub(crate) fn replace(&self, replica: Replica) {
+        self.note_panics(&replica);
+        self.digests.send_replace(None);
+        let before = std::mem::replace(&mut *self.write(), replica);
+        drop_quietly(before);
+        self.verdicts.send_modify(|count| *count += 1);
+    }
 }
 
-impl Loading<'_> {
+impl Loading {
     pub(crate) fn section(
         &mut self,
         name: &str,
@@ -238,8 +260,8 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Puts the loaded replica in the place of the one in use.
-    pub(crate) fn finish(mut self) -> Result<(), ReadSnapshotError> {
+    /// The replica of a node, as loaded, if nothing of it is missing.
+    pub(crate) fn finish(mut self, node_id: u64) -> Result<Replica, ReadSnapshotError> {
         if let Some(missing) = self.missing.pop() {
             return Err(ReadSnapshotError::MissingSection(missing));
         }
@@ -250,8 +272,14 @@ impl Loading<'_> {
         self.replica.clock = header.clock;
         self.replica.settings = header.settings;
         self.replica.seeded = header.seeded;
-        self.replica.watch = self.machine.watch.clone();
-        *self.machine.write() = self.replica;
-        Ok(())
+        self.replica.panics = header.panics;
+        self.replica.comparison = header.comparison;
+        let is_own = header.node_id.is_none_or(|writer| writer == node_id);
+        self.replica.foreign = if is_own {
+            header.foreign
+        } else {
+            header.applied.map_or(0, |(_, index)| index)
+        };
+        Ok(self.replica)
     }
 }

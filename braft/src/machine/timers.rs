@@ -4,13 +4,15 @@
 //! entry with a log position of its own: earlier times first, services of one time by name.
 
 use std::collections::BTreeMap;
+use std::ops::RangeBounds;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::Replica;
-use super::apply::HaltError;
+use super::apply::{HaltError, Stop};
 use super::running::Underway;
+use super::step::Step;
 use crate::collections::Set;
 use crate::context::LogPosition;
 use crate::effects::MAX_WAKES;
@@ -79,43 +81,74 @@ impl Timers {
 }
 
 impl Replica {
-    /// Wakes the services that are due at the time of this entry. What they ask for meanwhile is for
-    /// a later one.
+    /// Takes out the wakes that are due with the entry that begins.
+    pub(super) fn find_due(&mut self) {
+        self.woken = self.timers.take_due(self.clock);
+    }
+
+    /// Wakes the services that are due with this entry, as far as that belongs to the steps asked
+    /// for. What they ask for meanwhile is for a later one.
     pub(super) fn run_timers(
         &mut self,
         position: &mut LogPosition,
         seed: u64,
-        underway: &Underway<'_>,
-    ) -> Result<(), HaltError> {
-        for service in self.timers.take_due(self.clock) {
-            let moment = Moment {
-                position: *position,
-                request: None,
-                now: self.clock,
-                seed,
-                room: self.timers.room(&service),
-            };
-            self.wake(moment, &service, underway)?;
+        steps: &impl RangeBounds<Step>,
+        underway: Option<&Underway<'_>>,
+    ) -> Result<(), Stop> {
+        // Kept until the next entry: this one may be gone through again, from its middle.
+        let woken = self.woken.clone();
+        let mut step = Step::FIRST;
+        for service in &woken {
+            if steps.contains(&step) {
+                self.wake((step, *position), seed, service, underway)?;
+            }
             position.ordinal += 1;
+            step = step.next();
         }
         Ok(())
     }
 
     fn wake(
         &mut self,
-        moment: Moment,
+        (step, position): (Step, LogPosition),
+        seed: u64,
         service: &str,
-        underway: &Underway<'_>,
-    ) -> Result<(), HaltError> {
-        let index = moment.position.index;
+        underway: Option<&Underway<'_>>,
+    ) -> Result<(), Stop> {
+        let index = position.index;
         let name = self.services.get(service).and_then(|this| this.timer());
         let name = name.ok_or_else(|| HaltError::NoTimer {
             index,
             service: service.to_owned(),
         })?;
-        let _shown = underway.timer(moment.position, format!("{service}.{name}"));
-        let effects =
-            self.run_user_code("the timer", index, service, |this| Ok(this.wake(moment)))?;
+        let place = step.place(index);
+        if self.leaves_out(place) {
+            self.panics.add(place, service, name);
+            return Ok(());
+        }
+        if !self.panics.is_empty() && self.panics.refuses(service, name) {
+            tracing::error!(
+                timer = format!("{service}.{name}"),
+                index,
+                "the timer has panicked too often and is not run; correct it, start the new binary, \
+                 then call Node::clear_panics"
+            );
+            return Ok(());
+        }
+        let moment = Moment {
+            position,
+            request: None,
+            now: self.clock,
+            seed,
+            room: self.timers.room(service),
+        };
+        let _shown = underway.map(|underway| underway.timer(position, format!("{service}.{name}")));
+        let effects = self.run_user_code(
+            (step, position),
+            service,
+            |this| Ok(this.wake(moment)),
+            || ("timer", name.to_owned()),
+        )?;
         self.watch.ran(&moment, service, None, None);
         if let Some(fault) = &effects.fault {
             tracing::error!(timer = format!("{service}.{name}"), index, "{fault}");

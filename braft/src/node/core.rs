@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(super) disk_low: watch::Sender<bool>,
     /// Commands and queries that have been running for long.
     pub(super) slow: watch::Sender<Vec<String>>,
+    /// Replicas whose states differ.
+    pub(super) divergences: watch::Sender<Vec<String>>,
     pub(super) about: super::status::About,
     /// What nodes ask of this one while it leads.
     pub(super) requests: Arc<Requests>,
@@ -182,6 +184,9 @@ impl Core {
         }
         if view.applied < view.committed {
             return Err("this node is catching up".to_owned());
+        }
+        if let Some(refusal) = self.raft().and_then(RaftNode::out_of_service) {
+            return Err(refusal.message);
         }
         Ok(())
     }

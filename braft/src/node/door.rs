@@ -42,12 +42,14 @@ impl Gateway for Core {
         let now = Instant::now();
         let leads = raft.is_leader();
         let full = *self.disk_low.borrow();
+        let out_of_service = leads && raft.out_of_service().is_some();
         let mut local = Vec::new();
         let mut elsewhere = Vec::new();
         for call in calls {
             let Action::Query { level, .. } = call.action else {
                 match call.action {
                     _ if !leads => elsewhere.push(call),
+                    _ if out_of_service => refuse_out_of_service(raft, call),
                     Action::ReadIndex => raft.read_index(call.reply),
                     _ if full => refuse_full(call),
                     _ => propose(raft, call),
@@ -70,6 +72,7 @@ impl Gateway for Core {
                 },
                 ReadLevel::Follower if !leads => self.read_fresh(raft, call, now, None),
                 _ if !leads => elsewhere.push(call),
+                _ if out_of_service => refuse_out_of_service(raft, call),
                 ReadLevel::Lease => {
                     if let Some(read) = read(raft, call) {
                         raft.read_by_lease(read);
@@ -114,6 +117,13 @@ fn read(raft: &RaftNode, call: Incoming) -> Option<Admitted> {
     })
 }
 
+/// Refuses what a leader cannot answer whose state is of no use.
+fn refuse_out_of_service(raft: &RaftNode, call: Incoming) {
+    let again = || Refusal::not_here("this node is about to serve again", None);
+    call.reply
+        .refuse(raft.out_of_service().unwrap_or_else(again));
+}
+
 fn refuse_full(call: Incoming) {
     call.reply.refuse(Error::busy(
         "the disk of the leader is almost full; free space on it",
@@ -137,6 +147,12 @@ fn propose(raft: &RaftNode, call: Incoming) {
             // What cannot be decoded must not reach the log: it would stop every replica.
             if let Err(error) = raft.machine().check_command(&call.service, &call.payload) {
                 return call.reply.refuse(error);
+            }
+            let refused = raft
+                .machine()
+                .refused(&call.service, &call.payload, session, sequence);
+            if let Some(refusal) = refused {
+                return call.reply.refuse(refusal);
             }
             let service = Bytes::copy_from_slice(call.service.as_bytes());
             Item::Command {

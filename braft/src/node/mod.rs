@@ -10,9 +10,12 @@
 //! | `leaving.rs` | leaving the cluster for good |
 //! | `leading.rs` | runs what the program does on the leader alone |
 //! | `disk.rs` | watches free space and the growth of the log |
+//! | `comparing.rs` | replicas compare their states; one that differs is made anew |
+//! | `panics.rs` | what follows a command that panicked |
 //! | `slow.rs` | reports commands and queries that take long |
 //! | `status.rs` | what it says of itself |
 
+mod comparing;
 mod core;
 mod disk;
 mod door;
@@ -20,6 +23,7 @@ mod feed;
 mod fresh;
 mod leading;
 mod leaving;
+mod panics;
 mod slow;
 mod snapshots;
 mod start;
@@ -205,20 +209,13 @@ impl Node {
         if view.role != Role::Leader {
             return;
         }
-        let me = self.inner.core.peers().me().node_id;
-        let in_contact = |id: &u64| {
-            let contact = view.contact.get(id).copied().flatten();
-            *id != me && contact.is_some_and(|at| at.elapsed() < RECENT_CONTACT)
-        };
-        let matched = view.matched.as_ref();
-        let furthest = |id: &u64| matched.and_then(|all| all.get(id).copied().flatten());
-        let others = view.members.members.voters().into_iter().filter(in_contact);
-        let Some(heir) = others.max_by_key(furthest) else {
+        let Some(heir) = self.inner.core.heir(&view, |_| true) else {
             return tracing::info!("no other voter is in contact: leadership is not handed over");
         };
         if let Err(error) = raft.transfer_leader(heir).await {
             return tracing::warn!(%error, "leadership was not handed over; the others will elect");
         }
+        let me = raft.id();
         let handed = raft.wait_for(|view| view.leader.is_some_and(|leader| leader != me));
         match tokio::time::timeout(HANDOVER_TIMEOUT, handed).await {
             Ok(_) => tracing::info!("leadership handed over"),

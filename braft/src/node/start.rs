@@ -44,6 +44,7 @@ use crate::storage::wal::{Wal, WalOptions};
 /// If the configuration contradicts itself, a port is taken, or the data directory cannot be used;
 /// the message names the thing and the remedy.
 pub async fn start(config: Config) -> Result<Node, Error> {
+    check_panics(cfg!(panic = "abort"))?;
     let mut resolved = config.resolve()?;
     let (listener, http_listener) = resolved.listen()?;
     let path = resolved.data_dir.clone();
@@ -148,6 +149,18 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     Ok(node)
 }
 
+/// Refuses a build in which a panic ends the process: a command that panics would end it on every
+/// node, and again after each restart.
+fn check_panics(abort: bool) -> Result<(), Error> {
+    if abort {
+        return Err(Error::rejected(
+            "this program was built with panic = \"abort\": a command that panics would end every \
+             node, at every start; remove that line from the profile in Cargo.toml",
+        ));
+    }
+    Ok(())
+}
+
 /// The background tasks of a node: ended together.
 #[derive(Default)]
 struct Tasks {
@@ -220,6 +233,7 @@ fn assemble(
         name_is_chosen: resolved.name_is_chosen,
         http_address: about.http_address.clone(),
         timers: resolved.timers,
+        is_checked: machine.is_checked(),
     };
     tracing::info!(
         node = display_id(me.node_id),
@@ -258,6 +272,7 @@ fn assemble(
         subscribers: Arc::new(Semaphore::new(MAX_SUBSCRIBERS)),
         disk_low: watch::Sender::new(false),
         slow: watch::Sender::default(),
+        divergences: watch::Sender::default(),
         about,
         requests: Arc::default(),
         joiner: Arc::new(Joiner::new(peers.clone())),
@@ -344,17 +359,26 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         until_stop(Box::pin(async move {
             super::disk::watch(watched_raft, &disk.disk_low, snapshots).await;
         }));
+        until_stop(Box::pin(super::comparing::begin(raft.clone())));
+        until_stop(Box::pin(super::comparing::report(raft.clone())));
+        let (comparing, watched_raft) = (watched.clone(), raft.clone());
+        until_stop(Box::pin(async move {
+            super::comparing::watch(watched_raft, &comparing.divergences).await;
+        }));
+        until_stop(Box::pin(super::comparing::heal(watched.clone())));
+        until_stop(Box::pin(super::panics::confirm(raft.clone())));
+        until_stop(Box::pin(super::panics::leave_to_others(watched.clone())));
         let (slow, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
             super::slow::watch(watched_raft, &slow.slow).await;
         }));
-        let mut halted = raft.watch_halted();
+        let mut cannot = raft.watch_stopped();
         let mut unfit = watched.peers.watch_unfit();
         let ended = tokio::select! {
             view = raft.wait_for(|view| view.stopped.is_some()) => {
                 view.and_then(|view| view.stopped).unwrap_or_else(|| "raft stopped".to_owned())
             }
-            Ok(why) = halted.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
+            Ok(why) = cannot.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
             Ok(why) = unfit.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
         };
         let is_unfit = unfit.borrow().is_some();
@@ -365,4 +389,18 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
             stop.cancel();
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_build_whose_panics_end_the_process_is_refused_with_the_remedy() {
+        let refused = check_panics(true).expect_err("it was let in");
+        assert_eq!(refused.kind(), ErrorKind::Rejected);
+        assert!(refused.to_string().contains("Cargo.toml"), "{refused}");
+        check_panics(cfg!(panic = "abort")).expect("tests unwind");
+    }
 }

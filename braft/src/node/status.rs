@@ -10,7 +10,7 @@ use crate::cluster::monitor::{Outlook, Report};
 use crate::config::{BizData, Resolved};
 use crate::member::display_id;
 use crate::raft::{RaftNode, RaftView, Role};
-use crate::status::{LogStatus, Member, ServiceStatus, Status};
+use crate::status::{LogStatus, Member, PanicStatus, ServiceStatus, Status};
 use crate::wire::v1 as pb;
 use crate::wire::v1::cluster_client::ClusterClient;
 
@@ -125,12 +125,17 @@ impl Core {
         status.outlook = report.lines;
         status.clocks = raft.clock_complaint();
         status.slow = self.slow.borrow().clone();
+        status.halted = raft.halted();
+        status.diverged = raft.quarantine();
+        status.divergences = self.divergences.borrow().clone();
+        let trouble = status.halted.clone().or_else(|| status.diverged.clone());
+        status.error = status.error.take().or(trouble);
         let index = |id: Option<(u64, u64)>| id.map_or(0, |(_, index)| index);
         let stats = raft.wal().stats();
         status.log = LogStatus {
             last_index: view.last_log_index.unwrap_or(0),
             committed_index: index(view.committed),
-            applied_index: index(view.applied),
+            applied_index: raft.applied_index(),
             snapshot_index: index(view.snapshot),
             purged_index: index(view.purged),
             segments: stats.segments,
@@ -152,6 +157,14 @@ impl Core {
                 queries: names(methods, false),
             });
             status.services = services.collect();
+            let panics = replica.panics();
+            let counts = panics.counts().map(|(service, method, times)| PanicStatus {
+                service: service.to_owned(),
+                method: method.to_owned(),
+                times,
+                refused: panics.refuses(service, method),
+            });
+            status.panics = counts.collect();
         });
     }
 

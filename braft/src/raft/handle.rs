@@ -27,7 +27,7 @@ use crate::entry::Item;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::{NodeInfo, StoredMembers};
-use crate::request::{Reply, ReplyTo};
+use crate::request::{Refusal, Reply, ReplyTo};
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::Wal;
 
@@ -151,7 +151,7 @@ impl RaftNode {
         let cluster_id = peers
             .cluster_id()
             .expect("a cluster is known before raft starts");
-        let machine = StateMachine::new(machine, snapshots, cluster_id);
+        let machine = StateMachine::new(machine, snapshots, wal.clone(), cluster_id, node_id);
         let now = Instant::now();
         let silent_until = restart::silent_until(wal.read_vote(), node_id, options.timers, now);
         let freezes_cheaply = machine.machine().freezes_cheaply();
@@ -166,6 +166,7 @@ impl RaftNode {
         let network = Network {
             peers: peers.clone(),
             acks: Arc::clone(&acks),
+            quarantine: machine.watch_quarantine(),
         };
         let lone = LoneEntry::of(&tokio::runtime::Handle::current());
         let log = LogStore::new(wal.clone(), lone.clone());
@@ -175,7 +176,7 @@ impl RaftNode {
         peers.set_progress(progress(wal.clone(), machine.clone()));
         if let Some(until) = silent_until {
             tracing::info!("restarted: keeps out of elections for the lease it may have granted");
-            tokio::spawn(campaign_from(until, raft.clone()));
+            tokio::spawn(campaign_from(until, raft.clone(), machine.clone()));
         }
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
@@ -196,7 +197,7 @@ impl RaftNode {
         ticker.start(in_touch.clone());
         let confirmation = Confirmation {
             raft: raft.clone(),
-            in_touch,
+            in_touch: in_touch.clone(),
             lease: None,
         };
         let by_lease = Confirmation {
@@ -426,7 +427,44 @@ impl RaftNode {
         }
     }
 
-    /// Why this node stopped applying, once it has.
+    /// Why this node cannot go on and has to stop, once that is so.
+    pub(crate) fn watch_stopped(&self) -> watch::Receiver<Option<String>> {
+        self.machine.watch_stopped()
+    }
+
+    /// Whether this node stands for election: not while it has diverged.
+    pub(crate) fn stand_for_election(&self, stands: bool) {
+        if !stands || !self.keeps_out_of_elections() {
+            self.raft.runtime_config().elect(stands);
+        }
+    }
+
+    /// How this replica differs from the majority, if it does.
+    pub(crate) fn quarantine(&self) -> Option<String> {
+        self.machine.watch_quarantine().borrow().clone()
+    }
+
+    /// The same, as it changes.
+    pub(crate) fn watch_quarantine(&self) -> watch::Receiver<Option<String>> {
+        self.machine.watch_quarantine()
+    }
+
+    /// What callers are told while this node serves nothing.
+    pub(crate) fn out_of_service(&self) -> Option<Refusal> {
+        self.machine.out_of_service()
+    }
+
+    /// Why this node carries out nothing any more while its log goes on, if that is so.
+    pub(crate) fn halted(&self) -> Option<String> {
+        self.machine.watch_halted().borrow().clone()
+    }
+
+    /// The index of the last applied entry.
+    pub(crate) fn applied_index(&self) -> u64 {
+        *self.machine.watch_applied().borrow()
+    }
+
+    /// Why this node carries out nothing any more while its log goes on, once that is so.
     pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
         self.machine.watch_halted()
     }
@@ -498,11 +536,13 @@ fn progress(wal: Wal, machine: StateMachine) -> impl Fn() -> Progress + Send + S
 }
 
 /// Lets a voter campaign once it need not keep out of elections any longer.
-async fn campaign_from(moment: Instant, raft: Raft) {
+async fn campaign_from(moment: Instant, raft: Raft, machine: StateMachine) {
     let mut metrics = raft.metrics();
     let stopped = async { while metrics.changed().await.is_ok() {} };
     tokio::select! {
-        () = tokio::time::sleep_until(moment.into()) => raft.runtime_config().elect(true),
+        () = tokio::time::sleep_until(moment.into()) => {
+            raft.runtime_config().elect(!machine.is_quarantined());
+        }
         () = stopped => {}
     }
 }

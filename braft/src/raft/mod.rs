@@ -5,7 +5,9 @@
 //! | `types.rs` | the raft type configuration and plain counterparts |
 //! | `encoding.rs` | log entries as bytes |
 //! | `log_storage.rs`, `state_machine.rs` | openraft's view of our log and our state machine |
-//! | `snapshot_writing.rs` | the state written to a file |
+//! | `snapshot_writing.rs`, `snapshot_reading.rs` | the state written to a file, and read from one |
+//! | `quarantine.rs` | a replica that serves nothing, and how it comes to serve again |
+//! | `past.rs` | what a state is made of anew |
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
 //! | `load.rs` | what is admitted and not yet answered |
@@ -27,12 +29,15 @@ mod lease;
 mod load;
 mod log_storage;
 pub(crate) mod network;
+mod past;
 mod proposer;
+mod quarantine;
 mod reader;
 mod responder;
 mod restart;
 mod runtime;
 mod slot;
+mod snapshot_reading;
 mod snapshot_writing;
 mod state_machine;
 #[cfg(test)]
@@ -44,6 +49,7 @@ mod types;
 
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};
 pub(crate) use proposer::Proposal;
+pub(crate) use quarantine::parts as diverged_parts;
 pub(crate) use reader::{Admitted, MAX_CONFIRMATIONS, MAX_READERS, MAX_WAITING_READS, Read};
 pub(crate) use slot::RaftSlot;
 

@@ -100,7 +100,12 @@ fn size(item: &Item) -> usize {
             service, payload, ..
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
-        Item::NoteRemoval { .. } => OVERHEAD,
+        Item::ClearPanics { service, method } => OVERHEAD + service.len() + method.len(),
+        Item::DigestReport { digests, .. } => {
+            let parts = digests.iter().map(|(part, _)| OVERHEAD + part.len());
+            OVERHEAD + parts.sum::<usize>()
+        }
+        Item::NoteRemoval { .. } | Item::SkipPanicked { .. } | Item::DigestMark => OVERHEAD,
         Item::OpenSession | Item::CloseSession { .. } | Item::Tick => OVERHEAD,
     }
 }

@@ -242,8 +242,21 @@ pub(super) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Admitt
     };
     let mut applied = machine.watch_applied();
     let ready = applied.wait_for(|applied| *applied >= index);
-    let in_time = tokio::time::timeout_at(last_deadline, ready).await;
-    if !matches!(in_time, Ok(Ok(_))) {
+    let mut halted = machine.watch_halted();
+    let is_ready = tokio::select! {
+        ready = tokio::time::timeout_at(last_deadline, ready) => matches!(ready, Ok(Ok(_))),
+        // Then it never gets there; the answers say why.
+        Ok(_) = halted.wait_for(Option::is_some) => true,
+    };
+    if machine.out_of_service().is_some() {
+        for Admitted { read, .. } in reads {
+            let refusal = machine.out_of_service();
+            read.reply
+                .refuse(refusal.unwrap_or_else(|| Refusal::not_here("about to serve again", None)));
+        }
+        return;
+    }
+    if !is_ready {
         for Admitted { read, .. } in reads {
             let text = "the state did not reach the read's log index before the deadline";
             read.reply.refuse(Refusal::not_here(text, None));

@@ -18,7 +18,7 @@ impl StateMachine {
         let _one_at_a_time = writing.unwrap_or_else(PoisonError::into_inner);
         self.check_open()?;
         let replica = self.shared.machine.read();
-        let header = replica.snapshot_header(self.shared.cluster_id);
+        let header = replica.snapshot_header(self.shared.cluster_id, self.shared.node_id);
         let frozen = replica.freeze();
         // Let go at once if nothing is left to be written from it.
         let replica = (!frozen.is_whole()).then_some(replica);
@@ -39,6 +39,9 @@ impl StateMachine {
         }
         saved.map_err(as_io)?;
         self.check_open()?;
+        if self.out_of_service().is_some() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         writer.finish().map_err(as_io)
     }
 }

@@ -1,32 +1,30 @@
 //! openraft's view of the replicated state machine and its snapshot files.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
-use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine, Snapshot};
+use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::brief::Brief;
 use super::clock::SharedClock;
+use super::snapshot_reading::describe;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
-use crate::codec;
-use crate::machine::{Answers, HaltError, Machine, Pace, SnapshotHeader};
+use crate::machine::{Answers, HaltError, Machine, Pace};
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
+use crate::storage::wal::Wal;
 
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
 
-/// Bytes of a snapshot file copied at once.
-const COPY_CHUNK_BYTES: usize = 1 << 20;
-
 /// How long to wait before the next attempt to write a snapshot when one has failed.
-const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
+pub(super) const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// Applies entries, builds and installs snapshots; clones share the machine.
 #[derive(Clone)]
@@ -37,7 +35,10 @@ pub(crate) struct StateMachine {
 pub(crate) struct Shared {
     pub(crate) machine: Machine,
     pub(crate) snapshots: SnapshotStore,
+    /// The log, to make the state anew from.
+    pub(super) wal: Wal,
     pub(super) cluster_id: u128,
+    pub(super) node_id: u64,
     /// Index of the last applied entry, for readers that wait for it.
     applied: watch::Sender<u64>,
     /// The log time of the next wake, for the leader's ticks.
@@ -46,8 +47,16 @@ pub(crate) struct Shared {
     emitted: watch::Sender<u64>,
     /// Log time as this node would stamp it.
     clock: SharedClock,
-    /// Why this replica stopped applying, once it has.
-    halted: watch::Sender<Option<String>>,
+    /// Why this replica cannot go on and the node has to stop, once that is so.
+    stopped: watch::Sender<Option<String>>,
+    /// Why this replica carries out nothing any more while its log goes on.
+    pub(super) halted: watch::Sender<Option<String>>,
+    /// How this replica differs from the majority: it serves nothing then.
+    pub(super) quarantine: watch::Sender<Option<String>>,
+    /// The count of verdicts that the quarantine goes by.
+    pub(super) verdicts: AtomicU64,
+    /// Held while a snapshot comes in.
+    pub(super) receiving: tokio::sync::Mutex<()>,
     /// Set at shutdown: nothing may be written to the data directory any more.
     closed: AtomicBool,
     /// Held while a snapshot is written.
@@ -63,7 +72,13 @@ pub(crate) struct Shared {
 }
 
 impl StateMachine {
-    pub(crate) fn new(machine: Machine, snapshots: SnapshotStore, cluster_id: u128) -> Self {
+    pub(crate) fn new(
+        machine: Machine,
+        snapshots: SnapshotStore,
+        wal: Wal,
+        cluster_id: u128,
+        node_id: u64,
+    ) -> Self {
         let runtime = tokio::runtime::Handle::current();
         let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
         let clock = SharedClock::new(machine.read().clock());
@@ -72,11 +87,17 @@ impl StateMachine {
                 machine,
                 clock,
                 snapshots,
+                wal,
                 cluster_id,
+                node_id,
                 applied: watch::Sender::new(0),
                 wakes: watch::Sender::new(None),
                 emitted: watch::Sender::new(0),
+                stopped: watch::Sender::new(None),
                 halted: watch::Sender::new(None),
+                quarantine: watch::Sender::new(None),
+                verdicts: AtomicU64::new(0),
+                receiving: tokio::sync::Mutex::default(),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
                 may_block,
@@ -115,7 +136,7 @@ impl StateMachine {
     }
 
     /// Tells of the time, of the next wake and of new events.
-    fn show(&self) {
+    pub(super) fn show(&self) {
         let replica = self.shared.machine.read();
         let (next, last) = (replica.next_wake(), replica.last_event_index());
         self.shared.clock.observe(replica.clock());
@@ -143,12 +164,16 @@ impl StateMachine {
         self.shared.closed.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn watch_stopped(&self) -> watch::Receiver<Option<String>> {
+        self.shared.stopped.subscribe()
+    }
+
     pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
         self.shared.halted.subscribe()
     }
 
     /// Runs something that may take long without holding up the heartbeats of this node.
-    fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(super) fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {
         if self.shared.may_block {
             tokio::task::block_in_place(work)
         } else {
@@ -185,17 +210,18 @@ impl StateMachine {
         }
     }
 
-    fn apply_entry(&self, entry: &Entry) -> Result<Answers, HaltError> {
+    /// The answers to the items of an entry; `None` if this replica has gone past it, or carries
+    /// out nothing any more.
+    fn apply_entry(&self, entry: &Entry) -> Result<Option<Answers>, HaltError> {
         let id = plain(&entry.log_id);
         let machine = &self.shared.machine;
         match &entry.payload {
-            EntryPayload::Blank => machine.apply_blank(id),
+            EntryPayload::Blank => Ok(machine.apply_blank(id)),
             EntryPayload::Membership(membership) => {
-                machine.apply_members(id, members_of(membership));
+                Ok(machine.apply_members(id, members_of(membership)))
             }
-            EntryPayload::Normal(batch) => return machine.apply_batch(id, batch.0.clone()),
+            EntryPayload::Normal(batch) => machine.apply_batch(id, batch.0.clone(), self),
         }
-        Ok(Answers::new())
     }
 
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
@@ -203,9 +229,20 @@ impl StateMachine {
             let (entry, responder) = next?;
             let answers = self
                 .apply_entry(&entry)
-                .map_err(|error| self.halt(&error))?;
-            self.shared.applied.send_replace(entry.log_id.index);
-            if let Some(responder) = responder {
+                .map_err(|error| self.stop(&error))?;
+            let Some(answers) = answers else {
+                self.skipped(entry.log_id.index);
+                // Its callers are told that their attempts are lost.
+                drop(responder);
+                continue;
+            };
+            self.applied(entry.log_id.index);
+            self.heed_verdicts();
+            // What a diverged replica says of a command is not to be relied on: its callers are told
+            // that their attempts are lost, and hear from the next leader.
+            if let Some(responder) = responder
+                && !self.is_quarantined()
+            {
                 responder.send(answers);
             }
         }
@@ -213,37 +250,37 @@ impl StateMachine {
         Ok(())
     }
 
-    fn halt(&self, error: &HaltError) -> io::Error {
-        let reason = error.to_string();
-        self.shared.halted.send_replace(Some(reason.clone()));
-        io::Error::other(reason)
+    pub(super) fn applied(&self, index: u64) {
+        self.shared.applied.send_if_modified(|applied| {
+            let is_further = *applied < index;
+            *applied = index.max(*applied);
+            is_further
+        });
     }
 
-    /// Loads a snapshot file into the machine.
-    pub(crate) fn load(&self, file: &SnapshotFile) -> io::Result<()> {
-        let header: SnapshotHeader = read_header(file)?;
-        if header.cluster_id != format!("{:032x}", self.shared.cluster_id) {
-            return Err(io::Error::other(format!(
-                "snapshot {} belongs to cluster {}, this node to {:032x}; nothing was installed",
-                file.path.display(),
-                header.cluster_id,
-                self.shared.cluster_id
-            )));
+    /// Takes note of an entry that was not carried out here.
+    fn skipped(&self, index: u64) {
+        let replica = self.shared.machine.read();
+        if let Some(why) = replica.halted() {
+            self.shared.halted.send_if_modified(|halted| {
+                let is_first = halted.is_none();
+                if is_first {
+                    tracing::error!("{why}");
+                    *halted = Some(why.to_owned());
+                }
+                is_first
+            });
+        } else if let Some((_, applied)) = replica.applied() {
+            // A later snapshot took the place of this entry.
+            tracing::debug!(index, applied, "an entry was passed over");
+            self.applied(applied);
         }
-        let applied = header.applied;
-        let mut loading = self.shared.machine.load(header).map_err(io::Error::other)?;
-        let mut sections = file.sections();
-        while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
-            loading
-                .section(&name, &mut from)
-                .map_err(io::Error::other)?;
-        }
-        loading.finish().map_err(io::Error::other)?;
-        self.shared
-            .applied
-            .send_replace(applied.map_or(0, |(_, index)| index));
-        self.show();
-        Ok(())
+    }
+
+    fn stop(&self, error: &HaltError) -> io::Error {
+        let reason = error.to_string();
+        self.shared.stopped.send_replace(Some(reason.clone()));
+        io::Error::other(reason)
     }
 }
 
@@ -264,31 +301,6 @@ fn timed<T>(pace: &Pace, units: usize, work: impl FnOnce() -> T) -> T {
     let result = work();
     pace.note(units, began.elapsed());
     result
-}
-
-fn read_header(file: &SnapshotFile) -> io::Result<SnapshotHeader> {
-    codec::decode(&file.meta).map_err(|error| {
-        io::Error::other(format!(
-            "the header of snapshot {} cannot be read: {error}",
-            file.path.display()
-        ))
-    })
-}
-
-/// What openraft knows of a snapshot, from the file's header.
-pub(super) fn describe(file: SnapshotFile) -> io::Result<SnapshotOf<TypeConfig, SnapshotFile>> {
-    let header = read_header(&file)?;
-    let last_membership = stored_membership_of(&header.members)
-        .ok_or_else(|| io::Error::other("the members in the snapshot contradict each other"))?;
-    let last_log_id = header.applied.map(|(term, index)| log_id(term, index));
-    let meta = SnapshotMetaOf::<TypeConfig> {
-        last_log_id,
-        last_membership,
-    };
-    Ok(Snapshot {
-        meta,
-        snapshot: file,
-    })
 }
 
 impl RaftStateMachine<TypeConfig> for StateMachine {
@@ -323,17 +335,29 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         Ok(())
     }
 
+    async fn try_create_snapshot_builder(&mut self, force: bool) -> Option<Self::SnapshotBuilder> {
+        if !force && self.out_of_service().is_some() {
+            // Its state is of no use.
+            return None;
+        }
+        Some(self.clone())
+    }
+
     async fn get_snapshot_builder(&mut self) -> Self::SnapshotBuilder {
         self.clone()
     }
 
     async fn install_snapshot(
         &mut self,
-        _meta: &SnapshotMetaOf<TypeConfig>,
+        meta: &SnapshotMetaOf<TypeConfig>,
         snapshot: SnapshotFile,
     ) -> io::Result<()> {
         self.blocking(|| {
-            self.load(&snapshot)?;
+            // The state may have been made anew from a later one meanwhile.
+            let applied = self.shared.machine.read().applied();
+            if applied < meta.last_log_id.as_ref().map(plain) {
+                self.load(&snapshot)?;
+            }
             self.adopt(&snapshot)
         })
     }
@@ -354,6 +378,11 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
                 Ok(file) => return describe(file),
                 Err(error) => error,
             };
+            if error.kind() == io::ErrorKind::Interrupted {
+                // This state is of no use. The snapshot that it is made anew from is as good.
+                self.until_in_service().await?;
+                continue;
+            }
             // A full disk must not stop the node: the log keeps what the snapshot would have
             // replaced. Any other error does: what the disk says can no longer be trusted.
             if error.kind() != io::ErrorKind::StorageFull || self.is_closed() {
@@ -365,25 +394,5 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
                 return Err(error);
             }
         }
-    }
-}
-
-impl StateMachine {
-    /// Makes a file the current snapshot of this node's store, if it is not.
-    fn adopt(&self, file: &SnapshotFile) -> io::Result<()> {
-        let store = &self.shared.snapshots;
-        let is_current = |current: SnapshotFile| current.file_id == file.file_id;
-        if store.current().is_some_and(is_current) {
-            return Ok(());
-        }
-        let mut receiver = store
-            .receive(&file.file_id, file.bytes)
-            .map_err(io::Error::other)?;
-        while receiver.offset() < file.bytes {
-            let offset = receiver.offset();
-            let chunk = file.read_at(offset, COPY_CHUNK_BYTES)?;
-            receiver.write(offset, &chunk).map_err(io::Error::other)?;
-        }
-        receiver.finish().map(drop).map_err(io::Error::other)
     }
 }

@@ -28,8 +28,8 @@ fn open(path: &Path) -> (LogStore, StateMachine) {
     let machine = Machine::new(Vec::new(), Watch::default()).expect("no service clashes");
     let lone = LoneEntry::of(&tokio::runtime::Handle::current());
     (
-        LogStore::new(wal, lone),
-        StateMachine::new(machine, snapshots, 1),
+        LogStore::new(wal.clone(), lone),
+        StateMachine::new(machine, snapshots, wal, 1, 1),
     )
 }
 

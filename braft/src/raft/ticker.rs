@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::Raft;
 use super::proposer::{Proposal, Proposer};

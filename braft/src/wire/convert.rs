@@ -155,6 +155,7 @@ pub(super) fn refusal_to(refusal: Refusal) -> v1::CallError {
         message: refusal.message,
         leader: refusal.leader.unwrap_or_default(),
         retry: refusal.retry,
+        settled: refusal.settled,
     }
 }
 
@@ -187,6 +188,7 @@ pub(super) fn refusal_from(error: v1::CallError) -> Refusal {
         message: error.message,
         leader: (!error.leader.is_empty()).then_some(error.leader),
         retry: error.retry && outcome == Outcome::NotApplied,
+        settled: error.settled && outcome == Outcome::NotApplied,
     }
 }
 

@@ -14,6 +14,7 @@ use openraft::raft::{
     StreamAppendResult, TransferLeaderRequest, TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::{SnapshotOf, VoteOf};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::transport::Channel;
@@ -34,6 +35,8 @@ type RpcError = RPCError<TypeConfig>;
 pub(crate) struct Network {
     pub(crate) peers: Arc<Peers>,
     pub(crate) acks: Arc<Acks>,
+    /// How this node's state differs from the majority's, if it does.
+    pub(crate) quarantine: watch::Receiver<Option<String>>,
 }
 
 /// Speaks to one peer on one lane.
@@ -41,6 +44,7 @@ pub(crate) struct Network {
 pub(crate) struct PeerClient {
     peers: Arc<Peers>,
     acks: Arc<Acks>,
+    quarantine: watch::Receiver<Option<String>>,
     target: u64,
     committed_address: String,
     lane: Lane,
@@ -52,6 +56,7 @@ impl Network {
         PeerClient {
             peers: self.peers.clone(),
             acks: self.acks.clone(),
+            quarantine: self.quarantine.clone(),
             target,
             committed_address,
             lane,
@@ -250,6 +255,10 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         cancel: impl Future<Output = ReplicationClosed> + Send + 'static,
         _option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
+        if self.quarantine.borrow().is_some() {
+            // Another one will lead in a moment, and send its own.
+            return Err(unreachable("this node has diverged: nobody is given its state").into());
+        }
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = snapshot::send(self, vote, snapshot.snapshot) => sent,
@@ -318,7 +327,13 @@ mod tests {
             ..NodeInfo::default()
         };
         let acks = Arc::default();
-        let mut client = Network { peers, acks }.client(2, &node, Lane::Append);
+        let quarantine = watch::channel(None).1;
+        let network = Network {
+            peers,
+            acks,
+            quarantine,
+        };
+        let mut client = network.client(2, &node, Lane::Append);
         let option = RPCOption::new(Duration::from_secs(1));
         let silent = futures_util::stream::pending::<AppendEntriesRequest<TypeConfig>>();
         let mut opening = client.stream_append(silent, option.clone());

@@ -34,6 +34,8 @@ pub(super) struct Introduction {
     pub(super) starts: u64,
     pub(super) info: NodeInfo,
     pub(super) version: String,
+    /// Whether its services were built with debug assertions, if it says so.
+    pub(super) is_checked: Option<bool>,
     /// Absent while it opens its disk.
     pub(super) progress: Option<Progress>,
 }
@@ -46,6 +48,7 @@ impl Introduction {
             starts: request.starts,
             info: info(request.about.as_ref(), &request.address),
             version: request.version.clone(),
+            is_checked: is_checked(request.about.as_ref()),
             progress: request.progress.as_ref().map(progress),
         }
     }
@@ -57,6 +60,7 @@ impl Introduction {
             starts: answer.starts,
             info: info(answer.about.as_ref(), &answer.address),
             version: answer.version.clone(),
+            is_checked: is_checked(answer.about.as_ref()),
             progress: answer.progress.as_ref().map(progress),
         }
     }
@@ -69,6 +73,14 @@ fn info(about: Option<&pb::About>, address: &str) -> NodeInfo {
         name_is_chosen: about.name_is_chosen,
         address: address.to_owned(),
         http_address: about.http_address,
+    }
+}
+
+fn is_checked(about: Option<&pb::About>) -> Option<bool> {
+    match about?.build() {
+        pb::Build::Unspecified => None,
+        pb::Build::Checked => Some(true),
+        pb::Build::Unchecked => Some(false),
     }
 }
 
@@ -143,6 +155,12 @@ impl Peers {
             name: self.me.name.clone(),
             name_is_chosen: self.me.name_is_chosen,
             http_address: self.me.http_address.clone(),
+            build: if self.me.is_checked {
+                pb::Build::Checked
+            } else {
+                pb::Build::Unchecked
+            }
+            .into(),
         }
     }
 
@@ -227,6 +245,7 @@ impl Peers {
             });
         match renewed {
             Ok(renewed) => {
+                let differs = who.is_checked.is_some_and(|it| it != self.me.is_checked);
                 *known = Known {
                     info: who.info,
                     version: who.version,
@@ -234,6 +253,10 @@ impl Peers {
                     address: address.to_owned(),
                     ..renewed
                 };
+                drop(all);
+                if differs {
+                    self.complain(who.node_id, &other_build(who.node_id, self.me.is_checked));
+                }
                 Ok(())
             }
             Err(refused) => {
@@ -324,6 +347,20 @@ fn two_processes(node_id: u64, address: &str) -> String {
     )
 }
 
+fn other_build(node_id: u64, is_checked: bool) -> String {
+    let [ours, theirs] = if is_checked {
+        ["with", "without"]
+    } else {
+        ["without", "with"]
+    };
+    format!(
+        "this program was built {ours} debug assertions and that of node {} {theirs}: a command may \
+         panic, or overflow, on one of them alone, and they diverge; build all nodes with one \
+         profile",
+        display_id(node_id)
+    )
+}
+
 fn old_copy(node_id: u64, starts: u64, known: u64) -> String {
     format!(
         "node {} was started {starts} times by what its disk says, and {known} times by what is \
@@ -380,6 +417,7 @@ mod tests {
             starts: incarnation,
             info: NodeInfo::default(),
             version: String::new(),
+            is_checked: None,
             progress,
         }
     }
@@ -490,6 +528,20 @@ mod tests {
         met.expect("restarted");
         let ghost = peers.meet(node(10, shown(7, 100)), "a:1").await;
         assert_eq!(ghost.expect_err("over").code(), tonic::Code::AlreadyExists);
+    }
+
+    #[tokio::test]
+    async fn a_build_of_another_kind_is_let_in_and_reported() {
+        let peers = peers();
+        let said = |peers: &Peers| peers.said_of(2);
+        for (build, is_news) in [(None, false), (Some(false), false), (Some(true), true)] {
+            let mut other = node(10, shown(7, 0));
+            other.is_checked = build;
+            peers.meet(other, "a:1").await.expect("let in");
+            assert_eq!(said(&peers).is_some(), is_news, "{build:?}");
+        }
+        let text = said(&peers).expect("reported");
+        assert!(text.contains("one profile"), "{text}");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@ mod client;
 mod convert;
 mod dial;
 mod handshake;
+mod healing;
 mod peers;
 mod service;
 mod snapshot;

@@ -40,6 +40,8 @@ pub(crate) struct Identity {
     /// "host:port"; empty without HTTP.
     pub(crate) http_address: String,
     pub(crate) timers: Timers,
+    /// Whether its services were built with debug assertions.
+    pub(crate) is_checked: bool,
 }
 
 impl Identity {
@@ -312,6 +314,12 @@ impl Peers {
         said.insert(node_id, text.to_owned());
         drop(said);
         tracing::error!("{text}");
+    }
+
+    /// What was last said of a node in the log.
+    #[cfg(test)]
+    pub(super) fn said_of(&self, node_id: u64) -> Option<String> {
+        locked(&self.said).get(&node_id).cloned()
     }
 
     /// Takes note of what a process has acknowledged: its disk must never lie behind that.

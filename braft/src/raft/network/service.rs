@@ -6,13 +6,12 @@ use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt, stream};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::{StreamAppendError, StreamAppendResult, VoteResponse};
-use tokio::sync::Mutex;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::super::types::TypeConfig;
 use super::super::{Raft, RaftNode, RaftSlot};
 use super::peers::Peers;
-use super::{MAX_RAFT_MESSAGE_BYTES, convert};
+use super::{MAX_RAFT_MESSAGE_BYTES, convert, healing, snapshot};
 use crate::storage::snapshot::{SnapshotFile, SnapshotReceiver};
 use crate::wire::convert::cluster_id_from;
 use crate::wire::v1 as pb;
@@ -22,19 +21,13 @@ use crate::wire::v1::raft_server::{Raft as RaftRpc, RaftServer};
 pub(crate) struct RaftService {
     slot: Arc<RaftSlot>,
     peers: Arc<Peers>,
-    /// One snapshot at a time: a second sender waits, and finds the file there.
-    receiving: Mutex<()>,
 }
 
 impl RaftService {
     pub(crate) fn server(slot: Arc<RaftSlot>, peers: Arc<Peers>) -> RaftServer<RaftService> {
-        RaftServer::new(RaftService {
-            slot,
-            peers,
-            receiving: Mutex::new(()),
-        })
-        .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+        RaftServer::new(RaftService { slot, peers })
+            .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_RAFT_MESSAGE_BYTES)
     }
 
     /// The raft that a message is for, if the sender may speak to it.
@@ -86,6 +79,40 @@ fn unreadable(error: convert::ReadMessageError) -> Status {
 
 #[tonic::async_trait]
 impl RaftRpc for RaftService {
+    type FetchSnapshotStream = BoxStream<'static, Result<pb::SnapshotChunk, Status>>;
+
+    async fn fetch_snapshot(
+        &self,
+        request: Request<pb::SnapshotRequest>,
+    ) -> Result<Response<Self::FetchSnapshotStream>, Status> {
+        let request = request.into_inner();
+        let node = self.raft(request.envelope.as_ref())?;
+        let file = healing::snapshot_for(node, request.min_index).await?;
+        let offer = pb::SnapshotOffer {
+            envelope: None,
+            vote: None,
+            file_id: file.file_id.clone(),
+            total_bytes: file.bytes,
+        };
+        let chunks = snapshot::chunks(file, offer, 0);
+        Ok(Response::new(chunks.map(Ok).boxed()))
+    }
+
+    async fn report_digests(
+        &self,
+        request: Request<pb::DigestReport>,
+    ) -> Result<Response<pb::DigestReportResponse>, Status> {
+        let request = request.into_inner();
+        let node = self.raft(request.envelope.as_ref())?;
+        let from = request.envelope.map_or(0, |envelope| envelope.from);
+        if !node.is_leader() {
+            return Err(Status::failed_precondition("this node does not lead"));
+        }
+        let item = healing::report_item(from, request.mark, request.parts)?;
+        node.propose_own(item).await.map_err(internal)?;
+        Ok(Response::new(pb::DigestReportResponse {}))
+    }
+
     type AppendStream = BoxStream<'static, Result<pb::AppendResponse, Status>>;
 
     async fn append(
@@ -175,6 +202,12 @@ impl RaftRpc for RaftService {
         let node = self.raft(request.envelope.as_ref())?;
         let request = convert::transfer_from(request).map_err(unreadable)?;
         let from = *request.from_leader();
+        if node.out_of_service().is_some() {
+            return Ok(Response::new(pb::TransferLeaderResponse {
+                accepted: false,
+                vote: Some(convert::vote_to(&from)),
+            }));
+        }
         let response = node
             .raft()
             .handle_transfer_leader(request)
@@ -193,7 +226,7 @@ impl RaftRpc for RaftService {
     ) -> Result<Response<pb::SnapshotOfferResponse>, Status> {
         let offer = request.into_inner();
         let node = self.raft(offer.envelope.as_ref())?;
-        let _one_at_a_time = self.receiving.lock().await;
+        let _one_at_a_time = node.state_machine().receiving().await;
         let offset = receiver(node, &offer)?.offset();
         Ok(Response::new(pb::SnapshotOfferResponse {
             offset,
@@ -214,7 +247,8 @@ impl RaftRpc for RaftService {
         };
         let node = self.raft(offer.envelope.as_ref())?;
         let vote = convert::vote_from(offer.vote).map_err(unreadable)?;
-        let _one_at_a_time = self.receiving.lock().await;
+        // A second sender waits, and finds the file there.
+        let _one_at_a_time = node.state_machine().receiving().await;
         let mut receiver = receiver(node, &offer)?;
         loop {
             receiver
@@ -226,7 +260,7 @@ impl RaftRpc for RaftService {
             }
         }
         let file: SnapshotFile = receiver.finish().map_err(internal)?;
-        let snapshot = super::super::state_machine::describe(file).map_err(internal)?;
+        let snapshot = super::super::snapshot_reading::describe(file).map_err(internal)?;
         let response = node
             .raft()
             .install_full_snapshot(vote, snapshot)

@@ -60,7 +60,7 @@ fn failed(error: impl ToString) -> StreamingError<TypeConfig> {
 }
 
 /// The file from `offset` on. A read error ends the stream early, which the peer notices.
-fn chunks(
+pub(super) fn chunks(
     file: SnapshotFile,
     offer: pb::SnapshotOffer,
     offset: u64,

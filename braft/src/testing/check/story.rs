@@ -161,8 +161,10 @@ pub(super) fn kind(operation: &Operation) -> &'static str {
     match operation.read {
         None => "command",
         Some(ReadLevel::Linearizable) => "query",
+        Some(ReadLevel::Lease) => "lease query",
+        Some(ReadLevel::Follower) => "follower query",
         Some(ReadLevel::Session) => "session query",
-        Some(ReadLevel::Local) => "local query",
+        Some(ReadLevel::Local | ReadLevel::LocalAtMost(_)) => "local query",
     }
 }
 

@@ -232,14 +232,18 @@ fn real_time_holds(operations: &[Operation], places: &[Option<Place>]) -> Result
                 seen.text,
                 display(before_place)
             ),
-            Some(ReadLevel::Linearizable) if place < before_place => format!(
-                "the linearizable query {} was stale: it saw {}, though {} had ended before it \
+            Some(ReadLevel::Linearizable | ReadLevel::Lease | ReadLevel::Follower)
+                if place < before_place =>
+            {
+                format!(
+                    "the linearizable query {} was stale: it saw {}, though {} had ended before it \
                  began, at {}",
-                operation.text,
-                display(place),
-                seen.text,
-                display(before_place)
-            ),
+                    operation.text,
+                    display(place),
+                    seen.text,
+                    display(before_place)
+                )
+            }
             _ => continue,
         };
         return Err(Violation::of(text, [before, at]));

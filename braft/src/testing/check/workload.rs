@@ -163,9 +163,11 @@ fn step<S: Service>(rng: &mut Rng) -> Result<Step, InventError> {
         return Ok((None, call, text));
     }
     let (call, text) = encoded(&invent::<S::Query>(rng)?);
-    let level = match below(rng, 6) {
+    let level = match below(rng, 8) {
         0 => ReadLevel::Local,
         1 => ReadLevel::Session,
+        2 => ReadLevel::Lease,
+        3 => ReadLevel::Follower,
         _ => ReadLevel::Linearizable,
     };
     Ok((Some(level), call, text))

@@ -179,6 +179,9 @@ pub struct CallError {
     /// attempt may succeed: send it again.
     #[prost(bool, tag = "5")]
     pub retry: bool,
+    /// What is said of the outcome holds for all attempts of this request, earlier ones too.
+    #[prost(bool, tag = "40")]
+    pub settled: bool,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -720,6 +723,9 @@ pub struct About {
     /// "host:port"; empty without HTTP.
     #[prost(string, tag = "3")]
     pub http_address: ::prost::alloc::string::String,
+    /// How its services were built. Such builds may differ in what panics.
+    #[prost(enumeration = "Build", tag = "40")]
+    pub build: i32,
 }
 /// How far a node's disk reaches. One that lies behind what it acknowledged was put back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -863,6 +869,37 @@ pub struct StatusResponse {
     /// JSON.
     #[prost(string, tag = "1")]
     pub status: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Build {
+    Unspecified = 0,
+    /// With debug assertions and, unless its profile says otherwise, overflow checks.
+    Checked = 1,
+    /// Without.
+    Unchecked = 2,
+}
+impl Build {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "BUILD_UNSPECIFIED",
+            Self::Checked => "BUILD_CHECKED",
+            Self::Unchecked => "BUILD_UNCHECKED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "BUILD_UNSPECIFIED" => Some(Self::Unspecified),
+            "BUILD_CHECKED" => Some(Self::Checked),
+            "BUILD_UNCHECKED" => Some(Self::Unchecked),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 pub mod cluster_client {
@@ -1599,6 +1636,34 @@ pub struct SnapshotResponse {
     #[prost(message, optional, tag = "1")]
     pub vote: ::core::option::Option<Vote>,
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DigestReport {
+    #[prost(message, optional, tag = "1")]
+    pub envelope: ::core::option::Option<Envelope>,
+    /// Log index of the mark; 0 asks for a new one.
+    #[prost(uint64, tag = "2")]
+    pub mark: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub parts: ::prost::alloc::vec::Vec<PartDigest>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PartDigest {
+    /// A service's name, or that of another part of the state.
+    #[prost(string, tag = "1")]
+    pub part: ::prost::alloc::string::String,
+    #[prost(fixed64, tag = "2")]
+    pub digest: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DigestReportResponse {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SnapshotRequest {
+    #[prost(message, optional, tag = "1")]
+    pub envelope: ::core::option::Option<Envelope>,
+    /// The least log index that it has to hold.
+    #[prost(uint64, tag = "2")]
+    pub min_index: u64,
+}
 /// Generated client implementations.
 pub mod raft_client {
     #![allow(
@@ -1841,6 +1906,56 @@ pub mod raft_client {
                 .insert(GrpcMethod::new("braft.v1.Raft", "SendSnapshot"));
             self.inner.client_streaming(req, path, codec).await
         }
+        /// Tells the leader what a replica found at a mark, to be put into the log.
+        pub async fn report_digests(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DigestReport>,
+        ) -> std::result::Result<
+            tonic::Response<super::DigestReportResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/braft.v1.Raft/ReportDigests",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("braft.v1.Raft", "ReportDigests"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Asks for a snapshot: of a replica that has diverged, to be made anew from it.
+        pub async fn fetch_snapshot(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SnapshotRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::SnapshotChunk>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/braft.v1.Raft/FetchSnapshot",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("braft.v1.Raft", "FetchSnapshot"));
+            self.inner.server_streaming(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1901,6 +2016,28 @@ pub mod raft_server {
             request: tonic::Request<tonic::Streaming<super::SnapshotChunk>>,
         ) -> std::result::Result<
             tonic::Response<super::SnapshotResponse>,
+            tonic::Status,
+        >;
+        /// Tells the leader what a replica found at a mark, to be put into the log.
+        async fn report_digests(
+            &self,
+            request: tonic::Request<super::DigestReport>,
+        ) -> std::result::Result<
+            tonic::Response<super::DigestReportResponse>,
+            tonic::Status,
+        >;
+        /// Server streaming response type for the FetchSnapshot method.
+        type FetchSnapshotStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::SnapshotChunk, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Asks for a snapshot: of a replica that has diverged, to be made anew from it.
+        async fn fetch_snapshot(
+            &self,
+            request: tonic::Request<super::SnapshotRequest>,
+        ) -> std::result::Result<
+            tonic::Response<Self::FetchSnapshotStream>,
             tonic::Status,
         >;
     }
@@ -2286,6 +2423,95 @@ pub mod raft_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.client_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/braft.v1.Raft/ReportDigests" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportDigestsSvc<T: Raft>(pub Arc<T>);
+                    impl<T: Raft> tonic::server::UnaryService<super::DigestReport>
+                    for ReportDigestsSvc<T> {
+                        type Response = super::DigestReportResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DigestReport>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Raft>::report_digests(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportDigestsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/braft.v1.Raft/FetchSnapshot" => {
+                    #[allow(non_camel_case_types)]
+                    struct FetchSnapshotSvc<T: Raft>(pub Arc<T>);
+                    impl<
+                        T: Raft,
+                    > tonic::server::ServerStreamingService<super::SnapshotRequest>
+                    for FetchSnapshotSvc<T> {
+                        type Response = super::SnapshotChunk;
+                        type ResponseStream = T::FetchSnapshotStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SnapshotRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Raft>::fetch_snapshot(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = FetchSnapshotSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

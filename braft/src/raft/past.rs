@@ -1,0 +1,51 @@
+//! What a state is made of anew: the newest snapshot file, and the log.
+
+use std::io;
+
+use openraft::EntryPayload;
+
+use super::encoding;
+use super::state_machine::StateMachine;
+use super::types::members_of;
+use crate::machine::{Logged, Machine, Past, Replica};
+
+/// Bytes of entries read at once.
+const READ_BYTES: u64 = 4 << 20;
+
+impl Past for StateMachine {
+    fn newest_snapshot(&self, machine: &Machine) -> io::Result<Option<Replica>> {
+        let file = self.shared.snapshots.current();
+        let replica = file.map(|file| self.read_replica(machine, &file));
+        replica.transpose()
+    }
+
+    fn entries(
+        &self,
+        from: u64,
+        before: u64,
+        each: &mut dyn FnMut((u64, u64), Logged) -> bool,
+    ) -> io::Result<()> {
+        let mut next = from;
+        while next < before {
+            let entries = self.shared.wal.read(next..before, READ_BYTES)?;
+            if entries.is_empty() {
+                return Ok(());
+            }
+            for entry in entries {
+                let id = (entry.id.term, entry.id.index);
+                let decoded = encoding::decode(id.0, id.1, entry.kind.into(), entry.payload)
+                    .map_err(io::Error::other)?;
+                let logged = match decoded.payload {
+                    EntryPayload::Blank => Logged::Blank,
+                    EntryPayload::Normal(batch) => Logged::Batch(batch.0),
+                    EntryPayload::Membership(members) => Logged::Members(members_of(&members)),
+                };
+                if !each(id, logged) {
+                    return Ok(());
+                }
+                next = id.1 + 1;
+            }
+        }
+        Ok(())
+    }
+}
