@@ -25,6 +25,7 @@ const KIND_CLOSE_SESSION: u8 = 3;
 const KIND_SEED_SETTINGS: u8 = 4;
 const KIND_NOTE_REMOVAL: u8 = 5;
 const KIND_FENCED_COMMAND: u8 = 6;
+const KIND_ACTIVATE: u8 = 11;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(crate) enum Item {
     SeedSettings { settings: Bytes },
     /// Why a member is about to be removed; the membership without it follows.
     NoteRemoval { node_id: u64, removal: Removal },
+    /// Versions of services that every node's binary knows, as MessagePack: active from here on.
+    ActivateVersions { versions: Bytes },
 }
 
 const REMOVALS: [(u8, Removal); 3] = [
@@ -138,6 +141,11 @@ impl EntryWriter {
                 out.put_u8(KIND_NOTE_REMOVAL);
                 out.put_u64_le(*node_id);
                 out.put_u8(removal_code(*removal));
+            }
+            Item::ActivateVersions { versions } => {
+                out.put_u8(KIND_ACTIVATE);
+                out.put_u32_le(u32::try_from(versions.len()).expect("services are few"));
+                out.put_slice(versions);
             }
         }
     }
@@ -256,6 +264,9 @@ impl EntryReader {
                 let removal = known.ok_or(ReadEntryError::UnknownRemoval { code })?.1;
                 Item::NoteRemoval { node_id, removal }
             }
+            KIND_ACTIVATE => Item::ActivateVersions {
+                versions: self.payload()?,
+            },
             kind => return Err(ReadEntryError::UnknownItem { kind, at }),
         };
         Ok(Some(item))
@@ -292,6 +303,9 @@ mod tests {
             Item::NoteRemoval {
                 node_id: 9,
                 removal: Removal::Operator,
+            },
+            Item::ActivateVersions {
+                versions: Bytes::from_static(b"y"),
             },
         ]
     }

@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server`, `distribute` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `entry`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `entry`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -29,6 +29,7 @@ pub mod distribute;
 mod entry;
 mod error;
 mod leadership;
+mod life;
 mod machine;
 mod member;
 mod net;
@@ -37,6 +38,7 @@ mod probe;
 mod raft;
 mod request;
 mod run;
+mod schema;
 mod server;
 mod service;
 mod session;
@@ -78,6 +80,7 @@ pub use error::{Error, ErrorKind, Outcome};
 pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};
 pub use run::{run, run_until};
+pub use schema::{ParseSchemaError, Schema, schema};
 pub use service::{Method, Service, State};
 pub use settings::Settings;
 pub use status::{LogStatus, Member, ServiceStatus, Status};

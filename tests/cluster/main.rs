@@ -17,3 +17,4 @@ mod restart;
 mod rolling;
 mod services;
 mod snapshots;
+mod versions;

@@ -28,6 +28,8 @@ pub(crate) enum HaltError {
     UnknownCommand { index: u64, reason: String },
     #[error("log entry {index}: the settings in it cannot be read: {reason}")]
     UnreadableSettings { index: u64, reason: String },
+    #[error("log entry {index}: {reason}")]
+    Activation { index: u64, reason: String },
     #[error(
         "log entry {index}: a command of service {service} panicked: {panic}; \
          fix the command so that it returns an error instead, then start the new binary"
@@ -48,7 +50,11 @@ impl Machine {
     ) -> Result<Answers, HaltError> {
         let mut replica = self.write();
         let underway = self.running.entry(term, index, bytes.clone());
-        replica.apply_batch(term, index, bytes, &underway)
+        let answers = replica.apply_batch(term, index, bytes, &underway);
+        if std::mem::take(&mut replica.activated) {
+            self.renew_door(&replica);
+        }
+        answers
     }
 
     /// Takes note of an entry without commands.
@@ -154,6 +160,10 @@ impl Replica {
                 self.removed.announce(node_id, removal);
                 Ok(Ok(Bytes::new()))
             }
+            Item::ActivateVersions { versions } => {
+                self.activate(position.index, &versions)?;
+                Ok(Ok(Bytes::new()))
+            }
         }
     }
 
@@ -189,6 +199,10 @@ impl Replica {
             let reason = format!("this binary has no service {name:?}");
             return Err(HaltError::UnknownCommand { index, reason });
         };
+        // Proposed before a version was active that removed it: all replicas refuse it alike.
+        if let Some(text) = service.refusal(payload) {
+            return Ok(Err(Error::rejected(text).into()));
+        }
         let answer = caught(|| service.apply(moment, payload))
             .map_err(|panic| HaltError::Panicked {
                 index,

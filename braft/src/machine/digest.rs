@@ -43,7 +43,10 @@ impl Machine {
             replica.save_rest(&frozen, &mut hasher)?;
             frozen.save(&mut hasher)
         })?;
-        std::hash::Hash::hash(&(replica.clock, &replica.settings), &mut hasher.0);
+        std::hash::Hash::hash(
+            &(replica.clock, &replica.settings, &replica.versions),
+            &mut hasher.0,
+        );
         crate::codec::encode_into(&replica.removed, &mut hasher)
             .map_err(|error| Error::fatal(format!("cannot hash the removed nodes: {error}")))?;
         Ok((replica.applied, std::hash::Hasher::finish(&hasher.0)))

@@ -10,6 +10,7 @@ mod pace;
 mod removed;
 mod running;
 mod snapshot;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ pub(crate) use pace::Pace;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
+use versions::Door;
+pub(crate) use versions::{BRAFT, Versions, too_old};
 
 use crate::context::LogPosition;
 use crate::error::Error;
@@ -33,13 +36,17 @@ use crate::service::{AnyService, Method, Moment, ServiceFactory};
 use crate::session::Sessions;
 use crate::settings::Settings;
 
+/// Services by their names.
+type Services = BTreeMap<&'static str, Box<dyn AnyService>>;
+
 /// A replica of everything the cluster agrees on.
 // A lock around the whole, not one for each service: apply takes it once for a batch, and a
 // snapshot must see all parts at one log id.
 pub(crate) struct Machine {
-    factories: Vec<ServiceFactory>,
-    /// Empty instances that check commands without waiting for the replica's lock.
-    prototypes: BTreeMap<&'static str, Box<dyn AnyService>>,
+    /// Empty instances of the latest version of each service.
+    prototypes: Arc<Services>,
+    /// What checks commands.
+    door: RwLock<Door>,
     replica: RwLock<Replica>,
     /// Log time in nanoseconds, for those who cannot wait for the replica.
     clock: AtomicU64,
@@ -48,7 +55,12 @@ pub(crate) struct Machine {
 
 /// The replica's state at one log id.
 pub(crate) struct Replica {
-    services: BTreeMap<&'static str, Box<dyn AnyService>>,
+    /// Each as of its active version.
+    services: Services,
+    prototypes: Arc<Services>,
+    versions: Versions,
+    /// Whether the last entry has activated something.
+    activated: bool,
     sessions: Sessions,
     settings: Settings,
     /// Whether a log entry has set the settings; until then they are the built-in ones.
@@ -70,16 +82,29 @@ pub(crate) enum RegisterError {
     Duplicate(&'static str),
     #[error("the service name {0:?} must have 1 to 255 bytes")]
     Length(&'static str),
+    #[error(
+        "a service cannot be named {0:?}, which stands for braft itself; give it another name with \
+         #[raft_service(name = \"…\")] on its struct"
+    )]
+    Reserved(&'static str),
+    #[error(
+        "the migration of service {name:?} begins with a service named {old:?}; give that one the \
+         same name with #[raft_service(name = \"{name}\")] on its struct"
+    )]
+    Migration {
+        name: &'static str,
+        old: &'static str,
+    },
 }
 
 impl Machine {
     pub(crate) fn new(factories: Vec<ServiceFactory>) -> Result<Self, RegisterError> {
-        let replica = Replica::new(&factories)?;
-        let prototypes = Replica::new(&factories)?.services;
+        let prototypes = Arc::new(prototypes(&factories)?);
+        let versions = Versions::default();
         Ok(Machine {
-            factories,
+            door: RwLock::new(Door::new(&prototypes, &versions)),
+            replica: RwLock::new(Replica::new(&prototypes, versions)),
             prototypes,
-            replica: RwLock::new(replica),
             clock: AtomicU64::new(0),
             running: Running::default(),
         })
@@ -114,11 +139,6 @@ impl Machine {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
-    /// Whether the bytes are a command of a service of this build.
-    pub(crate) fn check_command(&self, service: &str, command: &[u8]) -> Result<(), Error> {
-        find(&self.prototypes, service)?.check_command(command)
-    }
-
     /// Answers queries from one state, under one lock.
     pub(crate) fn query(&self, queries: Arc<[Query]>) -> Vec<Result<(Bytes, u64), Refusal>> {
         let replica = self.read();
@@ -138,20 +158,15 @@ impl Machine {
 }
 
 impl Replica {
-    fn new(factories: &[ServiceFactory]) -> Result<Self, RegisterError> {
-        let mut services = BTreeMap::new();
-        for factory in factories {
-            let service = factory();
-            let name = service.name();
-            if name.is_empty() || name.len() > 255 {
-                return Err(RegisterError::Length(name));
-            }
-            if services.insert(name, service).is_some() {
-                return Err(RegisterError::Duplicate(name));
-            }
-        }
-        Ok(Replica {
-            services,
+    fn new(prototypes: &Arc<Services>, versions: Versions) -> Self {
+        let services = prototypes
+            .iter()
+            .map(|(name, latest)| (*name, latest.at_version(versions.of(name).max(1))));
+        Replica {
+            services: services.collect(),
+            prototypes: Arc::clone(prototypes),
+            versions,
+            activated: false,
             sessions: Sessions::default(),
             settings: Settings::default(),
             seeded: false,
@@ -159,7 +174,7 @@ impl Replica {
             members: StoredMembers::default(),
             removed: RemovedNodes::default(),
             applied: None,
-        })
+        }
     }
 
     fn query(&self, service: &str, query: &[u8]) -> Result<(Bytes, u64), Refusal> {
@@ -176,6 +191,13 @@ impl Replica {
             seed: index,
         };
         let service = find(&self.services, service)?;
+        if self.versions.of(service.name()) == 0 {
+            return Err(Error::rejected(format!(
+                "service {} is not yet active: not all nodes have a binary with it",
+                service.name()
+            ))
+            .into());
+        }
         let answer = apply::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
             Err(Error::rejected(format!(
                 "a query of service {} panicked: {panic}; nothing was changed",
@@ -213,18 +235,42 @@ impl Replica {
         self.sessions.len()
     }
 
-    /// Each service with its operations.
-    pub(crate) fn services(&self) -> impl Iterator<Item = (&'static str, &'static [Method])> {
-        self.services
-            .iter()
-            .map(|(name, service)| (*name, service.methods()))
+    /// Each service with its active version, the latest one that this binary knows, and the
+    /// operations of the active one.
+    pub(crate) fn services(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, (u32, u32), &'static [Method])> {
+        self.services.iter().map(|(name, service)| {
+            let latest = self.prototypes[name].version();
+            (*name, (self.versions.of(name), latest), service.methods())
+        })
     }
 }
 
-fn find<'a>(
-    services: &'a BTreeMap<&'static str, Box<dyn AnyService>>,
-    name: &str,
-) -> Result<&'a dyn AnyService, Error> {
+/// The services of a build, each as of its latest version.
+fn prototypes(factories: &[ServiceFactory]) -> Result<Services, RegisterError> {
+    let mut services = Services::new();
+    for factory in factories {
+        let service = factory();
+        let name = service.name();
+        if name.is_empty() || name.len() > 255 {
+            return Err(RegisterError::Length(name));
+        }
+        if name == BRAFT {
+            return Err(RegisterError::Reserved(name));
+        }
+        let old = service.at_version(1).name();
+        if old != name {
+            return Err(RegisterError::Migration { name, old });
+        }
+        if services.insert(name, service).is_some() {
+            return Err(RegisterError::Duplicate(name));
+        }
+    }
+    Ok(services)
+}
+
+fn find<'a>(services: &'a Services, name: &str) -> Result<&'a dyn AnyService, Error> {
     match services.get(name) {
         Some(service) => Ok(&**service),
         None => Err(Error::rejected(format!(

@@ -155,7 +155,8 @@ fn command_name(entry: &Bytes, ordinal: u32) -> Option<String> {
         Item::OpenSession
         | Item::CloseSession { .. }
         | Item::SeedSettings { .. }
-        | Item::NoteRemoval { .. } => None,
+        | Item::NoteRemoval { .. }
+        | Item::ActivateVersions { .. } => None,
     }
 }
 

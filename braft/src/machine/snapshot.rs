@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Machine, RemovedNodes, Replica};
+use super::{Machine, RemovedNodes, Replica, Versions, too_old};
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
@@ -32,6 +32,9 @@ pub(crate) struct SnapshotHeader {
     pub(crate) settings: Settings,
     pub(crate) seeded: bool,
     pub(crate) services: Vec<String>,
+    /// The active versions of the services: their sections are as these versions write them.
+    #[serde(default)]
+    pub(crate) versions: Versions,
 }
 
 /// A snapshot cannot be loaded; the replica is as it was.
@@ -42,6 +45,8 @@ pub(crate) enum ReadSnapshotError {
              start a binary that has it"
     )]
     UnknownService(String),
+    #[error("the snapshot cannot be loaded: {0}")]
+    TooOld(String),
     #[error("the snapshot has an unknown section {0:?}; start the binary that wrote it")]
     UnknownSection(String),
     #[error("the snapshot lacks section {0:?}")]
@@ -77,6 +82,7 @@ impl Replica {
                 .keys()
                 .map(|name| (*name).to_owned())
                 .collect(),
+            versions: self.versions.clone(),
         }
     }
 
@@ -163,7 +169,11 @@ impl Machine {
     /// Begins to read a snapshot; the replica in use stays as it is until
     /// [`finish`](Loading::finish).
     pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading<'_>, ReadSnapshotError> {
-        let replica = Replica::new(&self.factories).expect("the factories were checked at start");
+        let active = &header.versions;
+        if let Some((service, active, known)) = active.missing_in(&self.known_versions()) {
+            return Err(ReadSnapshotError::TooOld(too_old(service, active, known)));
+        }
+        let replica = Replica::new(&self.prototypes, header.versions.clone());
         let unknown = header
             .services
             .iter()
@@ -222,7 +232,9 @@ impl Loading<'_> {
         self.replica.clock = header.clock;
         self.replica.settings = header.settings;
         self.replica.seeded = header.seeded;
-        *self.machine.write() = self.replica;
+        let mut replica = self.machine.write();
+        *replica = self.replica;
+        self.machine.renew_door(&replica);
         Ok(())
     }
 }

@@ -99,8 +99,8 @@ fn propose(raft: &RaftNode, call: Incoming) {
                 return call.reply.refuse(refusal);
             }
             // What cannot be decoded must not reach the log: it would stop every replica.
-            if let Err(error) = raft.machine().check_command(&call.service, &call.payload) {
-                return call.reply.refuse(error);
+            if let Err(refusal) = raft.machine().check_command(&call.service, &call.payload) {
+                return call.reply.refuse(settled(raft, refusal));
             }
             let service = Bytes::copy_from_slice(call.service.as_bytes());
             Item::Command {
@@ -119,6 +119,16 @@ fn propose(raft: &RaftNode, call: Incoming) {
         deadline: call.deadline,
         reply: call.reply,
     });
+}
+
+/// A refusal for good only from a leader that has applied what was committed before its term: it may
+/// not know yet which versions are active.
+fn settled(raft: &RaftNode, refusal: Refusal) -> Refusal {
+    let view = raft.view();
+    if view.applied.is_some_and(|(term, _)| term == view.term) {
+        return refusal;
+    }
+    Refusal::not_here("this node is about to lead and is catching up", None)
 }
 
 /// Spares the log a command that its fencing number would leave without effect.

@@ -123,6 +123,7 @@ fn size(item: &Item) -> usize {
             service, payload, ..
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
+        Item::ActivateVersions { versions } => OVERHEAD + versions.len(),
         Item::NoteRemoval { .. } => OVERHEAD,
         Item::OpenSession | Item::CloseSession { .. } => OVERHEAD,
     }

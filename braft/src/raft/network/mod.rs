@@ -11,6 +11,7 @@ mod snapshot;
 
 pub(crate) use acks::Acks;
 pub(crate) use client::Network;
+pub(crate) use handshake::versions_from;
 pub(crate) use peers::{Identity, Peers, Progress, Timers};
 pub(crate) use service::RaftService;
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
+use crate::machine::Versions;
 use crate::member::NodeInfo;
 use crate::net::Dialer;
 use crate::wire::convert::cluster_id_to;
@@ -37,6 +38,8 @@ pub(crate) struct Identity {
     /// "host:port"; empty without HTTP.
     pub(crate) http_address: String,
     pub(crate) timers: Timers,
+    /// What this node's binary knows.
+    pub(crate) versions: Versions,
 }
 
 impl Identity {
@@ -98,6 +101,8 @@ pub(super) struct Known {
     /// What it says of itself.
     pub(super) info: NodeInfo,
     pub(super) version: String,
+    /// What its binary knows; nothing of one that takes no part in activating versions.
+    pub(super) versions: Versions,
     pub(super) incarnation: u64,
     pub(super) starts: u64,
     pub(super) met: Instant,
@@ -244,6 +249,16 @@ impl Peers {
         locked(&self.known)
             .get(&node_id)
             .map(|known| (known.info.clone(), known.version.clone()))
+    }
+
+    /// What the binary of a node knows, as it said in its last handshake.
+    pub(crate) fn versions_of(&self, node_id: u64) -> Option<Versions> {
+        if node_id == self.me.node_id {
+            return Some(self.me.versions.clone());
+        }
+        locked(&self.known)
+            .get(&node_id)
+            .map(|known| known.versions.clone())
     }
 
     /// Whether a node has completed a handshake within this time.

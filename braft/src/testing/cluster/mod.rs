@@ -4,9 +4,11 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `life.rs` | nodes that stop, start again, and join |
+//! | `binaries.rs` | nodes with another binary |
 //! | `network.rs` | cuts of the network |
 //! | `waits.rs` | waiting for a leader, for equal state, for votes |
 
+mod binaries;
 mod life;
 mod members;
 mod network;
@@ -53,6 +55,8 @@ struct Slot {
     data_dir: PathBuf,
     address: SocketAddr,
     node: Option<Node>,
+    /// The service in its binary.
+    hosts: fn(Config) -> Config,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -132,6 +136,7 @@ impl<S: Service> Cluster<S> {
             data_dir,
             address: listener.local_addr()?,
             node: None,
+            hosts: |config| config.service::<S>(),
         });
         Ok(listener)
     }
@@ -148,8 +153,7 @@ impl<S: Service> Cluster<S> {
                 .expect("a socket has a valid address");
             let list = StaticList::parse(&addresses.join(","), &own)
                 .expect("addresses of sockets are valid");
-            let config = Config::new()
-                .service::<S>()
+            let config = (slot.hosts)(Config::new())
                 .cluster_name("test")
                 .data_dir(&slot.data_dir)
                 .listener(listener)
