@@ -55,16 +55,19 @@ impl Options {
     pub(crate) fn of_service(tokens: TokenStream, problems: &mut Problems) -> Options {
         let mut options = Options::default();
         for meta in metas(tokens, problems) {
-            if ["name", "version", "migrate"]
-                .iter()
-                .any(|option| meta.path().is_ident(option))
-            {
-                let option = crate::types::path_text(meta.path());
+            const OF_THE_STATE: [(&str, &str); 3] = [
+                ("name", "\"…\""),
+                ("version", "number"),
+                ("migrate", "path"),
+            ];
+            let of_the_state = OF_THE_STATE.iter();
+            let mut of_the_state = of_the_state.filter(|(option, _)| meta.path().is_ident(option));
+            if let Some((option, value)) = of_the_state.next() {
                 problems.on(
                     &meta,
                     format!(
                         "the {option} belongs to the state: \
-                         write `#[raft_service({option} = …)]` on the struct"
+                         write `#[raft_service({option} = {value})]` on the struct"
                     ),
                 );
             } else {

@@ -6,7 +6,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | 5 | `run`: start, await the signal, drain, stop |
-//! | 4 | `config`, `node`, `server`, `distribute` |
+//! | 4 | `config`, `node`, `server`, `distribute`, `replay` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
 //! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `entry`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `wire`, `private` |
@@ -28,6 +28,8 @@ mod discovery;
 pub mod distribute;
 mod entry;
 mod error;
+#[cfg(test)]
+mod golden;
 mod leadership;
 mod life;
 mod machine;
@@ -36,6 +38,7 @@ mod net;
 mod node;
 mod probe;
 mod raft;
+mod replay;
 mod request;
 mod run;
 mod schema;
@@ -79,6 +82,7 @@ pub use discovery::{InvalidServiceType, Mdns, ServiceType};
 pub use error::{Error, ErrorKind, Outcome};
 pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};
+pub use replay::{Replay, Replayed, replay};
 pub use run::{run, run_until};
 pub use schema::{ParseSchemaError, Schema, schema};
 pub use service::{Method, Service, State};

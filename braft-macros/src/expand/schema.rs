@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{ItemStruct, LitInt, parse_quote};
+use syn::{ItemStruct, LitInt, Path, parse_quote};
 
 use super::{at, command};
 use crate::attr::Options;
@@ -97,12 +97,18 @@ pub(super) fn check_versions(service: &Service) -> TokenStream {
 /// The types of all operations, and which calls belong to which versions.
 pub(super) fn of_service(service: &Service) -> TokenStream {
     let braft = &service.braft;
-    let operations = service.operations.iter().map(|o| describe(o));
+    if service.operations.is_empty() {
+        return TokenStream::new();
+    }
+    let operations = service.operations.iter();
+    let operations = operations.map(|operation| describe(braft, operation));
     let commands = lives(service, Kind::Command);
     let queries = lives(service, Kind::Query);
     // The parameter is in scope where types of the user's are named: nobody else takes its name.
     quote! {
+        #[allow(unused_imports)]
         fn __describe<__Describe: #braft::__private::Describe>(describe: &mut __Describe) {
+            use #braft::__private::Untraced as _;
             #(#operations)*
         }
         #commands
@@ -110,7 +116,8 @@ pub(super) fn of_service(service: &Service) -> TokenStream {
     }
 }
 
-fn describe(operation: &Operation) -> TokenStream {
+/// What lacks `Deserialize` is reported where it stands, and not for this.
+fn describe(braft: &Path, operation: &Operation) -> TokenStream {
     let Operation {
         cfgs,
         wire_name,
@@ -123,14 +130,14 @@ fn describe(operation: &Operation) -> TokenStream {
         let (name, owned) = (argument.wire_name(), &argument.owned);
         let since = argument.options.since.as_ref();
         let since = since.map_or_else(|| quote!(1), |since| quote!(#since));
-        quote!(describe.argument::<#owned>(#name, #since);)
+        quote!(#braft::__private::Traced::<#owned>::NEW.argument(describe, #name, #since);)
     });
     quote! {
         #(#cfgs)*
         {
             describe.operation(#is_command, #wire_name, #first, #gone);
             #(#arguments)*
-            describe.answer::<#answer>();
+            #braft::__private::Traced::<#answer>::NEW.answer(describe);
         }
     }
 }

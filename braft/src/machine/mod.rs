@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or local configuration.
 
 mod apply;
+mod comparison;
 #[cfg(feature = "testing")]
 mod digest;
 mod pace;

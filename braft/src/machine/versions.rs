@@ -191,3 +191,203 @@ impl Replica {
         Ok(())
     }
 }
+
+#[cfg(all(test, feature = "macros"))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::entry::{EntryWriter, Item};
+    use crate::error::{ErrorKind, Outcome};
+    use crate::service::{Service, ServiceFactory, factory};
+
+    mod v1 {
+        use serde::{Deserialize, Serialize};
+
+        use crate::raft_service;
+
+        #[raft_service(crate = crate)]
+        #[derive(Debug, Default, Serialize, Deserialize)]
+        pub(super) struct Sum {
+            sum: u64,
+        }
+
+        #[raft_service(crate = crate)]
+        impl Sum {
+            pub(super) fn add(&mut self, by: u64) -> u64 {
+                self.sum += by;
+                self.sum
+            }
+
+            pub(super) fn reset(&mut self) {
+                self.sum = 0;
+            }
+
+            pub(super) fn get(&self) -> u64 {
+                self.sum
+            }
+        }
+    }
+
+    mod v2 {
+        use serde::{Deserialize, Serialize};
+
+        use crate::raft_service;
+
+        #[raft_service(version = 2, migrate = halves, crate = crate)]
+        #[derive(Debug, Default, Serialize, Deserialize)]
+        pub(super) struct Sum {
+            high: u32,
+            low: u32,
+        }
+
+        fn halves(old: super::v1::Sum) -> Sum {
+            let sum = old.get();
+            assert_ne!(sum, 13, "unlucky");
+            Sum {
+                high: (sum >> 32) as u32,
+                low: sum as u32,
+            }
+        }
+
+        #[raft_service(crate = crate)]
+        impl Sum {
+            pub(super) fn add(&mut self, by: u64) -> u64 {
+                let sum = (u64::from(self.high) << 32 | u64::from(self.low)) + by;
+                self.high = (sum >> 32) as u32;
+                self.low = sum as u32;
+                sum
+            }
+
+            #[command(removed = 2)]
+            pub(super) fn reset(&mut self) {
+                *self = Sum::default();
+            }
+
+            #[command(since = 2)]
+            pub(super) fn double(&mut self) -> u64 {
+                let sum = u64::from(self.high) << 32 | u64::from(self.low);
+                self.add(sum)
+            }
+        }
+    }
+
+    fn machine(factory: ServiceFactory) -> Machine {
+        Machine::new(vec![factory]).expect("one service")
+    }
+
+    fn apply(machine: &Machine, index: u64, item: &Item) -> Result<Result<Bytes, Refusal>, String> {
+        let mut entry = EntryWriter::new(Duration::ZERO, 1);
+        entry.push(item);
+        let answers = machine.apply_batch((1, index), entry.finish());
+        answers
+            .map(|mut answers| answers.remove(0))
+            .map_err(|halt| halt.to_string())
+    }
+
+    fn activation(version: u32) -> Item {
+        let versions = Versions([("Sum".to_owned(), version)].into());
+        let versions = codec::encode(&versions).expect("data").into();
+        Item::ActivateVersions { versions }
+    }
+
+    fn command(sequence: u64, command: &impl serde::Serialize) -> Item {
+        Item::Command {
+            session: 1 << 16,
+            sequence,
+            responded_to: 0,
+            fence: None,
+            service: Bytes::from_static(b"Sum"),
+            payload: codec::encode(command).expect("data").into(),
+        }
+    }
+
+    type Old = <v1::Sum as Service>::Command;
+    type New = <v2::Sum as Service>::Command;
+
+    /// The new binary with a session, and with the old service active.
+    fn upgraded() -> Machine {
+        let machine = machine(factory::<v2::Sum>());
+        apply(&machine, 1, &Item::OpenSession).unwrap().unwrap();
+        apply(&machine, 2, &activation(1)).unwrap().unwrap();
+        machine
+    }
+
+    fn sum(answer: Result<Bytes, Refusal>) -> u64 {
+        codec::decode(&answer.expect("an answer")).expect("a number")
+    }
+
+    #[test]
+    fn the_state_is_migrated_where_the_log_says_and_the_door_follows() {
+        let machine = upgraded();
+        let double = codec::encode(&New::double {}).unwrap();
+        let refused = machine.check_command("Sum", &double).unwrap_err();
+        assert!(refused.message.contains("not yet active") && !refused.retry);
+        let add = command(1, &Old::add { by: 21 });
+        assert_eq!(sum(apply(&machine, 3, &add).unwrap()), 21);
+        apply(&machine, 4, &activation(2)).unwrap().unwrap();
+        machine.check_command("Sum", &double).expect("active");
+        assert_eq!(
+            sum(apply(&machine, 5, &command(2, &New::double {})).unwrap()),
+            42
+        );
+        // Versions do not go back, and what was answered stays answered.
+        apply(&machine, 6, &activation(1)).unwrap().unwrap();
+        assert_eq!(machine.active_versions().of("Sum"), 2);
+        assert_eq!(sum(apply(&machine, 7, &add).unwrap()), 21);
+    }
+
+    #[test]
+    fn before_anything_is_agreed_on_a_newer_call_is_to_be_tried_again() {
+        let machine = machine(factory::<v2::Sum>());
+        let double = codec::encode(&New::double {}).unwrap();
+        assert!(machine.check_command("Sum", &double).unwrap_err().retry);
+        let add = codec::encode(&New::add { by: 1 }).unwrap();
+        machine
+            .check_command("Sum", &add)
+            .expect("of the first version");
+    }
+
+    #[test]
+    fn a_command_that_the_activation_overtook_is_refused_by_all_and_halts_nobody() {
+        let machine = upgraded();
+        apply(&machine, 3, &activation(2)).unwrap().unwrap();
+        let reset = command(1, &Old::reset {});
+        for index in [4, 5] {
+            let refusal = apply(&machine, index, &reset)
+                .expect("no halt")
+                .unwrap_err();
+            assert_eq!(refusal.kind, ErrorKind::Rejected);
+            assert_eq!(refusal.outcome, Outcome::NotApplied);
+        }
+    }
+
+    #[test]
+    fn a_binary_below_the_active_version_halts_and_says_which_it_needs() {
+        let old = machine(factory::<v1::Sum>());
+        let halt = apply(&old, 1, &activation(2)).unwrap_err();
+        assert!(halt.contains("log entry 1"), "{halt}");
+        assert!(
+            halt.contains("start a binary with version 2 of it"),
+            "{halt}"
+        );
+
+        let new = upgraded();
+        apply(&new, 3, &activation(2)).unwrap().unwrap();
+        let header = new.read().snapshot_header(1);
+        let refused = old.load(header).err().expect("too old").to_string();
+        assert!(refused.contains("service Sum is at version 2"), "{refused}");
+    }
+
+    #[test]
+    fn a_migration_that_panics_halts_the_replica() {
+        let machine = upgraded();
+        let unlucky = command(1, &Old::add { by: 13 });
+        apply(&machine, 3, &unlucky).unwrap().unwrap();
+        let halt = apply(&machine, 4, &activation(2)).unwrap_err();
+        assert!(
+            halt.contains("the migration of service Sum to version 2 panicked"),
+            "{halt}"
+        );
+    }
+}

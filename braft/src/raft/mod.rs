@@ -13,6 +13,7 @@
 //! | `lease.rs` | the tokens of a leader, and why no two are valid at one moment |
 //! | `restart.rs` | what a voter may have promised before it was restarted |
 //! | `clock.rs`, `responder.rs` | log time; answers without a channel |
+//! | `replaying.rs` | log and snapshot carried out without raft |
 //! | `slot.rs` | where raft appears once the node is in a cluster |
 //! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
 
@@ -25,6 +26,7 @@ mod log_storage;
 pub(crate) mod network;
 mod proposer;
 mod reader;
+pub(crate) mod replaying;
 mod responder;
 mod restart;
 mod slot;

@@ -145,25 +145,11 @@ impl StateMachine {
         }
     }
 
-    fn apply_entry(&self, entry: &Entry) -> Result<Answers, HaltError> {
-        let id = plain(&entry.log_id);
-        let machine = &self.shared.machine;
-        match &entry.payload {
-            EntryPayload::Blank => machine.apply_blank(id),
-            EntryPayload::Membership(membership) => {
-                machine.apply_members(id, members_of(membership));
-            }
-            EntryPayload::Normal(batch) => return machine.apply_batch(id, batch.0.clone()),
-        }
-        Ok(Answers::new())
-    }
-
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
         for next in chunk {
             let (entry, responder) = next?;
-            let answers = self
-                .apply_entry(&entry)
-                .map_err(|error| self.halt(&error))?;
+            let answers =
+                apply_entry(&self.shared.machine, &entry).map_err(|error| self.halt(&error))?;
             self.shared.applied.send_replace(entry.log_id.index);
             if let Some(responder) = responder {
                 responder.send(answers);
@@ -180,29 +166,52 @@ impl StateMachine {
 
     /// Loads a snapshot file into the machine.
     pub(crate) fn load(&self, file: &SnapshotFile) -> io::Result<()> {
-        let header: SnapshotHeader = read_header(file)?;
-        if header.cluster_id != format!("{:032x}", self.shared.cluster_id) {
-            return Err(io::Error::other(format!(
-                "snapshot {} belongs to cluster {}, this node to {:032x}; nothing was installed",
-                file.path.display(),
-                header.cluster_id,
-                self.shared.cluster_id
-            )));
-        }
-        let applied = header.applied;
-        let mut loading = self.shared.machine.load(header).map_err(io::Error::other)?;
-        let mut sections = file.sections();
-        while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
-            loading
-                .section(&name, &mut from)
-                .map_err(io::Error::other)?;
-        }
-        loading.finish().map_err(io::Error::other)?;
+        let cluster_id = Some(self.shared.cluster_id);
+        let applied = load_file(&self.shared.machine, cluster_id, file)?;
         self.shared
             .applied
             .send_replace(applied.map_or(0, |(_, index)| index));
         Ok(())
     }
+}
+
+/// Carries out one entry.
+pub(super) fn apply_entry(machine: &Machine, entry: &Entry) -> Result<Answers, HaltError> {
+    let id = plain(&entry.log_id);
+    match &entry.payload {
+        EntryPayload::Blank => machine.apply_blank(id),
+        EntryPayload::Membership(membership) => machine.apply_members(id, members_of(membership)),
+        EntryPayload::Normal(batch) => return machine.apply_batch(id, batch.0.clone()),
+    }
+    Ok(Answers::new())
+}
+
+/// Loads a snapshot file, of this cluster if one is given; the log id of its last entry.
+pub(super) fn load_file(
+    machine: &Machine,
+    cluster_id: Option<u128>,
+    file: &SnapshotFile,
+) -> io::Result<Option<(u64, u64)>> {
+    let header: SnapshotHeader = read_header(file)?;
+    if let Some(ours) = cluster_id
+        && header.cluster_id != format!("{ours:032x}")
+    {
+        return Err(io::Error::other(format!(
+            "snapshot {} belongs to cluster {}, this node to {ours:032x}; nothing was installed",
+            file.path.display(),
+            header.cluster_id,
+        )));
+    }
+    let applied = header.applied;
+    let mut loading = machine.load(header).map_err(io::Error::other)?;
+    let mut sections = file.sections();
+    while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
+        loading
+            .section(&name, &mut from)
+            .map_err(io::Error::other)?;
+    }
+    loading.finish().map_err(io::Error::other)?;
+    Ok(applied)
 }
 
 type Chunk = Vec<io::Result<EntryResponder<TypeConfig>>>;

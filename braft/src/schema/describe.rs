@@ -1,5 +1,7 @@
 //! What generated code says of its service.
 
+use std::marker::PhantomData;
+
 use serde::de::DeserializeOwned;
 
 use super::node::{ANSWER, Node, name};
@@ -16,6 +18,38 @@ pub trait Describe {
     /// What the operation answers.
     fn answer<T: DeserializeOwned>(&mut self);
 }
+
+/// What generated code asks of a type. An inherent function comes before a trait's of the same name,
+/// so a type that cannot be read is answered by [`Untraced`].
+#[derive(Debug)]
+pub struct Traced<T>(PhantomData<fn() -> T>);
+
+impl<T> Traced<T> {
+    /// Stands for the type.
+    pub const NEW: Self = Traced(PhantomData);
+}
+
+impl<T: DeserializeOwned> Traced<T> {
+    /// Describes it as an argument.
+    pub fn argument<D: Describe>(&self, describe: &mut D, name: &str, since: u32) {
+        describe.argument::<T>(name, since);
+    }
+
+    /// Describes it as an answer.
+    pub fn answer<D: Describe>(&self, describe: &mut D) {
+        describe.answer::<T>();
+    }
+}
+
+/// The answer for a type that cannot be read: it is refused elsewhere.
+pub trait Untraced {
+    /// Nothing.
+    fn argument<D: Describe>(&self, _: &mut D, _: &str, _: u32) {}
+    /// Nothing.
+    fn answer<D: Describe>(&self, _: &mut D) {}
+}
+
+impl<T> Untraced for Traced<T> {}
 
 #[derive(Default)]
 pub(super) struct Description {

@@ -17,8 +17,8 @@ use std::fmt;
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::compare::{changes, keep_retired};
-pub use self::describe::Describe;
 use self::describe::Description;
+pub use self::describe::{Describe, Traced, Untraced};
 pub use self::node::ParseSchemaError;
 use self::node::{Node, parse};
 use crate::service::Service;
