@@ -253,6 +253,7 @@ fn nodes_are_upgraded_one_by_one_under_load_rolled_back_and_upgraded_again() {
         for refused in [
             early.forget(0).await.map(drop),
             early.note(1, Some("early".to_owned())).await.map(drop),
+            early.notes().await.map(drop),
         ] {
             let error = refused.expect_err("not yet active");
             assert_eq!(error.kind(), ErrorKind::Rejected, "{error:?}");

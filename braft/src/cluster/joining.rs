@@ -61,8 +61,10 @@ impl Joiner {
         self.removed.borrow().is_some()
     }
 
-    /// This node is in a membership: an older removal counts no more.
+    /// This node is in a membership: an older removal, or refusal, counts no more.
     pub(crate) fn belongs(&self, membership: Option<LogId>) {
+        self.refused
+            .send_if_modified(|refused| refused.take().is_some());
         self.removed.send_if_modified(|removed| {
             let over = removed
                 .as_ref()

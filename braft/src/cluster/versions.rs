@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::codec;
 use crate::entry::Item;
 use crate::machine::Versions;
+use crate::member::display_id;
 use crate::raft::{RaftNode, RaftView, Role};
 
 /// How often the leader looks.
@@ -20,7 +21,7 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(1);
 /// Proposes what all members know, whenever that is more than is active.
 pub(crate) async fn activate(raft: RaftNode) {
     let mut leads_since = None;
-    let mut said = None;
+    let mut said = String::new();
     loop {
         let view = raft.view();
         if view.role != Role::Leader {
@@ -36,20 +37,25 @@ pub(crate) async fn activate(raft: RaftNode) {
         let knows_the_past = view.applied.is_some_and(|(term, _)| term == view.term);
         if knows_the_past {
             let patient = since.elapsed() < FIRST_PATIENCE;
-            let next = due(&raft, &view, patient);
+            let (next, waits) = due(&raft, &view, patient);
+            let text = if next.0.is_empty() {
+                waits
+            } else {
+                format!("activating {:?}: all nodes have a binary with them", next.0)
+            };
+            if !text.is_empty() && text != said {
+                tracing::info!("{text}");
+            }
+            said = text;
             if !next.0.is_empty() {
-                propose(&raft, &next, &mut said).await;
+                propose(&raft, &next).await;
             }
         }
         tokio::time::sleep(INTERVAL).await;
     }
 }
 
-async fn propose(raft: &RaftNode, next: &Versions, said: &mut Option<Versions>) {
-    if said.as_ref() != Some(next) {
-        tracing::info!(versions = ?next.0, "activating: all nodes have a binary with them");
-        *said = Some(next.clone());
-    }
+async fn propose(raft: &RaftNode, next: &Versions) {
     let versions = codec::encode(next).expect("names and numbers always have a MessagePack form");
     let versions = versions.into();
     if let Err(error) = raft.propose_own(Item::ActivateVersions { versions }).await {
@@ -57,14 +63,46 @@ async fn propose(raft: &RaftNode, next: &Versions, said: &mut Option<Versions>) 
     }
 }
 
-/// What can be activated now.
-fn due(raft: &RaftNode, view: &RaftView, patient: bool) -> Versions {
+/// What can be activated now, and what is waited for.
+fn due(raft: &RaftNode, view: &RaftView, patient: bool) -> (Versions, String) {
     let active = raft.machine().active_versions();
     let own = raft.machine().known_versions();
     let me = raft.id();
     let others = view.members.members.nodes.keys().filter(|id| **id != me);
-    let others: Vec<_> = others.map(|id| heard(raft, view, *id)).collect();
-    due_among(&active, &own, &others, patient)
+    let others: Vec<_> = others.map(|id| (*id, heard(raft, view, *id))).collect();
+    let waits = waiting(&active, &own, &others);
+    let others: Vec<_> = others.into_iter().map(|(_, heard)| heard).collect();
+    (due_among(&active, &own, &others, patient), waits)
+}
+
+/// Which members hold up what this binary knows and is not active; empty if nothing is held up.
+fn waiting(active: &Versions, own: &Versions, others: &[(u64, Option<Versions>)]) -> String {
+    let later = own
+        .0
+        .iter()
+        .filter(|(service, version)| **version > active.of(service));
+    let mut lines = Vec::new();
+    for (service, version) in later {
+        for (id, heard) in others {
+            let known = heard
+                .as_ref()
+                .map(|heard| heard.0.get(service).copied().unwrap_or(0));
+            let why = match known {
+                None => "is not in contact".to_owned(),
+                Some(0) => "has a binary without it".to_owned(),
+                Some(known) if known < *version => format!("has a binary with version {known}"),
+                Some(_) => continue,
+            };
+            let node = display_id(*id);
+            lines.push(format!(
+                "version {version} of service {service}: node {node} {why}"
+            ));
+        }
+    }
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!("not yet activated: {}", lines.join("; "))
 }
 
 /// What a member's binary knows, if the member is there.
@@ -136,6 +174,20 @@ mod tests {
         assert_eq!(due_among(&none, &own, &others, false), own);
         let active = versions(&[("braft", 1), ("a", 1)]);
         assert_eq!(due_among(&active, &own, &others, false), none);
+    }
+
+    #[test]
+    fn the_log_says_who_holds_up_what() {
+        let active = versions(&[("a", 1)]);
+        let own = versions(&[("a", 2), ("b", 1)]);
+        let others = [(7, Some(versions(&[("a", 1), ("b", 1)]))), (8, None)];
+        let text = waiting(&active, &own, &others);
+        assert!(text.contains("service a: node 0000000000000007 has a binary with version 1"));
+        assert!(
+            text.contains("service b: node 0000000000000008 is not in contact"),
+            "{text}"
+        );
+        assert_eq!(waiting(&own, &own, &others), "");
     }
 
     #[test]

@@ -4,14 +4,15 @@
 //! as it takes. Each goes to a part of the tree that is not known yet, and feeds what is known with
 //! any value that will do.
 
+mod access;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
-    SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 
+use self::access::{Chosen, Elements, Fields};
 use super::node::{Node, name};
 
 /// Runs without anything new after which the rest is given up as untraced.
@@ -236,7 +237,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
 
     fn deserialize_bool<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refused> {
         self.note("bool", []);
-        visitor.visit_bool(self.attempt % 2 == 0)
+        visitor.visit_bool(self.attempt.is_multiple_of(2))
     }
 
     fn deserialize_char<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refused> {
@@ -356,243 +357,5 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
             variant: variants[at],
             at,
         })
-    }
-}
-
-/// So many elements of a list, a tuple or a map.
-struct Elements<'t> {
-    tracer: Tracer<'t>,
-    at: usize,
-    left: usize,
-    /// The tree has so many parts; all further elements are like the last.
-    parts: usize,
-}
-
-impl Elements<'_> {
-    fn take(&mut self) -> bool {
-        let more = self.left > 0;
-        self.left = self.left.saturating_sub(1);
-        more
-    }
-}
-
-impl<'de> SeqAccess<'de> for Elements<'_> {
-    type Error = Refused;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refused> {
-        if !self.take() {
-            return Ok(None);
-        }
-        let at = self.at.min(self.parts.saturating_sub(1));
-        self.at += 1;
-        seed.deserialize(self.tracer.part(at)).map(Some)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
-    }
-}
-
-impl<'de> MapAccess<'de> for Elements<'_> {
-    type Error = Refused;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refused> {
-        let more = self.take();
-        more.then(|| seed.deserialize(self.tracer.part(0)))
-            .transpose()
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refused> {
-        seed.deserialize(self.tracer.part(1))
-    }
-}
-
-/// All fields of a struct.
-struct Fields<'t> {
-    tracer: Tracer<'t>,
-    fields: &'static [&'static str],
-    at: usize,
-}
-
-impl<'de> MapAccess<'de> for Fields<'_> {
-    type Error = Refused;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refused> {
-        let Some(field) = self.fields.get(self.at) else {
-            return Ok(None);
-        };
-        let field: StrDeserializer<'_, Refused> = (*field).into_deserializer();
-        seed.deserialize(field).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refused> {
-        self.at += 1;
-        seed.deserialize(self.tracer.part(self.at - 1))
-    }
-}
-
-/// One variant of an enum.
-struct Chosen<'t> {
-    tracer: Tracer<'t>,
-    variant: &'static str,
-    at: usize,
-}
-
-impl<'de, 't> EnumAccess<'de> for Chosen<'t> {
-    type Error = Refused;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Refused> {
-        let name: StrDeserializer<'_, Refused> = self.variant.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Chosen<'_> {
-    type Error = Refused;
-
-    fn unit_variant(mut self) -> Result<(), Refused> {
-        self.tracer.part(self.at).note("unit", []);
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(
-        mut self,
-        seed: S,
-    ) -> Result<S::Value, Refused> {
-        seed.deserialize(self.tracer.part(self.at))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(
-        mut self,
-        length: usize,
-        visitor: V,
-    ) -> Result<V::Value, Refused> {
-        self.tracer.part(self.at).deserialize_tuple(length, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        mut self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Refused> {
-        let mut part = self.tracer.part(self.at);
-        part.note("struct", fields.iter().copied());
-        visitor.visit_map(Fields {
-            tracer: part,
-            fields,
-            at: 0,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::net::IpAddr;
-    use std::num::NonZeroU8;
-    use std::time::Duration;
-
-    use serde::Deserialize;
-
-    use super::super::Schema;
-    use super::*;
-
-    fn text<T: DeserializeOwned>() -> String {
-        let schema = Schema {
-            service: "S".to_owned(),
-            version: 1,
-            migrates: None,
-            parts: vec![Node {
-                label: "t".to_owned(),
-                ..shape::<T>()
-            }],
-        };
-        let text = schema.to_string();
-        text.lines().skip(2).collect::<Vec<_>>().join("\n")
-    }
-
-    #[expect(dead_code)]
-    #[derive(Deserialize)]
-    enum Tree {
-        Leaf(u8),
-        Fork(Box<Tree>, Box<Tree>),
-        Named {
-            left: Option<Box<Tree>>,
-            note: String,
-        },
-    }
-
-    #[test]
-    fn a_type_that_contains_itself_is_spelled_out_once() {
-        let expected = "t: enum Tree\n  Leaf: u8\n  Fork: tuple of 2\n    0: again 1 up\n    \
-                        1: again 1 up\n  Named: struct\n    left: option\n      some: again 1 up\n    \
-                        note: string";
-        assert_eq!(text::<Tree>(), expected);
-    }
-
-    #[expect(dead_code)]
-    #[derive(Deserialize)]
-    struct Everything {
-        address: IpAddr,
-        least: NonZeroU8,
-        time: Duration,
-        map: BTreeMap<String, (bool, Vec<char>)>,
-        digits: [u8; 3],
-        unit: (),
-        last: Option<u64>,
-    }
-
-    #[test]
-    fn parts_of_all_kinds_are_found() {
-        let text = text::<Everything>();
-        assert!(!text.contains(UNTRACED), "{text}");
-        for line in [
-            "least: u8",
-            "secs: u64",
-            "digits: tuple of 3",
-            "some: u64",
-            "each: char",
-        ] {
-            assert!(text.contains(line), "{line} in {text}");
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_traced_says_so_and_costs_only_what_comes_behind_it() {
-        #[derive(Deserialize)]
-        struct Picky(#[expect(dead_code)] u64);
-        impl Picky {
-            fn checked(_: u64) -> Result<Self, &'static str> {
-                Err("nothing will do")
-            }
-        }
-        #[derive(Deserialize)]
-        #[serde(try_from = "u64")]
-        struct Refuses(#[expect(dead_code)] Picky);
-        impl TryFrom<u64> for Refuses {
-            type Error = &'static str;
-            fn try_from(number: u64) -> Result<Self, Self::Error> {
-                Picky::checked(number).map(Refuses)
-            }
-        }
-        #[expect(dead_code)]
-        #[derive(Deserialize)]
-        struct Holder {
-            before: u8,
-            it: Refuses,
-            behind: u8,
-        }
-        let expected = "t: struct Holder\n  before: u8\n  it: u64\n  behind: untraced";
-        assert_eq!(text::<Holder>(), expected);
     }
 }

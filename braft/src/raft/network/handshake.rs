@@ -339,28 +339,38 @@ pub(super) fn common_protocol(
     (oldest, latest): (u32, u32),
     their_version: &str,
 ) -> Result<u32, String> {
-    let oldest = if oldest == 0 {
-        latest
-    } else {
-        oldest.min(latest)
-    };
-    let common = ours.1.min(latest);
-    if common >= ours.0.max(oldest) {
+    let theirs = (
+        if oldest == 0 {
+            latest
+        } else {
+            oldest.min(latest)
+        },
+        latest,
+    );
+    let common = ours.1.min(theirs.1);
+    if common >= ours.0.max(theirs.0) {
         return Ok(common);
     }
-    let (this, (older, newer)) = if latest < ours.0 {
-        ("the newer", ("the other", "this node"))
+    let (older, newer) = if theirs.1 < ours.0 {
+        ("the other", "this node")
     } else {
-        ("the older", ("this node", "the other"))
+        ("this node", "the other")
     };
     Err(format!(
-        "this node speaks protocols {} to {} (braft {}) and is {this} one, the other {oldest} to \
-         {latest} (braft {their_version}): upgrade {older}, one minor version after the other, until \
-         it is one before {newer}",
-        ours.0,
-        ours.1,
+        "this node speaks {} (braft {}), the other {} (braft {their_version}): upgrade {older}, one \
+         minor version after the other, until it is one before {newer}",
+        range_text(ours),
         env!("CARGO_PKG_VERSION"),
+        range_text(theirs),
     ))
+}
+
+fn range_text((oldest, latest): (u32, u32)) -> String {
+    if oldest == latest {
+        format!("protocol {latest}")
+    } else {
+        format!("protocols {oldest} to {latest}")
+    }
 }
 
 fn cluster_text(id: Option<u128>) -> String {
