@@ -293,6 +293,36 @@ fn nodes_are_upgraded_one_by_one_under_load_rolled_back_and_upgraded_again() {
 }
 
 #[test]
+fn an_older_binary_reads_the_snapshot_of_a_newer_one_until_that_is_active() {
+    braft::testing::run_test(1, "snapshot", |_: Cluster<v1::Book>| async {
+        let cluster = Cluster::<v1::Book>::start_with(3, config).await?;
+        cluster.all_vote().await?;
+        for node in [0, 1] {
+            replace::<v2::Book>(&cluster, node).await?;
+        }
+        let newer = TestNode(0);
+        while cluster.leader().await? != newer {
+            cluster.hand_over(newer).await?;
+        }
+        let leader = cluster.node(newer)?;
+        let book = cluster.client();
+        let mut recorded = 0;
+        while leader.status().log.purged_index == 0 {
+            book.record(recorded).await?;
+            recorded += 1;
+        }
+        // The log does not reach back any more: an empty node needs the snapshot.
+        let older = cluster.start_node_as::<v1::Book>().await?;
+        cluster.converged().await?;
+        assert!(cluster.node(older)?.status().log.snapshot_index > 0);
+        each_once(&cluster, recorded).await?;
+        cluster.active_version(older, "Book", 1).await?;
+        cluster.stop_all().await;
+        Ok(())
+    });
+}
+
+#[test]
 fn a_state_of_another_shape_is_made_of_the_old_one_when_all_nodes_can() {
     braft::testing::run_test(1, "migration", |_: Cluster<v1::Book>| async {
         let cluster = Cluster::<v1::Book>::start_with(3, config).await?;

@@ -76,7 +76,31 @@ impl Door {
         }
     }
 
-    fn check(&self, latest: &Services, service: &str, command: &[u8]) -> Result<(), Refusal> {
+    fn check(
+        &self,
+        latest: &Services,
+        (service, command): (&str, &[u8]),
+        knows_the_past: &dyn Fn() -> bool,
+    ) -> Result<(), Refusal> {
+        // A leader that has not carried out what was committed before its term may lack an activation:
+        // with none at all it would let everything in, and with few it would refuse for good.
+        let past_counts = || {
+            let about_to_lead = "this node is about to lead and is catching up";
+            knows_the_past()
+                .then_some(())
+                .ok_or_else(|| Refusal::not_here(about_to_lead, None))
+        };
+        if !self.versions.are_agreed() {
+            past_counts()?;
+        }
+        let refused = self.known(latest, service, command);
+        if refused.is_err() {
+            past_counts()?;
+        }
+        refused
+    }
+
+    fn known(&self, latest: &Services, service: &str, command: &[u8]) -> Result<(), Refusal> {
         let now = super::find(&self.services, service)?;
         if self.versions.of(service) == 0 {
             return Err(Error::rejected(format!(
@@ -109,9 +133,17 @@ impl Door {
 
 impl Machine {
     /// Whether the bytes are a command of a service of this build that the active version knows.
-    pub(crate) fn check_command(&self, service: &str, command: &[u8]) -> Result<(), Refusal> {
+    ///
+    /// `knows_the_past` says whether this replica has carried out all that was committed before it
+    /// began to lead.
+    pub(crate) fn check_command(
+        &self,
+        service: &str,
+        command: &[u8],
+        knows_the_past: impl Fn() -> bool,
+    ) -> Result<(), Refusal> {
         let door = self.door.read().unwrap_or_else(|door| door.into_inner());
-        door.check(&self.prototypes, service, command)
+        door.check(&self.prototypes, (service, command), &knows_the_past)
     }
 
     /// The versions that this binary knows.
@@ -321,12 +353,14 @@ mod tests {
     fn the_state_is_migrated_where_the_log_says_and_the_door_follows() {
         let machine = upgraded();
         let double = codec::encode(&New::double {}).unwrap();
-        let refused = machine.check_command("Sum", &double).unwrap_err();
+        let refused = machine.check_command("Sum", &double, || true).unwrap_err();
         assert!(refused.message.contains("not yet active") && !refused.retry);
         let add = command(1, &Old::add { by: 21 });
         assert_eq!(sum(apply(&machine, 3, &add).unwrap()), 21);
         apply(&machine, 4, &activation(2)).unwrap().unwrap();
-        machine.check_command("Sum", &double).expect("active");
+        machine
+            .check_command("Sum", &double, || true)
+            .expect("active");
         assert_eq!(
             sum(apply(&machine, 5, &command(2, &New::double {})).unwrap()),
             42
@@ -341,11 +375,57 @@ mod tests {
     fn before_anything_is_agreed_on_a_newer_call_is_to_be_tried_again() {
         let machine = machine(factory::<v2::Sum>());
         let double = codec::encode(&New::double {}).unwrap();
-        assert!(machine.check_command("Sum", &double).unwrap_err().retry);
+        assert!(
+            machine
+                .check_command("Sum", &double, || true)
+                .unwrap_err()
+                .retry
+        );
         let add = codec::encode(&New::add { by: 1 }).unwrap();
         machine
-            .check_command("Sum", &add)
+            .check_command("Sum", &add, || true)
             .expect("of the first version");
+    }
+
+    #[test]
+    fn a_leader_that_is_catching_up_lets_nothing_in_before_it_knows_what_is_active() {
+        let machine = machine(factory::<v2::Sum>());
+        let add = codec::encode(&New::add { by: 1 }).unwrap();
+        let refused = machine.check_command("Sum", &add, || false).unwrap_err();
+        assert!(refused.retry && refused.message.contains("about to lead"));
+        let machine = upgraded();
+        machine
+            .check_command("Sum", &add, || false)
+            .expect("in all versions");
+        let double = codec::encode(&New::double {}).unwrap();
+        assert!(
+            machine
+                .check_command("Sum", &double, || false)
+                .unwrap_err()
+                .retry
+        );
+    }
+
+    #[test]
+    fn a_service_that_not_all_nodes_have_is_refused() {
+        let machine = machine(factory::<v2::Sum>());
+        let versions = Versions([(BRAFT.to_owned(), 1)].into());
+        let versions = codec::encode(&versions).expect("data").into();
+        apply(&machine, 1, &Item::ActivateVersions { versions })
+            .unwrap()
+            .unwrap();
+        let add = codec::encode(&New::add { by: 1 }).unwrap();
+        let refused = machine.check_command("Sum", &add, || true).unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Rejected);
+        assert!(
+            refused
+                .message
+                .contains("not all nodes have a binary with it")
+        );
+        apply(&machine, 2, &activation(1)).unwrap().unwrap();
+        machine
+            .check_command("Sum", &add, || true)
+            .expect("now all have it");
     }
 
     #[test]

@@ -99,8 +99,11 @@ fn propose(raft: &RaftNode, call: Incoming) {
                 return call.reply.refuse(refusal);
             }
             // What cannot be decoded must not reach the log: it would stop every replica.
-            if let Err(refusal) = raft.machine().check_command(&call.service, &call.payload) {
-                return call.reply.refuse(settled(raft, refusal));
+            let checked = raft
+                .machine()
+                .check_command(&call.service, &call.payload, || knows_the_past(raft));
+            if let Err(refusal) = checked {
+                return call.reply.refuse(refusal);
             }
             let service = Bytes::copy_from_slice(call.service.as_bytes());
             Item::Command {
@@ -121,14 +124,10 @@ fn propose(raft: &RaftNode, call: Incoming) {
     });
 }
 
-/// A refusal for good only from a leader that has applied what was committed before its term: it may
-/// not know yet which versions are active.
-fn settled(raft: &RaftNode, refusal: Refusal) -> Refusal {
+/// Whether this leader has carried out what was committed before its term.
+fn knows_the_past(raft: &RaftNode) -> bool {
     let view = raft.view();
-    if view.applied.is_some_and(|(term, _)| term == view.term) {
-        return refusal;
-    }
-    Refusal::not_here("this node is about to lead and is catching up", None)
+    view.applied.is_some_and(|(term, _)| term == view.term)
 }
 
 /// Spares the log a command that its fencing number would leave without effect.
