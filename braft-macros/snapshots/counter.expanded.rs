@@ -119,6 +119,22 @@ const _: () = {
                 __Query::get {} => ::braft::__private::query_answer(&Self::get(self)),
             }
         }
+        #[allow(unused_imports)]
+        fn __describe<__Describe: ::braft::__private::Describe>(
+            describe: &mut __Describe,
+        ) {
+            use ::braft::__private::Untraced as _;
+            {
+                describe.operation(true, "add", 1, 0);
+                ::braft::__private::Traced::<u64>::NEW.argument(describe, "by", 1);
+                ::braft::__private::Traced::<Result<u64, Overflow>>::NEW
+                    .answer(describe);
+            }
+            {
+                describe.operation(false, "get", 1, 0);
+                ::braft::__private::Traced::<u64>::NEW.answer(describe);
+            }
+        }
     }
     impl CounterClient {
         /// Adds `by` and returns the new total.

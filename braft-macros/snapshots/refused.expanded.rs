@@ -1,5 +1,5 @@
 ::core::compile_error! {
-    "unknown option `version`; valid here: `name = \"…\"`, `crate = path`"
+    "unknown option `edition`; valid here: `name = \"…\"`, `version = number`, `migrate = path`, `crate = path`"
 }
 ::core::compile_error! {
     "a field that serde skips is missing in snapshots, so a replica restored from one would diverge; remove the field, or keep it in the snapshot"

@@ -1,4 +1,4 @@
-#[raft_service(version = 2)]
+#[raft_service(edition = 2)]
 #[derive(Default, Serialize, Deserialize)]
 pub struct Refused {
     #[serde(skip)]

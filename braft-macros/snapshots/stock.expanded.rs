@@ -187,6 +187,50 @@ const _: () = {
         );
         fn wake(&mut self, context: &mut crate::braft::Context<Self::Event>) {
             Self::expire(self, context)
+        #[allow(unused_imports)]
+        fn __describe<__Describe: crate::braft::__private::Describe>(
+            describe: &mut __Describe,
+        ) {
+            use crate::braft::__private::Untraced as _;
+            {
+                describe.operation(true, "take_items", 1, 0);
+                crate::braft::__private::Traced::<
+                    crate::braft::__private::Owned<str>,
+                >::NEW
+                    .argument(describe, "sku", 1);
+                crate::braft::__private::Traced::<u32>::NEW
+                    .argument(describe, "count", 1);
+                crate::braft::__private::Traced::<Answer<u32>>::NEW.answer(describe);
+            }
+            {
+                describe.operation(true, "replace", 1, 0);
+                crate::braft::__private::Traced::<Stock>::NEW
+                    .argument(describe, "with", 1);
+                crate::braft::__private::Traced::<Option<Stock>>::NEW.answer(describe);
+            }
+            {
+                describe.operation(false, "note", 1, 0);
+                crate::braft::__private::Traced::<
+                    crate::braft::__private::Owned<Sku>,
+                >::NEW
+                    .argument(describe, "sku", 1);
+                crate::braft::__private::Traced::<
+                    Option<crate::braft::__private::Owned<str>>,
+                >::NEW
+                    .answer(describe);
+            }
+            #[cfg(feature = "search")]
+            {
+                describe.operation(false, "search", 1, 0);
+                crate::braft::__private::Traced::<
+                    crate::braft::__private::Owned<[Tag]>,
+                >::NEW
+                    .argument(describe, "in", 1);
+                crate::braft::__private::Traced::<
+                    Vec<crate::braft::__private::Owned<Item>>,
+                >::NEW
+                    .answer(describe);
+            }
         }
     }
     impl StockClient {

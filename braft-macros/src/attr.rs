@@ -3,14 +3,19 @@
 use proc_macro2::TokenStream;
 use syn::parse::Parser;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta, Path, Token, parse_quote};
+use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Meta, Path, Token, parse_quote};
 
 use crate::problems::Problems;
+use crate::versions::{self, Life};
 
 /// `#[raft_service(…)]`.
 pub(crate) struct Options {
     /// Routes calls; by default the struct's name.
     pub(crate) name: Option<LitStr>,
+    /// The version of the service; 1 unless said otherwise.
+    pub(crate) version: Option<LitInt>,
+    /// What makes this state out of that of the version before.
+    pub(crate) migrate: Option<Path>,
     /// Where braft is.
     pub(crate) braft: Path,
 }
@@ -28,9 +33,20 @@ impl Options {
                     }
                     usable
                 });
+            } else if meta.path().is_ident("version") {
+                options.version = versions::version(&meta, problems);
+            } else if meta.path().is_ident("migrate") {
+                options.migrate = path(&meta, "expected the path of a function", problems);
             } else {
-                options.shared(&meta, "`name = \"…\"`, `crate = path`", problems);
+                let valid = "`name = \"…\"`, `version = number`, `migrate = path`, `crate = path`";
+                options.shared(&meta, valid, problems);
             }
+        }
+        if let (Some(migrate), None) = (&options.migrate, &options.version) {
+            problems.on(
+                migrate,
+                "a migration leads to a later version: write `version = …` as well",
+            );
         }
         options
     }
@@ -39,11 +55,20 @@ impl Options {
     pub(crate) fn of_service(tokens: TokenStream, problems: &mut Problems) -> Options {
         let mut options = Options::default();
         for meta in metas(tokens, problems) {
-            if meta.path().is_ident("name") {
+            const OF_THE_STATE: [(&str, &str); 3] = [
+                ("name", "\"…\""),
+                ("version", "number"),
+                ("migrate", "path"),
+            ];
+            let of_the_state = OF_THE_STATE.iter();
+            let mut of_the_state = of_the_state.filter(|(option, _)| meta.path().is_ident(option));
+            if let Some((option, value)) = of_the_state.next() {
                 problems.on(
                     &meta,
-                    "the name belongs to the state: \
-                     write `#[raft_service(name = \"…\")]` on the struct",
+                    format!(
+                        "the {option} belongs to the state: \
+                         write `#[raft_service({option} = {value})]` on the struct"
+                    ),
                 );
             } else {
                 options.shared(&meta, "`crate = path`", problems);
@@ -57,20 +82,33 @@ impl Options {
             problems.on(meta, unknown(meta, valid));
             return;
         }
-        match meta {
-            Meta::NameValue(pair) => match &pair.value {
-                Expr::Path(path) if path.qself.is_none() => self.braft = path.path.clone(),
-                value => problems.on(value, "expected the path of the braft crate"),
-            },
-            _ => problems.on(meta, "expected `crate = path`"),
+        if let Some(braft) = path(meta, "expected the path of the braft crate", problems) {
+            self.braft = braft;
         }
     }
+}
+
+/// The path that is given to an option.
+fn path(meta: &Meta, expected: &str, problems: &mut Problems) -> Option<Path> {
+    match meta {
+        Meta::NameValue(pair) => match &pair.value {
+            Expr::Path(path) if path.qself.is_none() => return Some(path.path.clone()),
+            value => problems.on(value, expected),
+        },
+        _ => problems.on(
+            meta,
+            format!("expected `{} = path`", crate::types::path_text(meta.path())),
+        ),
+    }
+    None
 }
 
 impl Default for Options {
     fn default() -> Self {
         Options {
             name: None,
+            version: None,
+            migrate: None,
             braft: parse_quote!(::braft),
         }
     }
@@ -85,6 +123,8 @@ pub(crate) struct MethodOptions {
     pub(crate) timer: Option<Attribute>,
     /// The name on the wire, if it differs from the method's.
     pub(crate) name: Option<LitStr>,
+    /// In which versions it is there.
+    pub(crate) life: Life,
     /// Whether a reason stands for what the determinism lint would report.
     pub(crate) may_be_nondeterministic: bool,
 }
@@ -113,11 +153,15 @@ impl MethodOptions {
         } else if attribute.path().is_ident("timer") {
             (&mut self.timer, REASON)
         } else if attribute.path().is_ident("query") {
-            (&mut self.query, "`name = \"…\"`")
+            (
+                &mut self.query,
+                "`name = \"…\"`, `since = version`, `removed = version`",
+            )
         } else {
             (
                 &mut self.command,
-                "`name = \"…\"`, `nondeterministic = \"reason\"`",
+                "`name = \"…\"`, `since = version`, `removed = version`, \
+                 `nondeterministic = \"reason\"`",
             )
         };
         let list = match &attribute.meta {
@@ -136,6 +180,12 @@ impl MethodOptions {
             let option = meta.path().get_ident().map(ToString::to_string);
             match option.as_deref() {
                 Some("name") if valid.contains("`name") => self.read_name(&meta, problems),
+                Some("since") if valid.contains("`since") => {
+                    self.life.since = versions::version(&meta, problems);
+                }
+                Some("removed") if valid.contains("`removed") => {
+                    self.life.removed = versions::version(&meta, problems);
+                }
                 Some("nondeterministic") if valid.contains("`nondeterministic") => {
                     self.read_reason(&meta, problems);
                 }
@@ -161,9 +211,9 @@ impl MethodOptions {
     }
 }
 
-const NOT_A_NAME: &str = "a name is one or more letters, digits, `_`, `-` or `.`";
+pub(crate) const NOT_A_NAME: &str = "a name is one or more letters, digits, `_`, `-` or `.`";
 
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let allowed = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
     !name.is_empty() && name.chars().all(allowed)
 }
@@ -173,7 +223,7 @@ fn metas(tokens: TokenStream, problems: &mut Problems) -> Punctuated<Meta, Token
     problems.take(parsed).unwrap_or_default()
 }
 
-fn string(meta: &Meta) -> syn::Result<LitStr> {
+pub(crate) fn string(meta: &Meta) -> syn::Result<LitStr> {
     let pair = meta.require_name_value()?;
     match &pair.value {
         Expr::Lit(ExprLit {
@@ -184,7 +234,7 @@ fn string(meta: &Meta) -> syn::Result<LitStr> {
     }
 }
 
-fn unknown(meta: &Meta, valid: &str) -> String {
+pub(crate) fn unknown(meta: &Meta, valid: &str) -> String {
     let name = crate::types::path_text(meta.path());
     format!("unknown option `{name}`; valid here: {valid}")
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `ast` | parses the item and says what it is: a state or its operations |
 //! | `attr` | reads the attributes' options |
+//! | `versions` | reads since when something is there, and from when it is gone |
 //! | `valid` | turns methods into operations, reporting every mistake the tokens show |
 //! | `lint` | finds what makes replicas differ |
 //! | `expand` | writes the code for valid input |
@@ -24,6 +25,7 @@ mod snapshots;
 mod test;
 mod types;
 mod valid;
+mod versions;
 
 use proc_macro::TokenStream;
 
@@ -36,6 +38,9 @@ use proc_macro::TokenStream;
 ///
 /// * `name = "…"`: the name that routes calls and names the state in snapshots; by default the
 ///   struct's. It must stay the same for the life of a cluster.
+/// * `version = 2`: see below.
+/// * `migrate = path`: a function that makes this state out of that of an older version, which is a
+///   service of the same name.
 /// * `crate = path`: where braft is, if it is not `::braft`.
 ///
 /// Each field's type and its type arguments are checked, through aliases too: `HashMap`,
@@ -69,6 +74,25 @@ use proc_macro::TokenStream;
 /// A client's methods take no name that matters elsewhere: what a client can do besides is in
 /// traits. Only a method called `into` or `try_into` needs `CounterClient::into(&client, …)`, since
 /// Rust prefers the prelude's method of that name.
+///
+/// # Versions
+/// Nodes are upgraded one by one, so for a while old and new binaries carry out the same commands.
+/// A change that older ones do not know belongs to a later version of the service, which becomes
+/// active when all nodes have it; until then a node with the new binary behaves like the old ones.
+/// Once a version is active, binaries without it do not start any more.
+///
+/// * `#[command(since = 2)]`: a command that came with version 2. Before that it is refused.
+/// * `#[command(removed = 3)]`: from version 3 on it is refused, and the client has no method for
+///   it. The method stays, since the log may hold calls of it; it may go in a later version still.
+/// * `#[arg(since = 2)]`: an argument of type `Option` that came with version 2. `#[arg(name =
+///   "old name")]` goes on using the old name in the log.
+/// * `#[field(since = 2)]`: a field of the state (`Default + PartialEq`), which commands of version
+///   2 use first. `#[derive(…)]` has to stand below `#[raft_service]`.
+/// * What a command does may differ only by version: see `Context::version`.
+/// * Any other change of the state is a new struct, with `migrate`. The old struct and its `impl`
+///   block stay, in a module of their own, until a later version: they serve until then.
+///
+/// `braft::testing::schema_lock` finds changes that lack this.
 ///
 /// # Determinism
 /// Every replica runs every command, so a command may depend on the state, its arguments and its

@@ -22,6 +22,7 @@ pub(crate) use self::timer::Timer;
 
 use crate::attr::{MethodOptions, Options};
 use crate::problems::Problems;
+use crate::versions::{self, ArgOptions, Life};
 use crate::{lint, types};
 
 /// Whether an operation goes through the log.
@@ -40,6 +41,8 @@ pub(crate) struct Operation {
     pub(crate) ident: Ident,
     /// The name on the wire; the method's own unless the user says otherwise.
     pub(crate) wire_name: LitStr,
+    /// In which versions it is there.
+    pub(crate) life: Life,
     /// What the client's method repeats: doc comments, `#[deprecated]`.
     pub(crate) attributes: Vec<Attribute>,
     /// `#[cfg]` on a query.
@@ -61,9 +64,18 @@ pub(crate) struct Argument {
     pub(crate) ty: Type,
     /// As it travels.
     pub(crate) owned: Type,
+    pub(crate) options: ArgOptions,
 }
 
 impl Argument {
+    /// The name in the log and on the wire.
+    pub(crate) fn wire_name(&self) -> String {
+        match &self.options.name {
+            Some(name) => name.value(),
+            None => self.ident.unraw().to_string(),
+        }
+    }
+
     pub(crate) fn is_borrowed(&self) -> bool {
         matches!(types::peel(&self.ty), Type::Reference(_))
     }
@@ -78,6 +90,12 @@ impl Operation {
         let paragraph = lines.skip_while(|line| line.is_empty());
         let paragraph: Vec<&str> = paragraph.take_while(|line| !line.is_empty()).collect();
         paragraph.join(" ")
+    }
+
+    /// Whether it, or one of its arguments, is there in some versions only.
+    pub(crate) fn has_life(&self) -> bool {
+        let mut arguments = self.arguments.iter();
+        !self.life.is_always() || arguments.any(|argument| argument.options.since.is_some())
     }
 
     /// Whether the name on the wire is not the method's.
@@ -148,6 +166,7 @@ pub(crate) fn service(
     for method in methods(item) {
         let options = MethodOptions::extract(&mut method.attrs, problems);
         wakes.look_at(&method.block);
+        let args = versions::extract_args(method, problems);
         if is_mutating(method) && !options.may_be_nondeterministic {
             lint::check(&method.block, way_out(&options), problems);
         }
@@ -177,7 +196,7 @@ pub(crate) fn service(
             kind,
             method,
             &options,
-            context.is_some(),
+            (context.is_some(), args),
         ));
         service.context = service.context.take().or(context);
     }
@@ -354,14 +373,20 @@ fn operation(
     kind: Kind,
     method: &ImplItemFn,
     options: &MethodOptions,
-    takes_context: bool,
+    (takes_context, args): (bool, Vec<ArgOptions>),
 ) -> Operation {
     let arguments = signature::arguments(&method.sig, takes_context);
-    let arguments = arguments.map(|(ident, ty)| {
+    let args = args.into_iter().skip(usize::from(takes_context));
+    let arguments = arguments.zip(args).map(|((ident, ty), options)| {
         let mut ty = ty.clone();
         types::name_self(&mut ty, &service.state);
         let owned = types::owned(&ty, &service.braft);
-        Argument { ident, ty, owned }
+        Argument {
+            ident,
+            ty,
+            owned,
+            options,
+        }
     });
     let mut answer: Type = match &method.sig.output {
         ReturnType::Default => parse_quote!(()),
@@ -380,6 +405,7 @@ fn operation(
         wire_name: wire_name
             .unwrap_or_else(|| LitStr::new(&ident.unraw().to_string(), ident.span())),
         ident,
+        life: options.life.clone(),
         attributes: carried(&["doc", "deprecated"]),
         cfgs: carried(&["cfg"]),
         takes_context,

@@ -55,6 +55,7 @@ pub struct Context<E = NoEvents> {
     position: LogPosition,
     request: Option<RequestId>,
     now: Duration,
+    version: u32,
     rng: Rng,
     effects: Effects,
     /// How many more wakes the service may ask for.
@@ -74,11 +75,19 @@ impl<E> Context<E> {
             position,
             request,
             now,
+            version: u32::MAX,
             rng: Rng::new(seed, position.ordinal),
             effects: Effects::default(),
             room,
             events: PhantomData,
         }
+    }
+
+    /// The same context under another version of the service.
+    #[must_use]
+    pub(crate) fn at_version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
     }
 
     /// A context for a unit test without a cluster: log position 1.1.0, time 2000-01-01 00:00 UTC,
@@ -111,6 +120,14 @@ impl<E> Context<E> {
     /// In a query, the time of the last applied entry.
     pub fn now(&self) -> SystemTime {
         SystemTime::UNIX_EPOCH + self.now
+    }
+
+    /// The version of the service that is active: the same on every replica, whatever their
+    /// binaries know. A command that is to do something else from version 2 on asks for it here.
+    ///
+    /// In [`for_test`](Context::for_test) it is the highest there is.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// Random numbers from a seed that the leader put into the log.

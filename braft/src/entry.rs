@@ -30,6 +30,7 @@ const KIND_DIGEST_MARK: u8 = 8;
 const KIND_DIGEST_REPORT: u8 = 9;
 const KIND_CLEAR_PANICS: u8 = 10;
 const KIND_SKIP_PANICKED: u8 = 12;
+const KIND_ACTIVATE: u8 = 11;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub(crate) enum Item {
     ClearPanics { service: Bytes, method: Bytes },
     /// The command at this place panicked: it has no effect, on any replica and in any replay.
     SkipPanicked { index: u64, ordinal: u32 },
+    /// Versions of services that every node's binary knows, as MessagePack: active from here on.
+    ActivateVersions { versions: Bytes },
 }
 
 const REMOVALS: [(u8, Removal); 3] = [
@@ -186,6 +189,11 @@ impl EntryWriter {
                 out.put_u8(KIND_SKIP_PANICKED);
                 out.put_u64_le(*index);
                 out.put_u32_le(*ordinal);
+            }
+            Item::ActivateVersions { versions } => {
+                out.put_u8(KIND_ACTIVATE);
+                out.put_u32_le(u32::try_from(versions.len()).expect("services are few"));
+                out.put_slice(versions);
             }
         }
     }
@@ -331,6 +339,9 @@ impl EntryReader {
                 let ordinal = self.rest.get_u32_le();
                 Item::SkipPanicked { index, ordinal }
             }
+            KIND_ACTIVATE => Item::ActivateVersions {
+                versions: self.payload()?,
+            },
             kind => return Err(ReadEntryError::UnknownItem { kind, at }),
         };
         Ok(Some(item))
@@ -385,6 +396,9 @@ mod tests {
             Item::SkipPanicked {
                 index: 70,
                 ordinal: 3,
+            },
+            Item::ActivateVersions {
+                versions: Bytes::from_static(b"y"),
             },
         ]
     }

@@ -6,10 +6,10 @@
 //! | floor | modules |
 //! |---|---|
 //! | 5 | `run`: start, await the signal, drain, stop |
-//! | 4 | `config`, `node`, `server`, `distribute` |
+//! | 4 | `config`, `node`, `server`, `distribute`, `replay` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `machine`, `member`, `net`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -30,15 +30,20 @@ mod effects;
 mod entry;
 mod error;
 mod event;
+#[cfg(test)]
+mod golden;
 mod leadership;
+mod life;
 mod machine;
 mod member;
 mod net;
 mod node;
 mod probe;
 mod raft;
+mod replay;
 mod request;
 mod run;
+mod schema;
 mod server;
 mod service;
 mod session;
@@ -84,7 +89,9 @@ pub use error::{Error, ErrorKind, Outcome};
 pub use event::{Event, EventPosition};
 pub use leadership::{Leader, LeaderChange, LeaderToken};
 pub use node::{Node, Stopped, start};
+pub use replay::{Replay, Replayed, replay};
 pub use run::{run, run_until};
+pub use schema::{ParseSchemaError, Schema, schema};
 pub use service::{Method, Service, State};
 pub use settings::{OnPanic, Settings};
 pub use status::{LogStatus, Member, PanicStatus, ServiceStatus, Status};

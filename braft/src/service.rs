@@ -2,6 +2,7 @@
 //!
 //! Generated code is typed; the runtime sees every service as [`AnyService`], bytes in and out.
 
+use std::any::Any;
 use std::io::{Read, Write};
 
 use serde::Serialize;
@@ -12,6 +13,8 @@ use crate::codec;
 use crate::context::{Context, LogPosition, RequestId};
 use crate::effects::Effects;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::life::{Life, Migration};
+use crate::schema::Describe;
 
 /// The replicated state of a service: implemented by `#[raft_service]` on the struct.
 ///
@@ -28,6 +31,17 @@ pub trait State: Default + Serialize + DeserializeOwned + Send + Sync + 'static 
     const NAME: &'static str;
     /// The typed client.
     type Client: From<Channel> + Clone + Send + Sync + 'static;
+    /// The version of the service: that of its latest operations and fields.
+    const VERSION: u32 = 1;
+    /// Fields that came with a later version than the first, and which.
+    #[doc(hidden)]
+    const FIELDS_SINCE: &'static [(&'static str, u32)] = &[];
+
+    /// How the state is made of that of older versions, if those had another one.
+    #[doc(hidden)]
+    fn __migration() -> Option<Migration<Self>> {
+        None
+    }
 
     /// A copy of the state, if all its parts are [`Freeze`](crate::Freeze): then a snapshot is
     /// written from the copy while commands go on. `None` otherwise: commands wait until the state
@@ -47,6 +61,12 @@ pub struct Method {
     pub is_command: bool,
     /// The doc comment's first paragraph.
     pub doc: &'static str,
+    /// The version of the service that it came with.
+    pub since: u32,
+    /// The version from which on it is refused.
+    pub removed: Option<u32>,
+    /// The version that its latest argument came with.
+    latest: u32,
 }
 
 impl Method {
@@ -56,7 +76,31 @@ impl Method {
             name,
             is_command,
             doc,
+            since: 1,
+            removed: None,
+            latest: 1,
         }
+    }
+
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn __living(mut self, since: u32, removed: u32, arguments: &[u32]) -> Self {
+        self.since = since;
+        self.removed = if removed == 0 { None } else { Some(removed) };
+        self.latest = since;
+        let mut rest = arguments;
+        while let [argument, others @ ..] = rest {
+            if *argument > self.latest {
+                self.latest = *argument;
+            }
+            rest = others;
+        }
+        self
+    }
+
+    /// Whether some call of it is refused while a version is active.
+    fn is_gated(&self, active: u32) -> bool {
+        self.latest > active || self.removed.is_some_and(|removed| removed <= active)
     }
 }
 
@@ -109,6 +153,22 @@ pub trait Service: State {
     /// # Errors
     /// Only if the answer has no MessagePack form.
     fn query(&self, context: &Context<Self::Event>, query: Self::Query) -> Result<Vec<u8>, Error>;
+
+    /// Says the types of all operations.
+    #[doc(hidden)]
+    fn __describe<D: Describe>(_: &mut D) {}
+
+    /// The versions that know a command.
+    #[doc(hidden)]
+    fn __command_life(_: &Self::Command) -> Life {
+        Life::ALWAYS
+    }
+
+    /// The versions that know a query.
+    #[doc(hidden)]
+    fn __query_life(_: &Self::Query) -> Life {
+        Life::ALWAYS
+    }
 }
 
 /// Where and when a command is applied; the untyped half of [`Context`].
@@ -140,6 +200,18 @@ pub(crate) trait AnyService: Send + Sync {
     fn methods(&self) -> &'static [Method];
     /// Whether it was built with debug assertions.
     fn is_checked(&self) -> bool;
+    /// The latest version that this build knows.
+    fn version(&self) -> u32;
+    /// The version that this instance is of.
+    fn active(&self) -> u32;
+    /// An empty instance of a version that this build knows.
+    fn at_version(&self, version: u32) -> Box<dyn AnyService>;
+    /// The state of an older instance as of a later version that this build knows.
+    fn upgrade(&self, old: Box<dyn AnyService>, version: u32)
+    -> Result<Box<dyn AnyService>, Error>;
+    fn into_any(self: Box<Self>) -> Box<dyn Any>;
+    /// Why the active version refuses a command; nothing if it does not, or it cannot be read.
+    fn refusal(&self, command: &[u8]) -> Option<String>;
     /// Says whether the bytes are a command this build knows, without carrying it out.
     fn check_command(&self, command: &[u8]) -> Result<(), Error>;
     /// Carries out a command. An error means the bytes are not a command this build knows, and
@@ -161,10 +233,24 @@ pub(crate) type ServiceFactory = fn() -> Box<dyn AnyService>;
 
 /// The factory of `S`.
 pub(crate) fn factory<S: Service>() -> ServiceFactory {
-    || Box::new(Hosted(S::default()))
+    || {
+        Box::new(Hosted {
+            state: S::default(),
+            active: S::VERSION,
+        })
+    }
 }
 
-struct Hosted<S>(S);
+/// The state in an instance of `S`, if it is one.
+pub(crate) fn into_state<S: Service>(instance: Box<dyn Any>) -> Option<S> {
+    let hosted = instance.downcast::<Hosted<S>>().ok()?;
+    Some(hosted.state)
+}
+
+struct Hosted<S> {
+    state: S,
+    active: u32,
+}
 
 impl<S: Service> AnyService for Hosted<S> {
     fn name(&self) -> &'static str {
@@ -179,14 +265,76 @@ impl<S: Service> AnyService for Hosted<S> {
         S::IS_CHECKED
     }
 
+    fn version(&self) -> u32 {
+        S::VERSION
+    }
+
+    fn active(&self) -> u32 {
+        self.active
+    }
+
+    fn at_version(&self, version: u32) -> Box<dyn AnyService> {
+        match S::__migration() {
+            Some(migration) if version <= migration.from() => migration.old().at_version(version),
+            _ => Box::new(Hosted {
+                state: S::default(),
+                active: version,
+            }),
+        }
+    }
+
+    fn upgrade(
+        &self,
+        old: Box<dyn AnyService>,
+        version: u32,
+    ) -> Result<Box<dyn AnyService>, Error> {
+        let migration = S::__migration().filter(|migration| old.active() <= migration.from());
+        let state = match migration {
+            Some(migration) if version <= migration.from() => {
+                return migration.old().upgrade(old, version);
+            }
+            Some(migration) => {
+                let last = migration.old().upgrade(old, migration.from())?;
+                migration.convert(last)
+            }
+            None => into_state::<S>(old.into_any()),
+        };
+        let state = state.ok_or_else(|| {
+            Error::fatal(format!(
+                "the state of service {} is not of the type that its migration begins with",
+                S::NAME
+            ))
+        })?;
+        Ok(Box::new(Hosted {
+            state,
+            active: version,
+        }))
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+
+    fn refusal(&self, command: &[u8]) -> Option<String> {
+        let mut methods = S::METHODS.iter();
+        // Hardly ever: spare the decoding.
+        if !methods.any(|method| method.is_command && method.is_gated(self.active)) {
+            return None;
+        }
+        let command = codec::decode::<S::Command>(command).ok()?;
+        S::__command_life(&command).refusal(S::NAME, self.active)
+    }
+
     fn check_command(&self, command: &[u8]) -> Result<(), Error> {
-        decode_call::<S, S::Command>("command", command).map(drop)
+        let command = decode_call::<S, S::Command>("command", command)?;
+        let refusal = S::__command_life(&command).refusal(S::NAME, self.active);
+        refusal.map_or(Ok(()), |text| Err(Error::rejected(text)))
     }
 
     fn apply(&mut self, moment: Moment, command: &[u8]) -> Result<Applied, Error> {
         let command = decode_call::<S, S::Command>("command", command)?;
-        let mut context = moment.context();
-        let answer = self.0.apply(&mut context, command);
+        let mut context = moment.context().at_version(self.active);
+        let answer = self.state.apply(&mut context, command);
         let effects = context.into_effects();
         let answer = match &effects.fault {
             None => answer,
@@ -204,23 +352,30 @@ impl<S: Service> AnyService for Hosted<S> {
     }
 
     fn wake(&mut self, moment: Moment) -> Effects {
-        let mut context = moment.context();
-        self.0.wake(&mut context);
+        let mut context = moment.context().at_version(self.active);
+        self.state.wake(&mut context);
         context.into_effects()
     }
 
     fn query(&self, moment: Moment, query: &[u8]) -> Result<Vec<u8>, Error> {
         let query = decode_call::<S, S::Query>("query", query)?;
-        self.0.query(&moment.context(), query)
+        if let Some(text) = S::__query_life(&query).refusal(S::NAME, self.active) {
+            return Err(Error::rejected(text));
+        }
+        let context = moment.context().at_version(self.active);
+        self.state.query(&context, query)
     }
 
     fn freeze(&self) -> Option<Box<dyn AnyService>> {
-        let frozen = State::freeze(&self.0)?;
-        Some(Box::new(Hosted(frozen)))
+        let state = State::freeze(&self.state)?;
+        Some(Box::new(Hosted {
+            state,
+            active: self.active,
+        }))
     }
 
     fn save(&self, out: &mut dyn Write) -> Result<(), Error> {
-        codec::encode_into(&self.0, out).map_err(|error| {
+        codec::encode_into(&self.state, out).map_err(|error| {
             Error::fatal(format!(
                 "cannot write the state of service {}: {error}",
                 S::NAME
@@ -229,10 +384,12 @@ impl<S: Service> AnyService for Hosted<S> {
     }
 
     fn load(&mut self, from: &mut dyn Read) -> Result<(), Error> {
-        self.0 = codec::decode_from(from).map_err(|error| {
+        self.state = codec::decode_from(from).map_err(|error| {
             Error::fatal(format!(
-                "cannot read the state of service {} from the snapshot: {error}",
-                S::NAME
+                "cannot read the state of service {}, version {}, from the snapshot: {error}; start \
+                 a binary whose states of that version are the same",
+                S::NAME,
+                self.active
             ))
         })?;
         Ok(())

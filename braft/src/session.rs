@@ -63,7 +63,7 @@ struct Session {
     answers: VecDeque<Slot>,
 }
 
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Slot {
     /// Not seen yet: sequences may arrive out of order.
     Unseen,
@@ -220,6 +220,40 @@ impl Sessions {
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
+
+    /// Notes the answers that differ from recorded ones; how many there were to compare.
+    pub(crate) fn compare(&self, recorded: &Sessions, mut note: impl FnMut(String)) -> u64 {
+        let mut compared = 0;
+        for (id, theirs) in &recorded.table {
+            let Some(ours) = self.table.get(id) else {
+                note(format!("session {id} is missing"));
+                continue;
+            };
+            if (ours.responded_to, ours.answers.len())
+                != (theirs.responded_to, theirs.answers.len())
+            {
+                note(format!("session {id} is at another command than recorded"));
+                continue;
+            }
+            let sequences = theirs.responded_to + 1..;
+            for (sequence, (ours, theirs)) in
+                sequences.zip(ours.answers.iter().zip(&theirs.answers))
+            {
+                compared += u64::from(matches!(theirs, Slot::Kept(_)));
+                if ours != theirs {
+                    note(format!(
+                        "the answer to command {sequence} of session {id} is {}, recorded was {}",
+                        ours.readable(),
+                        theirs.readable()
+                    ));
+                }
+            }
+        }
+        if self.table.len() > recorded.table.len() {
+            note("there are sessions that were not recorded".to_owned());
+        }
+        compared
+    }
 }
 
 impl Session {
@@ -245,6 +279,19 @@ impl Session {
 }
 
 impl Slot {
+    fn readable(&self) -> String {
+        match self {
+            Slot::Unseen => "missing".to_owned(),
+            Slot::Dropped => "no longer kept".to_owned(),
+            Slot::Panicked { .. } => "that it panicked".to_owned(),
+            Slot::Refused => "that it is refused".to_owned(),
+            Slot::Kept(answer) => match rmp_serde::from_slice::<serde_json::Value>(answer) {
+                Ok(value) => value.to_string(),
+                Err(_) => format!("{answer:02x?}"),
+            },
+        }
+    }
+
     fn bytes(&self) -> u64 {
         match self {
             Slot::Kept(answer) => answer.len() as u64,

@@ -154,6 +154,12 @@ pub struct ServiceStatus {
     pub commands: Vec<String>,
     /// Its queries.
     pub queries: Vec<String>,
+    /// The version that is active; 0 while some nodes do not have the service.
+    #[serde(default)]
+    pub active_version: u32,
+    /// The latest version that this node's binary knows.
+    #[serde(default)]
+    pub latest_version: u32,
 }
 
 /// The answer of `GET /raft`: the serving node's view, and each node's word about itself.

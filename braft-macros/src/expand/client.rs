@@ -13,6 +13,7 @@ pub(super) fn expand(service: &Service) -> TokenStream {
     let methods = service
         .operations
         .iter()
+        .filter(|operation| operation.life.removed.is_none())
         .map(|operation| method(service, operation));
     quote! {
         impl #client {

@@ -43,12 +43,28 @@ fn variant(operation: &Operation) -> TokenStream {
     let rename = operation
         .is_renamed()
         .then(|| quote!(#[serde(rename = #wire_name)]));
-    let fields = arguments
-        .iter()
-        .map(|Argument { ident, owned, .. }| quote!(#ident: #owned));
+    let fields = arguments.iter().map(field);
     quote! {
         #(#cfgs)*
         #rename
         #ident { #(#fields),* }
     }
+}
+
+fn field(argument: &Argument) -> TokenStream {
+    let Argument {
+        ident,
+        owned,
+        options,
+        ..
+    } = argument;
+    let rename = options
+        .name
+        .as_ref()
+        .map(|name| quote!(#[serde(rename = #name)]));
+    // Missing in calls of older versions, and left out where they would not know it.
+    let optional = options.since.as_ref().map(
+        |_| quote!(#[serde(default, skip_serializing_if = "::core::option::Option::is_none")]),
+    );
+    quote!(#rename #optional #ident: #owned)
 }

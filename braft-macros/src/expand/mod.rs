@@ -2,6 +2,7 @@
 
 mod client;
 mod command;
+mod schema;
 mod service;
 mod state;
 
@@ -17,7 +18,7 @@ pub(crate) use self::state::{client as state_client, implementation as state_imp
 use crate::ast::Input;
 use crate::attr::Options;
 use crate::problems::Problems;
-use crate::{fallback, types, valid};
+use crate::{fallback, types, valid, versions};
 
 /// `#[raft_service]`.
 pub(crate) fn raft_service(options: TokenStream, item: TokenStream) -> TokenStream {
@@ -45,12 +46,16 @@ const ENUM: &str = "the state of a service is a struct, so that fields can be ad
                     put the enum into a field of a struct";
 const UNION: &str = "the state of a service is a struct: a union cannot be saved in a snapshot";
 
-fn on_struct(options: TokenStream, item: ItemStruct) -> TokenStream {
+fn on_struct(options: TokenStream, mut item: ItemStruct) -> TokenStream {
     let mut problems = Problems::default();
     let options = Options::of_state(options, &mut problems);
     valid::check_state(&item, &mut problems);
+    let fields = item.fields.iter_mut();
+    let since: Vec<_> = fields
+        .map(|field| versions::extract_field(field, &mut problems))
+        .collect();
     match problems.into_error() {
-        None => state::expand(&options, &item),
+        None => state::expand(&options, &mut item, &since),
         Some(error) => fallback::state(&options, error, &item),
     }
 }

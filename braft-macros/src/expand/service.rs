@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{ItemImpl, LitStr, Path};
 
-use super::{at, client, command, hidden, import_probe, saved, type_checks};
+use super::{at, client, command, hidden, import_probe, saved, schema, type_checks};
 use crate::valid::{Kind, Operation, Service};
 
 pub(super) fn expand(service: &Service, item: &ItemImpl) -> TokenStream {
@@ -50,6 +50,7 @@ fn implementation(service: &Service) -> TokenStream {
         .map(|operation| method(braft, operation));
     let apply = dispatch(service, Kind::Command);
     let answer = dispatch(service, Kind::Query);
+    let description = schema::of_service(service);
     let timer = timer(service);
     let head = {
         let saved = saved(braft, state);
@@ -67,6 +68,7 @@ fn implementation(service: &Service) -> TokenStream {
 
             #apply
             #answer
+            #description
             #timer
         }
     }
@@ -122,9 +124,15 @@ fn method(braft: &Path, operation: &Operation) -> TokenStream {
     } = operation;
     let is_command = operation.kind == Kind::Command;
     let summary = operation.summary();
+    let life = operation.has_life().then(|| {
+        let arguments = operation.arguments.iter();
+        let latest = arguments.filter_map(|argument| argument.options.since.as_ref());
+        let (first, gone) = (operation.life.first(), operation.life.gone());
+        quote!(.__living(#first, #gone, &[#(#latest),*]))
+    });
     quote! {
         #(#cfgs)*
-        #braft::Method::__new(#wire_name, #is_command, #summary)
+        #braft::Method::__new(#wire_name, #is_command, #summary)#life
     }
 }
 
@@ -207,7 +215,8 @@ fn checks(service: &Service) -> TokenStream {
         .map(|operation| operation_checks(braft, operation));
     let checks: TokenStream = checks.collect();
     let import = import_probe(braft, &checks);
-    quote!(#import #checks)
+    let versions = schema::check_versions(service);
+    quote!(#import #checks #versions)
 }
 
 /// Also checks that the client can read the answer, since nothing else does before it is awaited.

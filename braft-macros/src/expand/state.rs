@@ -3,18 +3,26 @@
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Ident, ItemStruct, LitStr, Path, Visibility};
+use syn::{Ident, ItemStruct, LitInt, LitStr, Path, Visibility};
 
-use super::{at, hidden, import_probe, saved, type_checks};
+use super::{at, hidden, import_probe, saved, schema, type_checks};
 use crate::attr::Options;
 use crate::types;
 use crate::valid::client_ident;
 
-pub(super) fn expand(options: &Options, item: &ItemStruct) -> TokenStream {
+pub(super) fn expand(
+    options: &Options,
+    item: &mut ItemStruct,
+    since: &[Option<LitInt>],
+) -> TokenStream {
     let state = item.ident.to_token_stream();
     let client = client(options, &item.vis, &item.ident, &state);
-    let implementation = implementation(options, &item.ident, &freeze(options, item));
-    let checks = checks(options, item);
+    let mut own = schema::of_state(options, item, since);
+    own.extend(freeze(options, item));
+    let implementation = implementation(options, &item.ident, &own);
+    let mut checks = checks(options, item);
+    checks.extend(schema::check_fields(options, item, since));
+    schema::make_optional(options, item, since);
     quote! {
         #item
         #client
@@ -95,11 +103,7 @@ pub(crate) fn client(
 }
 
 /// The implementation of `State`, with what it has of its own.
-pub(crate) fn implementation(
-    options: &Options,
-    state: &Ident,
-    freeze: &TokenStream,
-) -> TokenStream {
+pub(crate) fn implementation(options: &Options, state: &Ident, own: &TokenStream) -> TokenStream {
     let client = client_ident(state);
     let name = name(options, state);
     let braft = at(&options.braft, state.span());
@@ -109,7 +113,7 @@ pub(crate) fn implementation(
         #head {
             const NAME: &'static str = #name;
             type Client = #client;
-            #freeze
+            #own
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Joiner {
     peers: Arc<Peers>,
     /// The removal this node was told of: its log id and what to do.
     removed: watch::Sender<Option<(LogId, String)>>,
+    /// Why it was not taken in when it last asked.
+    refused: watch::Sender<Option<String>>,
 }
 
 impl Joiner {
@@ -45,20 +47,24 @@ impl Joiner {
         Joiner {
             peers,
             removed: watch::Sender::new(None),
+            refused: watch::Sender::new(None),
         }
     }
 
-    /// Why this node is no longer a member, if it was told so.
+    /// Why this node is no longer a member, or cannot become one, if it was told so.
     pub(crate) fn notice(&self) -> Option<String> {
-        self.removed.borrow().as_ref().map(|(_, why)| why.clone())
+        let removed = self.removed.borrow().as_ref().map(|(_, why)| why.clone());
+        removed.or_else(|| self.refused.borrow().clone())
     }
 
     pub(crate) fn is_out(&self) -> bool {
         self.removed.borrow().is_some()
     }
 
-    /// This node is in a membership: an older removal counts no more.
+    /// This node is in a membership: an older removal, or refusal, counts no more.
     pub(crate) fn belongs(&self, membership: Option<LogId>) {
+        self.refused
+            .send_if_modified(|refused| refused.take().is_some());
         self.removed.send_if_modified(|removed| {
             let over = removed
                 .as_ref()
@@ -81,6 +87,7 @@ impl Joiner {
             match asked {
                 Ok(Ok(Some(Joined::Joined(_)))) => {
                     tracing::debug!(%address, "the cluster counts this node in");
+                    self.refused.send_replace(None);
                     return true;
                 }
                 Ok(Ok(Some(Joined::Leader(leader)))) => address = leader,
@@ -92,6 +99,7 @@ impl Joiner {
                     let me = self.peers.me().node_id;
                     let text = format!("not taken into the cluster by {address}: {why}");
                     self.peers.complain(me, &text);
+                    self.refused.send_replace(Some(text));
                     return true;
                 }
                 Ok(Ok(Some(Joined::Later(why)))) => {
@@ -153,12 +161,7 @@ impl Joiner {
             node_id: me.node_id,
             incarnation: me.incarnation,
             address: me.address.clone(),
-            about: Some(pb::About {
-                name: me.name.clone(),
-                name_is_chosen: me.name_is_chosen,
-                http_address: me.http_address.clone(),
-                ..pb::About::default()
-            }),
+            about: Some(self.peers.own_about()),
         };
         let answer = self.client(address).await?.join(request).await;
         answer

@@ -10,6 +10,7 @@
 //! | `requests.rs` | what nodes ask of the leader: to be taken in, to be removed |
 //! | `introductions.rs` | members that look for each other when addresses have changed |
 //! | `settings.rs` | the settings a new cluster begins with |
+//! | `versions.rs` | which versions of services are active |
 //!
 //! `formation/` and `membership/` are pure: nothing in them does I/O, reads a clock or draws random
 //! numbers. The drivers feed events and the time, and carry out what comes back.
@@ -24,3 +25,4 @@ pub(crate) mod observation;
 pub(crate) mod ports;
 pub(crate) mod requests;
 pub(crate) mod settings;
+pub(crate) mod versions;

@@ -264,6 +264,16 @@ fn limit(what: &str, got: usize, limit: usize) -> Result<(), WorkError> {
 mod tests {
     use super::*;
 
+    /// Clusters hold lists: what they are made of may only be added to, with a version.
+    #[cfg(feature = "testing")]
+    #[test]
+    fn the_schema_is_the_one_committed() {
+        let checked = crate::testing::schema_lock::<WorkLists>("src/distribute/lists.schema");
+        if let Err(error) = checked {
+            panic!("{error}");
+        }
+    }
+
     fn at(index: u64) -> Context {
         let position = LogPosition {
             term: 1,

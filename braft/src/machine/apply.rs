@@ -32,6 +32,8 @@ pub(crate) enum HaltError {
     UnknownCommand { index: u64, reason: String },
     #[error("log entry {index}: the settings in it cannot be read: {reason}")]
     UnreadableSettings { index: u64, reason: String },
+    #[error("log entry {index}: {reason}")]
+    Activation { index: u64, reason: String },
     #[error(
         "log entry {index}: service {service} is to be woken, and this binary has no `#[timer]` \
          method in it; start a binary that has one"
@@ -134,6 +136,7 @@ impl Machine {
             rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
             self.verdicts.send_modify(|count| *count += 1);
             drop_quietly(std::mem::replace(&mut *replica, rebuilt));
+            self.renew_door(&replica);
             self.note_panics(&replica);
             if !replica.goes_on_with(index) {
                 // What was loaded lies behind this entry: what its items were answered is not known.
@@ -143,6 +146,9 @@ impl Machine {
             from = next;
         }
         replica.end_batch((term, index));
+        if std::mem::take(&mut replica.activated) {
+            self.renew_door(&replica);
+        }
         replica
             .watch
             .applied((term, index), &entry.2, replica.clock);
@@ -326,6 +332,10 @@ impl Replica {
                 }
                 Err(Stop::Contradicted(place))
             }
+            Item::ActivateVersions { versions } => {
+                self.activate(position.index, &versions)?;
+                Ok(Ok(Bytes::new()))
+            }
         }
     }
 
@@ -380,9 +390,17 @@ impl Replica {
         let applied = self.run_user_code(
             (step, position),
             &name,
-            |service| service.apply(moment, payload),
+            // Proposed before a version was active that removed it: all replicas refuse it alike.
+            |service| match service.refusal(payload) {
+                Some(text) => Ok(Err(text)),
+                None => service.apply(moment, payload).map(Ok),
+            },
             || ("command", method_of(payload)),
         )?;
+        let applied = match applied {
+            Ok(applied) => applied,
+            Err(text) => return Ok(Err(Error::rejected(text).into())),
+        };
         self.take_effects(position.index, &name, applied.effects);
         let limit = self.settings.kept_answer_bytes;
         match applied.answer {
@@ -458,4 +476,4 @@ impl Replica {
 }
 
 #[cfg(all(test, feature = "macros"))]
-mod tests;
+pub(super) mod tests;

@@ -116,6 +116,7 @@ impl super::Machine {
         let all = (
             replica.digests(),
             replica.clock,
+            &replica.versions,
             &replica.settings,
             &replica.removed,
             &replica.panics,

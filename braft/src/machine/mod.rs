@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, a file or local configuration.
 
 mod apply;
+mod compared;
 mod comparison;
 mod digest;
 mod events;
@@ -16,6 +17,7 @@ mod running;
 mod snapshot;
 mod step;
 mod timers;
+mod versions;
 mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +40,8 @@ pub(crate) use refused::stale_fence;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
+use versions::Door;
+pub(crate) use versions::{BRAFT, Versions, too_old};
 pub(crate) use witness::Watch;
 #[cfg(feature = "testing")]
 pub(crate) use witness::Witness;
@@ -52,16 +56,17 @@ use crate::settings::Settings;
 use events::Histories;
 use timers::Timers;
 
+/// Services by their names.
 type Services = BTreeMap<&'static str, Box<dyn AnyService>>;
 
 /// A replica of everything the cluster agrees on.
 // A lock around the whole, not one for each service: apply takes it once for a batch, and a
 // snapshot must see all parts at one log id.
 pub(crate) struct Machine {
-    factories: Vec<ServiceFactory>,
-    /// Empty instances that check commands without waiting for the replica's lock.
-    prototypes: Services,
-    parts: Arc<Parts>,
+    /// Empty instances of the latest version of each service.
+    prototypes: Arc<Services>,
+    /// What checks commands.
+    door: RwLock<Door>,
     replica: RwLock<Replica>,
     /// Log time in nanoseconds, for those who cannot wait for the replica.
     clock: AtomicU64,
@@ -79,9 +84,14 @@ pub(crate) struct Machine {
 
 /// The replica's state at one log id.
 pub(crate) struct Replica {
+    /// Each as of its active version.
     services: Services,
+    prototypes: Arc<Services>,
+    versions: Versions,
+    /// Whether the last entry has activated something.
+    activated: bool,
     /// What the digests of the parts of the state are known by.
-    parts: Arc<Parts>,
+    parts: Parts,
     sessions: Sessions,
     settings: Settings,
     /// Whether a log entry has set the settings; until then they are the built-in ones.
@@ -122,19 +132,31 @@ pub(crate) enum RegisterError {
     Duplicate(&'static str),
     #[error("the service name {0:?} must have 1 to 255 bytes")]
     Length(&'static str),
+    #[error(
+        "a service cannot be named {0:?}, which stands for braft itself; give it another name with \
+         #[raft_service(name = \"…\")] on its struct"
+    )]
+    Reserved(&'static str),
+    #[error(
+        "the migration of service {name:?} begins with a service named {old:?}; give that one the \
+         same name with #[raft_service(name = \"{name}\")] on its struct"
+    )]
+    Migration {
+        name: &'static str,
+        old: &'static str,
+    },
 }
 
 impl Machine {
     pub(crate) fn new(factories: Vec<ServiceFactory>, watch: Watch) -> Result<Self, RegisterError> {
-        let prototypes = instances(&factories)?;
-        let parts = Arc::new(Parts::of(&prototypes));
-        let mut replica = Replica::new(instances(&factories)?, parts.clone());
+        let prototypes = Arc::new(prototypes(&factories)?);
+        let versions = Versions::default();
+        let mut replica = Replica::new(&prototypes, versions.clone());
         replica.watch = watch.clone();
         Ok(Machine {
-            factories,
-            prototypes,
-            parts,
+            door: RwLock::new(Door::new(&prototypes, &versions)),
             replica: RwLock::new(replica),
+            prototypes,
             clock: AtomicU64::new(0),
             running: Running::default(),
             watch,
@@ -174,33 +196,28 @@ impl Machine {
         Duration::from_nanos(self.clock.load(Ordering::Relaxed))
     }
 
-    /// Whether the bytes are a command of a service of this build.
-    pub(crate) fn check_command(&self, service: &str, command: &[u8]) -> Result<(), Error> {
-        let service = find(&self.prototypes, service)?;
-        refused::caught(|| service.check_command(command)).unwrap_or_else(|panic| {
-            Err(Error::rejected(format!(
-                "a command of service {} panicked when it was decoded: {panic}; nothing was changed",
-                service.name()
-            )))
-        })
-    }
-
     /// Whether services were built with debug assertions.
     pub(crate) fn is_checked(&self) -> bool {
         let mut services = self.prototypes.values();
         services.any(|service| service.is_checked())
     }
 
-    /// Whether a service has such a command.
+    /// Whether a service has such a command, or a timer of that name.
     pub(crate) fn has_command(&self, service: &str, method: &str) -> bool {
-        let service = self.prototypes.get(service);
-        let mut methods = service.into_iter().flat_map(|service| service.methods());
+        let Some(service) = self.prototypes.get(service) else {
+            return false;
+        };
+        let mut methods = service.methods().iter();
         methods.any(|known| known.is_command && known.name == method)
+            || service.timer() == Some(method)
     }
 
     fn empty_replica(&self) -> Replica {
-        let services = instances(&self.factories).expect("the factories were checked at start");
-        let mut replica = Replica::new(services, self.parts.clone());
+        self.empty_replica_at(Versions::default())
+    }
+
+    fn empty_replica_at(&self, versions: Versions) -> Replica {
+        let mut replica = Replica::new(&self.prototypes, versions);
         replica.watch = self.watch.clone();
         replica
     }
@@ -268,10 +285,14 @@ impl Machine {
 }
 
 impl Replica {
-    fn new(services: Services, parts: Arc<Parts>) -> Self {
+    fn new(prototypes: &Arc<Services>, versions: Versions) -> Self {
+        let services = versions::instances(prototypes, &versions);
         Replica {
+            parts: Parts::of(&services),
             services,
-            parts,
+            prototypes: Arc::clone(prototypes),
+            versions,
+            activated: false,
             sessions: Sessions::default(),
             settings: Settings::default(),
             seeded: false,
@@ -312,6 +333,13 @@ impl Replica {
             room: 0,
         };
         let service = find(&self.services, service)?;
+        if self.versions.of(service.name()) == 0 {
+            return Err(Error::rejected(format!(
+                "service {} is not yet active: not all nodes have a binary with it",
+                service.name()
+            ))
+            .into());
+        }
         let answer = refused::caught(|| service.query(moment, query)).unwrap_or_else(|panic| {
             Err(Error::rejected(format!(
                 "a query of service {} panicked: {panic}; nothing was changed",
@@ -374,22 +402,33 @@ impl Replica {
         self.sessions.len()
     }
 
-    /// Each service with its operations.
-    pub(crate) fn services(&self) -> impl Iterator<Item = (&'static str, &'static [Method])> {
-        self.services
-            .iter()
-            .map(|(name, service)| (*name, service.methods()))
+    /// Each service with its active version, the latest one that this binary knows, and the
+    /// operations of the active one.
+    pub(crate) fn services(
+        &self,
+    ) -> impl Iterator<Item = (&'static str, (u32, u32), &'static [Method])> {
+        self.services.iter().map(|(name, service)| {
+            let latest = self.prototypes[name].version();
+            (*name, (self.versions.of(name), latest), service.methods())
+        })
     }
 }
 
-/// Fresh instances of all services.
-fn instances(factories: &[ServiceFactory]) -> Result<Services, RegisterError> {
+/// The services of a build, each as of its latest version.
+fn prototypes(factories: &[ServiceFactory]) -> Result<Services, RegisterError> {
     let mut services = Services::new();
     for factory in factories {
         let service = factory();
         let name = service.name();
         if name.is_empty() || name.len() > 255 {
             return Err(RegisterError::Length(name));
+        }
+        if name == BRAFT {
+            return Err(RegisterError::Reserved(name));
+        }
+        let old = service.at_version(1).name();
+        if old != name {
+            return Err(RegisterError::Migration { name, old });
         }
         if services.insert(name, service).is_some() {
             return Err(RegisterError::Duplicate(name));
@@ -398,10 +437,7 @@ fn instances(factories: &[ServiceFactory]) -> Result<Services, RegisterError> {
     Ok(services)
 }
 
-fn find<'a>(
-    services: &'a BTreeMap<&'static str, Box<dyn AnyService>>,
-    name: &str,
-) -> Result<&'a dyn AnyService, Error> {
+fn find<'a>(services: &'a Services, name: &str) -> Result<&'a dyn AnyService, Error> {
     match services.get(name) {
         Some(service) => Ok(&**service),
         None => Err(Error::rejected(format!(

@@ -194,6 +194,7 @@ impl Machine {
         let mut rebuilt = self.rebuild(past, left_out, Upto::After(upto))?;
         rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
         self.note_panics(&rebuilt);
+        self.renew_door(&rebuilt);
         self.digests.send_replace(None);
         drop_quietly(std::mem::replace(&mut *replica, rebuilt));
         drop(replica);

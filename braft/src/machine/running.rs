@@ -180,6 +180,7 @@ fn command_name(entry: &Bytes, ordinal: u32) -> Option<String> {
         | Item::CloseSession { .. }
         | Item::SeedSettings { .. }
         | Item::NoteRemoval { .. }
+        | Item::ActivateVersions { .. }
         | Item::Tick
         | Item::DigestMark
         | Item::DigestReport { .. }

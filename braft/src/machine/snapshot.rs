@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::events::Histories;
 use super::rebuild::drop_quietly;
 use super::timers::Timers;
-use super::{Comparison, Machine, Panics, RemovedNodes, Replica};
+use super::{Comparison, Machine, Panics, RemovedNodes, Replica, Versions, too_old};
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
@@ -49,6 +49,9 @@ pub(crate) struct SnapshotHeader {
     /// Up to which log index its state had come from another node.
     #[serde(default)]
     pub(crate) foreign: u64,
+    /// The active versions of the services: their sections are as these versions write them.
+    #[serde(default)]
+    pub(crate) versions: Versions,
 }
 
 /// A snapshot cannot be loaded; the replica is as it was.
@@ -59,6 +62,8 @@ pub(crate) enum ReadSnapshotError {
              start a binary that has it"
     )]
     UnknownService(String),
+    #[error("the snapshot cannot be loaded: {0}")]
+    TooOld(String),
     #[error("the snapshot has an unknown section {0:?}; start the binary that wrote it")]
     UnknownSection(String),
     #[error("the snapshot lacks section {0:?}")]
@@ -98,6 +103,7 @@ impl Replica {
             comparison: self.comparison.clone(),
             node_id: Some(node_id),
             foreign: self.foreign,
+            versions: self.versions.clone(),
         }
     }
 
@@ -199,7 +205,11 @@ impl Machine {
     /// Begins to read a snapshot; the replica in use stays as it is until it is
     /// [replaced](Self::replace).
     pub(crate) fn load(&self, header: SnapshotHeader) -> Result<Loading, ReadSnapshotError> {
-        let replica = self.empty_replica();
+        let active = &header.versions;
+        if let Some((service, active, known)) = active.missing_in(&self.known_versions()) {
+            return Err(ReadSnapshotError::TooOld(too_old(service, active, known)));
+        }
+        let replica = self.empty_replica_at(header.versions.clone());
         let unknown = header
             .services
             .iter()
@@ -224,6 +234,7 @@ impl Machine {
     pub(crate) fn replace(&self, replica: Replica) {
         self.note_panics(&replica);
         self.digests.send_replace(None);
+        self.renew_door(&replica);
         let before = std::mem::replace(&mut *self.write(), replica);
         drop_quietly(before);
         self.verdicts.send_modify(|count| *count += 1);

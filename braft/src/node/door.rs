@@ -145,8 +145,11 @@ fn propose(raft: &RaftNode, call: Incoming) {
                 return call.reply.refuse(refusal);
             }
             // What cannot be decoded must not reach the log: it would stop every replica.
-            if let Err(error) = raft.machine().check_command(&call.service, &call.payload) {
-                return call.reply.refuse(error);
+            let checked = raft
+                .machine()
+                .check_command(&call.service, &call.payload, || knows_the_past(raft));
+            if let Err(refusal) = checked {
+                return call.reply.refuse(refusal);
             }
             let refused = raft
                 .machine()
@@ -173,6 +176,12 @@ fn propose(raft: &RaftNode, call: Incoming) {
         deadline: call.deadline,
         reply: call.reply,
     });
+}
+
+/// Whether this leader has carried out what was committed before its term.
+fn knows_the_past(raft: &RaftNode) -> bool {
+    let view = raft.view();
+    view.applied.is_some_and(|(term, _)| term == view.term)
 }
 
 /// Spares the log a command that its fencing number would leave without effect.

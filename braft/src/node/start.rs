@@ -20,7 +20,7 @@ use crate::cluster::formation::{
 };
 use crate::cluster::joining::Joiner;
 use crate::cluster::ports::{self, Formed, Host};
-use crate::cluster::{introductions, monitor, settings};
+use crate::cluster::{introductions, monitor, settings, versions};
 use crate::codec;
 use crate::config::{Config, Resolved};
 use crate::discovery::Announcement;
@@ -234,6 +234,7 @@ fn assemble(
         http_address: about.http_address.clone(),
         timers: resolved.timers,
         is_checked: machine.is_checked(),
+        versions: machine.known_versions(),
     };
     tracing::info!(
         node = display_id(me.node_id),
@@ -350,6 +351,7 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
             }
         }));
         until_stop(Box::pin(settings::seed(raft.clone(), seed)));
+        until_stop(Box::pin(versions::activate(raft.clone())));
         until_stop(Box::pin(introductions::run(
             raft.clone(),
             discovery.peers(),

@@ -151,10 +151,13 @@ impl Core {
         };
         raft.machine().glance(|replica| {
             status.sessions = replica.sessions() as u64;
-            let services = replica.services().map(|(name, methods)| ServiceStatus {
+            let services = replica.services();
+            let services = services.map(|(name, (active, latest), methods)| ServiceStatus {
                 name: name.to_owned(),
                 commands: names(methods, true),
                 queries: names(methods, false),
+                active_version: active,
+                latest_version: latest,
             });
             status.services = services.collect();
             let panics = replica.panics();

@@ -18,6 +18,7 @@
 //! | `restart.rs` | what a voter may have promised before it was restarted |
 //! | `clock.rs`, `timekeeper.rs` | log time; the wall clocks of the voters, which it follows |
 //! | `responder.rs` | answers without a channel |
+//! | `replaying.rs` | log and snapshot carried out without raft |
 //! | `slot.rs` | where raft appears once the node is in a cluster |
 //! | `handle.rs` | [`RaftNode`]: all of it, for the floors above |
 
@@ -33,6 +34,7 @@ mod past;
 mod proposer;
 mod quarantine;
 mod reader;
+pub(crate) mod replaying;
 mod responder;
 mod restart;
 mod runtime;

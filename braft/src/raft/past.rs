@@ -8,6 +8,7 @@ use super::encoding;
 use super::state_machine::StateMachine;
 use super::types::members_of;
 use crate::machine::{Logged, Machine, Past, Replica};
+use crate::storage::wal::LogEntry;
 
 /// Bytes of entries read at once.
 const READ_BYTES: u64 = 4 << 20;
@@ -32,14 +33,7 @@ impl Past for StateMachine {
                 return Ok(());
             }
             for entry in entries {
-                let id = (entry.id.term, entry.id.index);
-                let decoded = encoding::decode(id.0, id.1, entry.kind.into(), entry.payload)
-                    .map_err(io::Error::other)?;
-                let logged = match decoded.payload {
-                    EntryPayload::Blank => Logged::Blank,
-                    EntryPayload::Normal(batch) => Logged::Batch(batch.0),
-                    EntryPayload::Membership(members) => Logged::Members(members_of(&members)),
-                };
+                let (id, logged) = logged(entry)?;
                 if !each(id, logged) {
                     return Ok(());
                 }
@@ -48,4 +42,17 @@ impl Past for StateMachine {
         }
         Ok(())
     }
+}
+
+/// An entry of the log, with its log id.
+pub(super) fn logged(entry: LogEntry) -> io::Result<((u64, u64), Logged)> {
+    let id = (entry.id.term, entry.id.index);
+    let decoded =
+        encoding::decode(id.0, id.1, entry.kind.into(), entry.payload).map_err(io::Error::other)?;
+    let logged = match decoded.payload {
+        EntryPayload::Blank => Logged::Blank,
+        EntryPayload::Normal(batch) => Logged::Batch(batch.0),
+        EntryPayload::Membership(members) => Logged::Members(members_of(&members)),
+    };
+    Ok((id, logged))
 }

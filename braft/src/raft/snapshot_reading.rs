@@ -32,25 +32,8 @@ impl StateMachine {
         machine: &Machine,
         file: &SnapshotFile,
     ) -> io::Result<Replica> {
-        let header: SnapshotHeader = read_header(file)?;
-        if header.cluster_id != format!("{:032x}", self.shared.cluster_id) {
-            return Err(io::Error::other(format!(
-                "snapshot {} belongs to cluster {}, this node to {:032x}; nothing was installed",
-                file.path.display(),
-                header.cluster_id,
-                self.shared.cluster_id
-            )));
-        }
-        let mut loading = machine.load(header).map_err(io::Error::other)?;
-        let mut sections = file.sections();
-        while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
-            loading
-                .section(&name, &mut from)
-                .map_err(io::Error::other)?;
-        }
-        loading
-            .finish(self.shared.node_id)
-            .map_err(io::Error::other)
+        let (cluster_id, node_id) = (self.shared.cluster_id, self.shared.node_id);
+        read_replica(machine, Some(cluster_id), node_id, file)
     }
 
     /// Makes a file the current snapshot of this node's store, if it is not.
@@ -72,6 +55,33 @@ impl StateMachine {
         }
         receiver.finish().map(drop).map_err(io::Error::other)
     }
+}
+
+/// The replica in a snapshot file, of this cluster if one is given.
+pub(super) fn read_replica(
+    machine: &Machine,
+    cluster_id: Option<u128>,
+    node_id: u64,
+    file: &SnapshotFile,
+) -> io::Result<Replica> {
+    let header: SnapshotHeader = read_header(file)?;
+    if let Some(ours) = cluster_id
+        && header.cluster_id != format!("{ours:032x}")
+    {
+        return Err(io::Error::other(format!(
+            "snapshot {} belongs to cluster {}, this node to {ours:032x}; nothing was installed",
+            file.path.display(),
+            header.cluster_id,
+        )));
+    }
+    let mut loading = machine.load(header).map_err(io::Error::other)?;
+    let mut sections = file.sections();
+    while let Some((name, mut from)) = sections.next_section().map_err(io::Error::other)? {
+        loading
+            .section(&name, &mut from)
+            .map_err(io::Error::other)?;
+    }
+    loading.finish(node_id).map_err(io::Error::other)
 }
 
 fn read_header(file: &SnapshotFile) -> io::Result<SnapshotHeader> {

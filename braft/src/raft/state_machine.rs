@@ -16,7 +16,7 @@ use super::brief::Brief;
 use super::clock::SharedClock;
 use super::snapshot_reading::describe;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
-use crate::machine::{Answers, HaltError, Machine, Pace};
+use crate::machine::{Answers, HaltError, Machine, Pace, Past};
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 use crate::storage::wal::Wal;
 
@@ -210,25 +210,10 @@ impl StateMachine {
         }
     }
 
-    /// The answers to the items of an entry; `None` if this replica has gone past it, or carries
-    /// out nothing any more.
-    fn apply_entry(&self, entry: &Entry) -> Result<Option<Answers>, HaltError> {
-        let id = plain(&entry.log_id);
-        let machine = &self.shared.machine;
-        match &entry.payload {
-            EntryPayload::Blank => Ok(machine.apply_blank(id)),
-            EntryPayload::Membership(membership) => {
-                Ok(machine.apply_members(id, members_of(membership)))
-            }
-            EntryPayload::Normal(batch) => machine.apply_batch(id, batch.0.clone(), self),
-        }
-    }
-
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
         for next in chunk {
             let (entry, responder) = next?;
-            let answers = self
-                .apply_entry(&entry)
+            let answers = apply_entry(&self.shared.machine, &entry, self)
                 .map_err(|error| self.stop(&error))?;
             let Some(answers) = answers else {
                 self.skipped(entry.log_id.index);
@@ -281,6 +266,22 @@ impl StateMachine {
         let reason = error.to_string();
         self.shared.stopped.send_replace(Some(reason.clone()));
         io::Error::other(reason)
+    }
+}
+
+/// Carries out one entry. `None` if the replica has gone past it, or carries out nothing any more.
+pub(super) fn apply_entry(
+    machine: &Machine,
+    entry: &Entry,
+    past: &dyn Past,
+) -> Result<Option<Answers>, HaltError> {
+    let id = plain(&entry.log_id);
+    match &entry.payload {
+        EntryPayload::Blank => Ok(machine.apply_blank(id)),
+        EntryPayload::Membership(membership) => {
+            Ok(machine.apply_members(id, members_of(membership)))
+        }
+        EntryPayload::Normal(batch) => machine.apply_batch(id, batch.0.clone(), past),
     }
 }
 

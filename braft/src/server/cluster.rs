@@ -10,8 +10,10 @@ use crate::cluster::membership::MAX_MEMBERS;
 use crate::cluster::observation::is_usable;
 use crate::cluster::requests::Requests;
 use crate::codec;
+use crate::machine::too_old;
 use crate::member::{NodeInfo, Removal, display_id};
 use crate::node::Core;
+use crate::raft::network::versions_from;
 use crate::raft::{RaftNode, Role};
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
@@ -66,6 +68,10 @@ impl ClusterService {
         let cluster_id = self.core.peers().cluster_id();
         let joined = Joined::Joined(cluster_id.map(cluster_id_to).unwrap_or_default());
         let about = request.about.unwrap_or_default();
+        let known = versions_from(Some(&about));
+        if let Some((service, active, has)) = raft.machine().active_versions().missing_in(&known) {
+            return Joined::Refused(too_old(service, active, has));
+        }
         let info = NodeInfo {
             name: about.name,
             name_is_chosen: about.name_is_chosen,

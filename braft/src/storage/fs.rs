@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod faults;
+mod overlay;
+
+pub(crate) use overlay::OverlayFs;
 
 /// How [`Fs::open`] treats a file that is or is not there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

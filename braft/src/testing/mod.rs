@@ -27,6 +27,7 @@
 mod check;
 mod cluster;
 mod faults;
+mod lock;
 mod loopback;
 mod result;
 mod run;
@@ -34,6 +35,7 @@ mod simulation;
 
 pub use check::{Check, Passed, check};
 pub use cluster::{Cluster, Down, TestNode};
+pub use lock::schema_lock;
 pub use loopback::loopback;
 pub use result::{TestError, TestResult};
 pub use run::{run_test, run_test_that_should_panic};

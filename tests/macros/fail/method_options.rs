@@ -11,7 +11,7 @@ struct Counter {
 
 #[raft_service]
 impl Counter {
-    #[command(since = 2)]
+    #[command(after = 2)]
     fn add(&mut self, by: u64) {
         self.value += by;
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use std::collections::BTreeMap;
 
-#[raft_service(version = 1)]
+#[raft_service(edition = 1)]
 #[derive(Default, Serialize, Deserialize)]
 struct Store {
     items: BTreeMap<String, u64>,

@@ -3,7 +3,7 @@
 use braft::raft_service;
 use serde::{Deserialize, Serialize};
 
-#[raft_service(version = 2, name = "my store")]
+#[raft_service(edition = 2, name = "my store")]
 #[derive(Default, Serialize, Deserialize)]
 struct Store;
 

@@ -10,7 +10,7 @@ use crate::machine::{Logged, Watch};
 use crate::service::{Service, State, factory};
 
 /// For commands that do not panic.
-struct NoPast;
+pub(in crate::machine) struct NoPast;
 
 impl Past for NoPast {
     fn newest_snapshot(&self, _: &Machine) -> std::io::Result<Option<Replica>> {

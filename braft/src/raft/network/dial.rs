@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint};
 
-use super::handshake::{Introduction, PROTOCOL};
+use super::handshake::{Introduction, OLDEST_PROTOCOL, PROTOCOL, common_protocol};
 use super::peers::{Lane, Line, MAX_KNOWN, Peers, Timers, Trouble, locked};
 use crate::member::display_id;
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
@@ -89,7 +89,15 @@ impl Peers {
                     reason: status.message().to_owned(),
                 }
             })?;
-            Ok((channel, answer.into_inner()))
+            let answer = answer.into_inner();
+            let theirs = (answer.oldest_protocol, answer.protocol);
+            common_protocol((OLDEST_PROTOCOL, PROTOCOL), theirs, &answer.version).map_err(
+                |reason| DialError::Refused {
+                    address: address.to_owned(),
+                    reason,
+                },
+            )?;
+            Ok((channel, answer))
         };
         match tokio::time::timeout(DIAL_TIMEOUT, connecting).await {
             Ok(result) => result,
@@ -100,7 +108,7 @@ impl Peers {
         }
     }
 
-    fn request(&self) -> pb::HandshakeRequest {
+    pub(super) fn request(&self) -> pb::HandshakeRequest {
         pb::HandshakeRequest {
             cluster_id: self.cluster_id().map(cluster_id_to).unwrap_or_default(),
             cluster_name: self.me.cluster_name.clone(),
@@ -112,6 +120,7 @@ impl Peers {
             about: Some(self.own_about()),
             progress: self.own_progress(),
             starts: self.me.starts,
+            oldest_protocol: OLDEST_PROTOCOL,
         }
     }
 

@@ -14,12 +14,18 @@ use tokio::time::Instant;
 use tonic::Status;
 
 use super::peers::{Known, Peers, Progress, locked};
+use crate::machine::Versions;
 use crate::member::{NodeInfo, display_id};
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
 
-/// The version of what nodes say to each other.
+/// The latest version of what nodes say to each other that this build speaks.
 pub(crate) const PROTOCOL: u32 = 1;
+/// The oldest one. A build speaks that of the minor version before it as well, so that nodes can be
+/// upgraded one by one.
+pub(crate) const OLDEST_PROTOCOL: u32 = 1;
+/// Services of one node; further ones that a peer speaks of are not looked at.
+const MAX_SERVICES: usize = 256;
 /// The longest the old address of a node is waited for. Well below what a caller waits for its own
 /// handshake: an address behind which packets vanish must not keep a node out that has moved.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(150);
@@ -36,6 +42,7 @@ pub(super) struct Introduction {
     pub(super) version: String,
     /// Whether its services were built with debug assertions, if it says so.
     pub(super) is_checked: Option<bool>,
+    pub(super) versions: Versions,
     /// Absent while it opens its disk.
     pub(super) progress: Option<Progress>,
 }
@@ -49,6 +56,7 @@ impl Introduction {
             info: info(request.about.as_ref(), &request.address),
             version: request.version.clone(),
             is_checked: is_checked(request.about.as_ref()),
+            versions: versions_from(request.about.as_ref()),
             progress: request.progress.as_ref().map(progress),
         }
     }
@@ -61,6 +69,7 @@ impl Introduction {
             info: info(answer.about.as_ref(), &answer.address),
             version: answer.version.clone(),
             is_checked: is_checked(answer.about.as_ref()),
+            versions: versions_from(answer.about.as_ref()),
             progress: answer.progress.as_ref().map(progress),
         }
     }
@@ -82,6 +91,17 @@ fn is_checked(about: Option<&pb::About>) -> Option<bool> {
         pb::Build::Checked => Some(true),
         pb::Build::Unchecked => Some(false),
     }
+}
+
+/// The versions that a node says its binary knows.
+pub(crate) fn versions_from(about: Option<&pb::About>) -> Versions {
+    let services = about.map_or(&[][..], |about| &about.services);
+    let services = services.iter().take(MAX_SERVICES);
+    Versions(
+        services
+            .map(|service| (service.name.clone(), service.version))
+            .collect(),
+    )
 }
 
 fn progress(progress: &pb::Progress) -> Progress {
@@ -150,7 +170,12 @@ impl Peers {
         Status::already_exists(text)
     }
 
-    pub(super) fn own_about(&self) -> pb::About {
+    pub(crate) fn own_about(&self) -> pb::About {
+        let services = self.me.versions.0.iter();
+        let services = services.map(|(name, version)| pb::ServiceVersion {
+            name: name.clone(),
+            version: *version,
+        });
         pb::About {
             name: self.me.name.clone(),
             name_is_chosen: self.me.name_is_chosen,
@@ -161,6 +186,7 @@ impl Peers {
                 pb::Build::Unchecked
             }
             .into(),
+            services: services.collect(),
         }
     }
 
@@ -187,19 +213,15 @@ impl Peers {
             progress: self.own_progress(),
             knows: self.addresses(MAX_HINTS),
             starts: self.me.starts,
+            oldest_protocol: OLDEST_PROTOCOL,
         }
     }
 
     fn check_stranger(&self, request: &pb::HandshakeRequest) -> Result<(), Status> {
-        if request.protocol != PROTOCOL {
-            return Err(Status::failed_precondition(format!(
-                "this node speaks protocol {PROTOCOL} (braft {}), the caller {} (braft {}); \
-                 upgrade the older one",
-                env!("CARGO_PKG_VERSION"),
-                request.protocol,
-                request.version
-            )));
-        }
+        let theirs = (request.oldest_protocol, request.protocol);
+        let version = &request.version;
+        common_protocol((OLDEST_PROTOCOL, PROTOCOL), theirs, version)
+            .map_err(Status::failed_precondition)?;
         if request.cluster_id.is_empty() {
             return Ok(());
         }
@@ -249,6 +271,7 @@ impl Peers {
                 *known = Known {
                     info: who.info,
                     version: who.version,
+                    versions: who.versions,
                     met: Instant::now(),
                     address: address.to_owned(),
                     ..renewed
@@ -297,6 +320,7 @@ impl Known {
             address: address.to_owned(),
             info: who.info.clone(),
             version: who.version.clone(),
+            versions: who.versions.clone(),
             incarnation: who.incarnation,
             starts: who.starts,
             met: Instant::now(),
@@ -330,6 +354,47 @@ impl Known {
 /// leader that cut the log back: then there is nothing to compare.
 fn behind(shown: Progress, owed: Progress) -> bool {
     shown < owed
+}
+
+/// The latest protocol that two builds both speak; if there is none, what to do. A range is (oldest,
+/// latest), and 0 for the oldest says that there is one only.
+pub(super) fn common_protocol(
+    ours: (u32, u32),
+    (oldest, latest): (u32, u32),
+    their_version: &str,
+) -> Result<u32, String> {
+    let theirs = (
+        if oldest == 0 {
+            latest
+        } else {
+            oldest.min(latest)
+        },
+        latest,
+    );
+    let common = ours.1.min(theirs.1);
+    if common >= ours.0.max(theirs.0) {
+        return Ok(common);
+    }
+    let (older, newer) = if theirs.1 < ours.0 {
+        ("the other", "this node")
+    } else {
+        ("this node", "the other")
+    };
+    Err(format!(
+        "this node speaks {} (braft {}), the other {} (braft {their_version}): upgrade {older}, one \
+         minor version after the other, until it is one before {newer}",
+        range_text(ours),
+        env!("CARGO_PKG_VERSION"),
+        range_text(theirs),
+    ))
+}
+
+fn range_text((oldest, latest): (u32, u32)) -> String {
+    if oldest == latest {
+        format!("protocol {latest}")
+    } else {
+        format!("protocols {oldest} to {latest}")
+    }
 }
 
 fn cluster_text(id: Option<u128>) -> String {
@@ -418,6 +483,7 @@ mod tests {
             info: NodeInfo::default(),
             version: String::new(),
             is_checked: None,
+            versions: Versions::default(),
             progress,
         }
     }
@@ -441,6 +507,44 @@ mod tests {
         };
         peers.note_acknowledged(2, 10, progress);
         peers
+    }
+
+    #[test]
+    fn neighbouring_builds_find_a_common_protocol_and_others_say_which_way_to_go() {
+        for (ours, theirs, common) in [
+            ((1, 1), (0, 1), Some(1)),
+            ((1, 2), (0, 1), Some(1)),
+            ((1, 2), (2, 3), Some(2)),
+            ((2, 3), (1, 1), None),
+            ((1, 1), (2, 3), None),
+        ] {
+            assert_eq!(common_protocol(ours, theirs, "0.0").ok(), common);
+        }
+        let newer = common_protocol((3, 4), (1, 2), "0.2.0").unwrap_err();
+        assert!(
+            newer.contains("upgrade the other, one minor version"),
+            "{newer}"
+        );
+        let older = common_protocol((1, 2), (3, 4), "0.4.0").unwrap_err();
+        assert!(
+            older.contains("upgrade this node, one minor version"),
+            "{older}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_process_that_speaks_another_protocol_is_refused_and_not_remembered() {
+        let peers = peers();
+        let mut request = peers.request();
+        (request.node_id, request.incarnation) = (2, 10);
+        request.protocol = PROTOCOL + 2;
+        request.oldest_protocol = PROTOCOL + 1;
+        let refused = peers.answer_handshake(request.clone()).await;
+        assert_eq!(refused.unwrap_err().code(), tonic::Code::FailedPrecondition);
+        assert_eq!(peers.versions_of(2), None);
+        // The next build speaks this one's protocol as well.
+        request.oldest_protocol = PROTOCOL;
+        peers.answer_handshake(request).await.expect("a neighbour");
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ mod walls;
 
 pub(crate) use acks::Acks;
 pub(crate) use client::Network;
+pub(crate) use handshake::versions_from;
 pub(crate) use peers::{Identity, Peers, Progress, Timers};
 pub(crate) use service::RaftService;
 pub(super) use walls::{Agreed, agreed};

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use tonic::transport::Channel;
 
 use super::walls::Walls;
+use crate::machine::Versions;
 use crate::member::NodeInfo;
 use crate::net::Dialer;
 use crate::wall::WallClock;
@@ -42,6 +43,8 @@ pub(crate) struct Identity {
     pub(crate) timers: Timers,
     /// Whether its services were built with debug assertions.
     pub(crate) is_checked: bool,
+    /// What this node's binary knows.
+    pub(crate) versions: Versions,
 }
 
 impl Identity {
@@ -116,6 +119,8 @@ pub(super) struct Known {
     /// What it says of itself.
     pub(super) info: NodeInfo,
     pub(super) version: String,
+    /// What its binary knows; nothing of one that takes no part in activating versions.
+    pub(super) versions: Versions,
     pub(super) incarnation: u64,
     pub(super) starts: u64,
     pub(super) met: Instant,
@@ -274,6 +279,16 @@ impl Peers {
         locked(&self.known)
             .get(&node_id)
             .map(|known| (known.info.clone(), known.version.clone()))
+    }
+
+    /// What the binary of a node knows, as it said in its last handshake.
+    pub(crate) fn versions_of(&self, node_id: u64) -> Option<Versions> {
+        if node_id == self.me.node_id {
+            return Some(self.me.versions.clone());
+        }
+        locked(&self.known)
+            .get(&node_id)
+            .map(|known| known.versions.clone())
     }
 
     /// Whether a node has completed a handshake within this time.

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | `ground.rs` | loopback, or a simulated network |
 //! | `life.rs` | nodes that stop, start again, and join |
+//! | `binaries.rs` | nodes with another binary |
 //! | `network.rs` | cuts and losses of the network |
 //! | `waits.rs` | waiting for a leader, for equal state, for votes |
 
+mod binaries;
 mod ground;
 mod life;
 mod members;
@@ -63,6 +65,8 @@ struct Slot {
     clock_rate: f64,
     /// By how many seconds its wall clock is ahead of the system's.
     clock_ahead: Arc<AtomicI64>,
+    /// The service in its binary.
+    hosts: fn(Config) -> Config,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -157,6 +161,7 @@ impl<S: Service> Cluster<S> {
             node: None,
             clock_rate: 1.0,
             clock_ahead: Arc::default(),
+            hosts: |config| config.service::<S>(),
         });
         Ok(listener)
     }
@@ -178,8 +183,7 @@ impl<S: Service> Cluster<S> {
                 .expect("a socket has a valid address");
             let list = StaticList::parse(&addresses.join(","), &own)
                 .expect("addresses of sockets are valid");
-            let config = Config::new()
-                .service::<S>()
+            let config = (slot.hosts)(Config::new())
                 .cluster_name("test")
                 .data_dir(&slot.data_dir)
                 .without_http()

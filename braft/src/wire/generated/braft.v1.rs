@@ -684,7 +684,7 @@ pub mod calls_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HandshakeRequest {
     /// 16 bytes; empty if the caller is in no cluster yet.
     #[prost(bytes = "bytes", tag = "1")]
@@ -711,9 +711,12 @@ pub struct HandshakeRequest {
     /// How often the caller's data directory was started; 0 for a client.
     #[prost(uint64, tag = "10")]
     pub starts: u64,
+    /// The oldest protocol that the caller speaks as well; 0 if it speaks the one only.
+    #[prost(uint32, tag = "55")]
+    pub oldest_protocol: u32,
 }
 /// What a node says of itself beside its id.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct About {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
@@ -726,6 +729,17 @@ pub struct About {
     /// How its services were built. Such builds may differ in what panics.
     #[prost(enumeration = "Build", tag = "40")]
     pub build: i32,
+    /// The services of its binary and their latest versions, "braft" for braft itself; empty for a
+    /// binary that takes no part in activating versions.
+    #[prost(message, repeated, tag = "55")]
+    pub services: ::prost::alloc::vec::Vec<ServiceVersion>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ServiceVersion {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub version: u32,
 }
 /// How far a node's disk reaches. One that lies behind what it acknowledged was put back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -735,7 +749,7 @@ pub struct Progress {
     #[prost(uint64, tag = "2")]
     pub last_index: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HandshakeResponse {
     #[prost(bytes = "bytes", tag = "1")]
     pub cluster_id: ::prost::bytes::Bytes,
@@ -767,6 +781,8 @@ pub struct HandshakeResponse {
     pub knows: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(uint64, tag = "14")]
     pub starts: u64,
+    #[prost(uint32, tag = "55")]
+    pub oldest_protocol: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FormationMessage {
@@ -778,7 +794,7 @@ pub struct FormationMessage {
     #[prost(bytes = "bytes", tag = "3")]
     pub message: ::prost::bytes::Bytes,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct JoinRequest {
     /// Empty if the joiner is in no cluster.
     #[prost(bytes = "bytes", tag = "1")]
