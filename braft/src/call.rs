@@ -150,7 +150,10 @@ enum CallState {
 }
 
 impl<R, K> Call<R, K> {
-    /// The whole time this call may take, retries included.
+    /// The whole time this call may take, retries included; 5 s unless set, a day at most.
+    ///
+    /// What is left of it travels along: no node works on a call whose time is up. A command waits for
+    /// half of it at most while 1024 others of its client are under way, and is then *busy*.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         if let CallState::Ready {
             request: Ok(request),
