@@ -270,7 +270,7 @@ mod tests {
             index,
             ordinal: 0,
         };
-        Context::new(position, None, std::time::Duration::ZERO, 1)
+        Context::new(position, None, std::time::Duration::ZERO, 1, 0)
     }
 
     fn item(id: &str) -> WorkItem<Payload> {
