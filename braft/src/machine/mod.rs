@@ -12,6 +12,7 @@ mod removed;
 mod running;
 mod snapshot;
 mod timers;
+mod user_code;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
