@@ -159,14 +159,17 @@ impl<E> Context<E> {
     }
 }
 
-impl<E: Event> Context<E> {
+impl<E> Context<E> {
     /// Tells the subscribers of the service (see [`Client::events`](crate::Client::events)) once
     /// this command is committed and applied. Every node keeps the event for a while, by the
     /// [`Settings`](crate::Settings) of the cluster.
     ///
     /// An event that has no MessagePack form, or more than 1 MiB of it, is not emitted; the caller is
     /// told so (*rejected*, *applied*) in place of the answer.
-    pub fn emit(&mut self, event: E) {
+    pub fn emit(&mut self, event: E)
+    where
+        E: Event,
+    {
         let fault = match codec::encode(&event) {
             Ok(bytes) if bytes.len() <= MAX_EVENT_BYTES => {
                 return self.effects.events.push(bytes.into());
@@ -184,7 +187,10 @@ impl<E: Event> Context<E> {
     ///
     /// # Panics
     /// If one does not read back as the type it was written from: subscribers could not read it.
-    pub fn emitted(&self) -> Vec<E> {
+    pub fn emitted(&self) -> Vec<E>
+    where
+        E: Event,
+    {
         let read = |bytes: &bytes::Bytes| {
             codec::decode(bytes).expect("an event reads back as what was emitted")
         };

@@ -72,7 +72,10 @@ impl Follower {
                 .get_or_insert_with(|| self.hop.events(self.attempt, self.service, self.since));
             match source.next().await {
                 Some(Ok(batch)) => {
-                    self.since = Since::After(batch.seen);
+                    // Until there was an event, another node may begin with a later one.
+                    if self.since != Since::Oldest || !batch.events.is_empty() {
+                        self.since = Since::After(batch.seen);
+                    }
                     self.stopped = 0;
                     self.backoff = fresh_backoff();
                     return Ok(batch);

@@ -5,18 +5,17 @@ use std::ops::RangeBounds;
 use bytes::Bytes;
 
 use super::rebuild::{Past, RebuildError, Upto, drop_quietly};
-use super::refused::{caught, method_of, refusal, stale_fence, was_refused};
+use super::refused::{method_of, refusal, stale_fence, was_refused};
 use super::running::Underway;
 use super::step::Step;
 use super::{Machine, Replica};
 use crate::codec;
 use crate::context::{LogPosition, RequestId};
-use crate::effects::Effects;
 use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::member::{Members, StoredMembers};
 use crate::request::Refusal;
-use crate::service::{AnyService, Moment};
+use crate::service::Moment;
 use crate::session::{Admission, Place, session_id};
 use crate::settings::OnPanic;
 
@@ -425,53 +424,6 @@ impl Replica {
                 }))
             }
         }
-    }
-}
-
-impl Replica {
-    /// Whether a step is known to panic while the state is made anew.
-    pub(super) fn leaves_out(&self, place: Place) -> bool {
-        let left_out = self.replay.as_ref();
-        left_out.is_some_and(|left_out| left_out.contains(&place))
-    }
-
-    /// Runs a command or a timer of a service. An error of its own means that this build does not
-    /// know what it was asked.
-    pub(super) fn run_user_code<T>(
-        &mut self,
-        (step, position): (Step, LogPosition),
-        name: &str,
-        run: impl FnOnce(&mut dyn AnyService) -> Result<T, Error>,
-        called: impl FnOnce() -> (&'static str, String),
-    ) -> Result<T, Stop> {
-        let index = position.index;
-        let Some(service) = self.services.get_mut(name) else {
-            let reason = format!("this binary has no service {name:?}");
-            return Err(HaltError::UnknownCommand { index, reason }.into());
-        };
-        let ran = caught(|| run(&mut **service)).map_err(|message| {
-            let (what, method) = called();
-            Stop::Panicked(Panic {
-                what,
-                step,
-                position,
-                service: name.to_owned(),
-                method,
-                message,
-            })
-        })?;
-        ran.map_err(|error| {
-            let reason = error.to_string();
-            HaltError::UnknownCommand { index, reason }.into()
-        })
-    }
-
-    /// Carries out what a command or a timer has asked of the cluster.
-    pub(super) fn take_effects(&mut self, index: u64, service: &str, effects: Effects) {
-        self.timers.add(service, effects.wakes);
-        let (now, settings) = (self.clock, &self.settings);
-        self.events
-            .add(service, index, now, effects.events, settings);
     }
 }
 

@@ -17,6 +17,7 @@ mod running;
 mod snapshot;
 mod step;
 mod timers;
+mod user_code;
 mod versions;
 mod witness;
 
