@@ -9,7 +9,8 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The call itself is wrong; sending it again gives the same answer. Fix the call.
+    /// The call itself is wrong, or its command panics: sending it again gives the same answer. Fix
+    /// the call, or the command.
     Rejected,
     /// The cluster is at a limit and did nothing. Back off, then try again.
     Busy,

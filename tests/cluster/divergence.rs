@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::snapshots::{Closed, Gate, until};
 
 /// Log entries after which states are compared.
-const DIGEST_EVERY: u64 = 30;
+const DIGEST_EVERY: u64 = 60;
 
 /// Which of the next replicas to carry out `draw` does something else; 0 is none of them.
 static ODD: AtomicUsize = AtomicUsize::new(0);
