@@ -154,6 +154,7 @@ impl Core {
                 queries: names(methods, false),
             });
             status.services = services.collect();
+            status.compared_index = replica.comparison().agreed();
             let panics = replica.panics();
             let counts = panics.counts().map(|(service, method, times)| PanicStatus {
                 service: service.to_owned(),
