@@ -99,6 +99,7 @@ const _: () = {
             ::braft::Method::__new("add", true, "Adds `by` and returns the new total."),
             ::braft::Method::__new("get", false, ""),
         ];
+        const IS_CHECKED: bool = ::core::cfg!(debug_assertions);
         fn apply(
             &mut self,
             _: &mut ::braft::Context<Self::Event>,

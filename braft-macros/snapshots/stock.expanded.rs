@@ -149,6 +149,7 @@ const _: () = {
             #[cfg(feature = "search")]
             crate::braft::Method::__new("search", false, ""),
         ];
+        const IS_CHECKED: bool = ::core::cfg!(debug_assertions);
         fn apply(
             &mut self,
             context: &mut crate::braft::Context<Self::Event>,

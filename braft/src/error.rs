@@ -10,8 +10,9 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The call itself is wrong: too large, unknown to the nodes, or its answer cannot be read or
-    /// sent. Sending it again gives the same. Fix the call. The [outcome](Error::outcome) is
-    /// [`Applied`](Outcome::Applied) if only the answer was at fault.
+    /// sent; or its command panics. Sending it again gives the same. Fix the call, or the command.
+    /// The [outcome](Error::outcome) is [`Applied`](Outcome::Applied) if only the answer was at
+    /// fault.
     Rejected,
     /// The cluster is at a limit, which the message names, and did nothing until the deadline. Back
     /// off, then try again; send less at once.

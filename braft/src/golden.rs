@@ -55,6 +55,30 @@ fn entries() -> Vec<(&'static str, Item)> {
                 removal: Removal::Dead,
             },
         ),
+        ("entry.tick", Item::Tick),
+        ("entry.digest_mark", Item::DigestMark),
+        (
+            "entry.digest_report",
+            Item::DigestReport {
+                node_id: 9,
+                mark: 60,
+                digests: vec![(Bytes::from_static(b"Counter#1"), 5)],
+            },
+        ),
+        (
+            "entry.clear_panics",
+            Item::ClearPanics {
+                service: Bytes::from_static(b"Counter"),
+                method: Bytes::from_static(b"add"),
+            },
+        ),
+        (
+            "entry.skip_panicked",
+            Item::SkipPanicked {
+                index: 70,
+                ordinal: 3,
+            },
+        ),
         (
             "entry.activate_versions",
             Item::ActivateVersions {

@@ -20,7 +20,11 @@ use crate::schema::Describe;
 ///
 /// # Correctness
 /// `load(save(s))` must behave exactly like `s`: a replica that came from a snapshot and one that
-/// applied every command must give the same answers from then on.
+/// applied every command must give the same answers from then on. Equal states must be written as
+/// the same bytes: replicas compare them by a digest ([`Settings::digest_every`]), and one that
+/// differs from the majority is made anew.
+///
+/// [`Settings::digest_every`]: crate::Settings::digest_every
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not the state of a braft service",
     label = "not a service state",
@@ -109,6 +113,11 @@ impl Method {
 /// # Correctness
 /// `apply` must be a function of the state, the context and the command alone: no clock, no
 /// randomness, no I/O, no iteration in random order. Replicas that differ here diverge.
+///
+/// # Panics
+/// A command that panics has no effect, and its caller is told so ([`OnPanic`](crate::OnPanic)); each
+/// replica makes its state anew, which takes as long as to read its snapshot and the log behind it.
+/// Return an error instead. A query that panics is an error of that query.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` has no replicated operations",
     label = "not a service",

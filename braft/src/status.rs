@@ -47,6 +47,9 @@ pub struct Status {
     pub halted: Option<String>,
     /// How its state differs from that of the majority: it serves nothing until it is made anew.
     pub diverged: Option<String>,
+    /// Log index of the newest comparison of the replicas' states at which a majority agreed; 0 before
+    /// the first.
+    pub compared_index: u64,
     /// All replicas whose states differ, as far as this node has applied the log.
     pub divergences: Vec<String>,
     /// The methods that have panicked and were not cleared.

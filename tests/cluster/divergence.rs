@@ -6,10 +6,11 @@ use braft::testing::{Cluster, TestNode, TestResult, run_test};
 use braft::{ErrorKind, Settings, Status, raft_service};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::services::Counter;
 use crate::snapshots::{Closed, Gate, until};
 
 /// Log entries after which states are compared.
-const DIGEST_EVERY: u64 = 30;
+const DIGEST_EVERY: u64 = 60;
 
 /// Which of the next replicas to carry out `draw` does something else; 0 is none of them.
 static ODD: AtomicUsize = AtomicUsize::new(0);
@@ -227,6 +228,59 @@ fn without_a_majority_there_is_an_alarm_and_nothing_is_made_anew() {
             assert_eq!((status.diverged, status.halted), (None, None));
         }
         assert_eq!(wild.add().await?, 2 * DIGEST_EVERY + 1);
+        cluster.stop_all().await;
+        Ok(())
+    });
+}
+
+#[test]
+fn replicas_that_restart_fall_behind_and_join_are_not_taken_for_diverged() {
+    run_test(1, "no false alarm", |_: Cluster<Counter>| async {
+        const OFTEN: u64 = 5;
+        let config = |config: braft::Config| {
+            let settings = Settings {
+                digest_every: OFTEN,
+                ..Settings::default()
+            };
+            let config = config.settings(settings);
+            config.snapshot_every(20).keep_log_entries(5)
+        };
+        let cluster = Cluster::<Counter>::start_with(3, config).await?;
+        cluster.all_vote().await?;
+        let client = cluster.client();
+        let mut nodes = 3;
+        let compared = |nodes: usize| -> Vec<u64> {
+            let places = (0..nodes).map(TestNode);
+            let all = places.filter_map(|place| cluster.node(place).ok());
+            all.map(|node| {
+                let status = node.status();
+                assert_eq!((status.diverged, status.divergences), (None, Vec::new()));
+                status.compared_index
+            })
+            .collect()
+        };
+        for round in 0..4 {
+            let down = cluster.kill(TestNode(round % 3)).await?;
+            // Far enough for the log that it lacks to be gone, every other time.
+            for _ in 0..if round < 2 { 3 } else { 60 } {
+                client.add(1).await??;
+            }
+            cluster.restart(down).await?;
+            if round == 3 {
+                cluster.add_node().await?;
+                nodes += 1;
+            }
+            let before = compared(nodes).into_iter().max().unwrap_or(0);
+            // All of them take part in further comparisons.
+            while compared(nodes)
+                .iter()
+                .any(|index| *index <= before + 2 * OFTEN)
+            {
+                client.add(1).await??;
+            }
+        }
+        cluster.converged().await?;
+        compared(nodes);
         cluster.stop_all().await;
         Ok(())
     });

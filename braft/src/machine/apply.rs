@@ -129,9 +129,13 @@ impl Machine {
             };
             let mut left_out = replica.panics.places().clone();
             left_out.insert(place);
-            let mut rebuilt = self
-                .rebuild(past, left_out, Upto::Within(&entry, next))
-                .map_err(|source| HaltError::NotRebuilt { index, source })?;
+            let rebuilt = self.rebuild(past, left_out, Upto::Within(&entry, next));
+            let mut rebuilt = rebuilt.map_err(|source| {
+                let error = HaltError::NotRebuilt { index, source };
+                // Nobody may see what the command has left behind.
+                replica.halted = Some(error.to_string());
+                error
+            })?;
             rebuilt.panic_texts = std::mem::take(&mut replica.panic_texts);
             self.verdicts.send_modify(|count| *count += 1);
             drop_quietly(std::mem::replace(&mut *replica, rebuilt));
@@ -428,4 +432,4 @@ impl Replica {
 }
 
 #[cfg(all(test, feature = "macros"))]
-pub(super) mod tests;
+mod tests;

@@ -125,6 +125,13 @@ impl Comparison {
         self.mark
     }
 
+    /// Log index of the newest mark at which a majority agreed on a part of the state; 0 before the
+    /// first.
+    pub(crate) fn agreed(&self) -> u64 {
+        let marks = self.agreed.values().map(|(last, _)| *last);
+        marks.max().unwrap_or(0)
+    }
+
     /// Whether a node has reported on the newest mark.
     pub(crate) fn has_reported(&self, node: u64) -> bool {
         self.reports.contains_key(&node)
@@ -232,6 +239,7 @@ mod tests {
             values[odd - 1] = 9;
             compare(&mut comparison, 20, &members, &values);
             assert_eq!(diverged(&comparison), [odd as u64]);
+            assert_eq!(comparison.agreed(), 20);
             let how = comparison.diverged(odd as u64).unwrap();
             assert_eq!((how.from, how.to), (10, 20));
             assert_eq!(how.parts, ["Counter"]);

@@ -212,5 +212,25 @@ pub(super) fn drop_quietly(replica: Replica) {
     }
 }
 
+/// For commands that do not panic.
+#[cfg(test)]
+pub(super) struct NoPast;
+
+#[cfg(test)]
+impl Past for NoPast {
+    fn newest_snapshot(&self, _: &Machine) -> io::Result<Option<Replica>> {
+        unreachable!("nothing panics")
+    }
+
+    fn entries(
+        &self,
+        _: u64,
+        _: u64,
+        _: &mut dyn FnMut((u64, u64), Logged) -> bool,
+    ) -> io::Result<()> {
+        unreachable!("nothing panics")
+    }
+}
+
 #[cfg(all(test, feature = "macros"))]
 mod tests;

@@ -294,3 +294,109 @@ impl Loading {
         Ok(self.replica)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use bytes::Bytes;
+
+    use super::super::Watch;
+    use super::*;
+    use crate::entry::{EntryWriter, Item};
+    use crate::machine::rebuild::NoPast;
+    use crate::member::{Members, NodeInfo};
+
+    const ME: u64 = 3;
+
+    /// A replica that knows of a comparison in which this node differs from the other two.
+    fn diverged() -> Machine {
+        let machine = Machine::new(Vec::new(), Watch::default()).unwrap();
+        machine.apply_members(
+            (1, 0),
+            Members {
+                configs: vec![[1, 2, ME].into()],
+                nodes: [1, 2, ME].map(|id| (id, NodeInfo::default())).into(),
+            },
+        );
+        let mut entry = EntryWriter::new(Duration::ZERO, 1);
+        entry.push(&Item::DigestMark);
+        for node_id in [1, 2, ME] {
+            entry.push(&Item::DigestReport {
+                node_id,
+                mark: 20,
+                digests: vec![(Bytes::from_static(b"Counter"), node_id / 3)],
+            });
+        }
+        machine
+            .apply_batch((1, 20), entry.finish(), &NoPast)
+            .unwrap();
+        machine
+    }
+
+    /// The replica of this node in a snapshot.
+    fn load(header: &SnapshotHeader) -> Replica {
+        let bytes = codec::encode(header).unwrap();
+        let machine = Machine::new(Vec::new(), Watch::default()).unwrap();
+        let mut loading = machine.load(codec::decode(&bytes).unwrap()).unwrap();
+        let sessions = codec::encode(&Sessions::default()).unwrap();
+        loading.section(SESSIONS, &mut &sessions[..]).unwrap();
+        loading.finish(ME).unwrap()
+    }
+
+    #[test]
+    fn a_replica_has_diverged_until_its_state_comes_from_another_node() {
+        let machine = diverged();
+        let replica = machine.read();
+        assert_eq!(replica.divergence(ME).map(|how| how.to), Some(20));
+        assert!(replica.divergence(1).is_none());
+        // Its own snapshot is no better, after a restart neither.
+        let own = load(&replica.snapshot_header(7, ME));
+        assert!(own.divergence(ME).is_some());
+        let healed = load(&replica.snapshot_header(7, 1));
+        assert!(healed.divergence(ME).is_none());
+        let own = load(&healed.snapshot_header(7, ME));
+        assert!(own.divergence(ME).is_none());
+    }
+
+    #[test]
+    fn a_header_of_before_panics_and_comparisons_is_read() {
+        #[derive(Serialize)]
+        struct Before {
+            cluster_id: String,
+            written_by: String,
+            applied: Option<(u64, u64)>,
+            members: StoredMembers,
+            removed: RemovedNodes,
+            clock: Duration,
+            settings: BTreeMap<&'static str, u64>,
+            seeded: bool,
+            services: Vec<String>,
+        }
+        let settings = [
+            "max_sessions",
+            "session_expiry_ms",
+            "kept_answer_bytes",
+            "max_voters",
+            "min_voters",
+            "dead_after_ms",
+        ];
+        let before = Before {
+            cluster_id: String::new(),
+            written_by: "0.1.0".to_owned(),
+            applied: Some((1, 9)),
+            members: StoredMembers::default(),
+            removed: RemovedNodes::default(),
+            clock: Duration::ZERO,
+            settings: settings.map(|name| (name, 5)).into(),
+            seeded: true,
+            services: Vec::new(),
+        };
+        let bytes = codec::encode(&before).unwrap();
+        let header: SnapshotHeader = codec::decode(&bytes).unwrap();
+        assert_eq!(header.settings.on_panic, crate::OnPanic::Isolate);
+        assert_eq!((header.node_id, header.foreign), (None, 0));
+        assert_eq!(header.panics, Panics::default());
+        assert_eq!(header.comparison, Comparison::default());
+    }
+}

@@ -246,7 +246,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::Watch;
-    use super::super::apply::tests::NoPast;
+    use super::super::rebuild::NoPast;
     use super::*;
     use crate::entry::{EntryWriter, Item};
     use crate::error::{ErrorKind, Outcome};

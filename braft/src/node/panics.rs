@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::core::Core;
 use super::{Node, RECENT_CONTACT};
 use crate::entry::Item;
@@ -90,16 +88,14 @@ impl Core {
 }
 
 impl Node {
-    /// Lets a method be carried out again that was refused because it had panicked three times. To be
-    /// called on the leader, once every node runs a binary in which the method returns an error
-    /// instead; [`Status::panics`](crate::Status::panics) lists the methods.
+    /// Lets a method be carried out again that was refused because it had panicked three times: once
+    /// every node runs a binary in which it returns an error instead.
+    /// [`Status::panics`](crate::Status::panics) lists the methods.
     ///
     /// # Errors
-    /// If this node does not lead: the text says who does. If there is no such method, or the log
-    /// cannot be written.
+    /// If there is no such command, or no leader that could put it into the log.
     pub async fn clear_panics(&self, service: &str, method: &str) -> Result<(), Error> {
-        let core = &self.inner.core;
-        let Some(raft) = core.raft() else {
+        let Some(raft) = self.inner.core.raft() else {
             return Err(Error::unavailable("this node is in no cluster yet"));
         };
         if !raft.machine().has_command(service, method) {
@@ -107,21 +103,6 @@ impl Node {
                 "there is no command {service}.{method} on this node"
             )));
         }
-        if !raft.is_leader() {
-            let leader = core.leader_address();
-            let leader = leader.map_or_else(
-                || "none is known at this moment".to_owned(),
-                |address| format!("call it on the leader, at {address}"),
-            );
-            return Err(Error::unavailable(format!(
-                "this node does not lead; {leader}"
-            )));
-        }
-        let name = |name: &str| Bytes::copy_from_slice(name.as_bytes());
-        raft.propose_own(Item::ClearPanics {
-            service: name(service),
-            method: name(method),
-        })
-        .await
+        raft.clear_panics(service, method).await
     }
 }

@@ -160,6 +160,7 @@ impl Core {
                 latest_version: latest,
             });
             status.services = services.collect();
+            status.compared_index = replica.comparison().agreed();
             let panics = replica.panics();
             let counts = panics.counts().map(|(service, method, times)| PanicStatus {
                 service: service.to_owned(),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
@@ -15,8 +14,11 @@ impl StateMachine {
     /// Enters or leaves the quarantine as the verdicts on this replica say.
     pub(super) fn heed_verdicts(&self) {
         let shared = &self.shared;
+        // Held to the end: what was seen first is told first.
+        let seen = shared.verdicts.lock();
+        let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
         let verdicts = shared.machine.verdicts();
-        if shared.verdicts.swap(verdicts, Ordering::Relaxed) == verdicts {
+        if std::mem::replace(&mut *seen, verdicts) == verdicts {
             return;
         }
         let replica = shared.machine.read();

@@ -18,6 +18,9 @@ impl StateMachine {
         let _one_at_a_time = writing.unwrap_or_else(PoisonError::into_inner);
         self.check_open()?;
         let replica = self.shared.machine.read();
+        if replica.halted().is_some() || replica.divergence(self.shared.node_id).is_some() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let header = replica.snapshot_header(self.shared.cluster_id, self.shared.node_id);
         let frozen = replica.freeze();
         // Let go at once if nothing is left to be written from it.

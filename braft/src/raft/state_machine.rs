@@ -1,7 +1,7 @@
 //! openraft's view of the replicated state machine and its snapshot files.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ pub(crate) struct Shared {
     /// How this replica differs from the majority: it serves nothing then.
     pub(super) quarantine: watch::Sender<Option<String>>,
     /// The count of verdicts that the quarantine goes by.
-    pub(super) verdicts: AtomicU64,
+    pub(super) verdicts: Mutex<u64>,
     /// Held while a snapshot comes in.
     pub(super) receiving: tokio::sync::Mutex<()>,
     /// Set at shutdown: nothing may be written to the data directory any more.
@@ -96,7 +96,7 @@ impl StateMachine {
                 stopped: watch::Sender::new(None),
                 halted: watch::Sender::new(None),
                 quarantine: watch::Sender::new(None),
-                verdicts: AtomicU64::new(0),
+                verdicts: Mutex::default(),
                 receiving: tokio::sync::Mutex::default(),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
@@ -221,8 +221,8 @@ impl StateMachine {
                 drop(responder);
                 continue;
             };
-            self.applied(entry.log_id.index);
             self.heed_verdicts();
+            self.applied(entry.log_id.index);
             // What a diverged replica says of a command is not to be relied on: its callers are told
             // that their attempts are lost, and hear from the next leader.
             if let Some(responder) = responder

@@ -6,26 +6,9 @@ use std::time::Duration;
 use super::*;
 use crate::distribute::WorkLists;
 use crate::entry::EntryWriter;
-use crate::machine::{Logged, Watch};
+use crate::machine::Watch;
+use crate::machine::rebuild::NoPast;
 use crate::service::{Service, State, factory};
-
-/// For commands that do not panic.
-pub(in crate::machine) struct NoPast;
-
-impl Past for NoPast {
-    fn newest_snapshot(&self, _: &Machine) -> std::io::Result<Option<Replica>> {
-        unreachable!("nothing panics")
-    }
-
-    fn entries(
-        &self,
-        _: u64,
-        _: u64,
-        _: &mut dyn FnMut((u64, u64), Logged) -> bool,
-    ) -> std::io::Result<()> {
-        unreachable!("nothing panics")
-    }
-}
 
 fn machine() -> Machine {
     Machine::new(vec![factory::<WorkLists>()], Watch::default()).unwrap()

@@ -6,6 +6,7 @@ mod convert;
 mod dial;
 mod handshake;
 mod healing;
+mod items;
 mod peers;
 mod service;
 mod snapshot;

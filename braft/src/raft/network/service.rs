@@ -11,7 +11,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::super::types::TypeConfig;
 use super::super::{Raft, RaftNode, RaftSlot};
 use super::peers::Peers;
-use super::{MAX_RAFT_MESSAGE_BYTES, convert, healing, snapshot};
+use super::{MAX_RAFT_MESSAGE_BYTES, convert, healing, items, snapshot};
 use crate::storage::snapshot::{SnapshotFile, SnapshotReceiver};
 use crate::wire::convert::cluster_id_from;
 use crate::wire::v1 as pb;
@@ -98,19 +98,14 @@ impl RaftRpc for RaftService {
         Ok(Response::new(chunks.map(Ok).boxed()))
     }
 
-    async fn report_digests(
+    async fn propose(
         &self,
-        request: Request<pb::DigestReport>,
-    ) -> Result<Response<pb::DigestReportResponse>, Status> {
+        request: Request<pb::ProposeRequest>,
+    ) -> Result<Response<pb::ProposeResponse>, Status> {
         let request = request.into_inner();
         let node = self.raft(request.envelope.as_ref())?;
-        let from = request.envelope.map_or(0, |envelope| envelope.from);
-        if !node.is_leader() {
-            return Err(Status::failed_precondition("this node does not lead"));
-        }
-        let item = healing::report_item(from, request.mark, request.parts)?;
-        node.propose_own(item).await.map_err(internal)?;
-        Ok(Response::new(pb::DigestReportResponse {}))
+        items::propose(node, request).await?;
+        Ok(Response::new(pb::ProposeResponse {}))
     }
 
     type AppendStream = BoxStream<'static, Result<pb::AppendResponse, Status>>;

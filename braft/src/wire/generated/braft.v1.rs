@@ -1653,13 +1653,36 @@ pub struct SnapshotResponse {
     pub vote: ::core::option::Option<Vote>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct DigestReport {
+pub struct ProposeRequest {
     #[prost(message, optional, tag = "1")]
     pub envelope: ::core::option::Option<Envelope>,
-    /// Log index of the mark; 0 asks for a new one.
-    #[prost(uint64, tag = "2")]
+    #[prost(oneof = "propose_request::Item", tags = "2, 3, 4")]
+    pub item: ::core::option::Option<propose_request::Item>,
+}
+/// Nested message and enum types in `ProposeRequest`.
+pub mod propose_request {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Item {
+        #[prost(message, tag = "2")]
+        DigestMark(super::DigestMark),
+        #[prost(message, tag = "3")]
+        DigestReport(super::DigestReport),
+        #[prost(message, tag = "4")]
+        ClearPanics(super::ClearPanics),
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProposeResponse {}
+/// All replicas compare their states.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DigestMark {}
+/// What the sender found at a mark.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DigestReport {
+    /// Log index of the mark.
+    #[prost(uint64, tag = "1")]
     pub mark: u64,
-    #[prost(message, repeated, tag = "3")]
+    #[prost(message, repeated, tag = "2")]
     pub parts: ::prost::alloc::vec::Vec<PartDigest>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1670,8 +1693,14 @@ pub struct PartDigest {
     #[prost(fixed64, tag = "2")]
     pub digest: u64,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct DigestReportResponse {}
+/// A method that was refused because it had panicked too often is carried out again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClearPanics {
+    #[prost(string, tag = "1")]
+    pub service: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub method: ::prost::alloc::string::String,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotRequest {
     #[prost(message, optional, tag = "1")]
@@ -1922,12 +1951,12 @@ pub mod raft_client {
                 .insert(GrpcMethod::new("braft.v1.Raft", "SendSnapshot"));
             self.inner.client_streaming(req, path, codec).await
         }
-        /// Tells the leader what a replica found at a mark, to be put into the log.
-        pub async fn report_digests(
+        /// Asks the leader to put something into the log; answered once it is applied there.
+        pub async fn propose(
             &mut self,
-            request: impl tonic::IntoRequest<super::DigestReport>,
+            request: impl tonic::IntoRequest<super::ProposeRequest>,
         ) -> std::result::Result<
-            tonic::Response<super::DigestReportResponse>,
+            tonic::Response<super::ProposeResponse>,
             tonic::Status,
         > {
             self.inner
@@ -1939,12 +1968,9 @@ pub mod raft_client {
                     )
                 })?;
             let codec = tonic_prost::ProstCodec::default();
-            let path = http::uri::PathAndQuery::from_static(
-                "/braft.v1.Raft/ReportDigests",
-            );
+            let path = http::uri::PathAndQuery::from_static("/braft.v1.Raft/Propose");
             let mut req = request.into_request();
-            req.extensions_mut()
-                .insert(GrpcMethod::new("braft.v1.Raft", "ReportDigests"));
+            req.extensions_mut().insert(GrpcMethod::new("braft.v1.Raft", "Propose"));
             self.inner.unary(req, path, codec).await
         }
         /// Asks for a snapshot: of a replica that has diverged, to be made anew from it.
@@ -2034,14 +2060,11 @@ pub mod raft_server {
             tonic::Response<super::SnapshotResponse>,
             tonic::Status,
         >;
-        /// Tells the leader what a replica found at a mark, to be put into the log.
-        async fn report_digests(
+        /// Asks the leader to put something into the log; answered once it is applied there.
+        async fn propose(
             &self,
-            request: tonic::Request<super::DigestReport>,
-        ) -> std::result::Result<
-            tonic::Response<super::DigestReportResponse>,
-            tonic::Status,
-        >;
+            request: tonic::Request<super::ProposeRequest>,
+        ) -> std::result::Result<tonic::Response<super::ProposeResponse>, tonic::Status>;
         /// Server streaming response type for the FetchSnapshot method.
         type FetchSnapshotStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SnapshotChunk, tonic::Status>,
@@ -2443,23 +2466,23 @@ pub mod raft_server {
                     };
                     Box::pin(fut)
                 }
-                "/braft.v1.Raft/ReportDigests" => {
+                "/braft.v1.Raft/Propose" => {
                     #[allow(non_camel_case_types)]
-                    struct ReportDigestsSvc<T: Raft>(pub Arc<T>);
-                    impl<T: Raft> tonic::server::UnaryService<super::DigestReport>
-                    for ReportDigestsSvc<T> {
-                        type Response = super::DigestReportResponse;
+                    struct ProposeSvc<T: Raft>(pub Arc<T>);
+                    impl<T: Raft> tonic::server::UnaryService<super::ProposeRequest>
+                    for ProposeSvc<T> {
+                        type Response = super::ProposeResponse;
                         type Future = BoxFuture<
                             tonic::Response<Self::Response>,
                             tonic::Status,
                         >;
                         fn call(
                             &mut self,
-                            request: tonic::Request<super::DigestReport>,
+                            request: tonic::Request<super::ProposeRequest>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move {
-                                <T as Raft>::report_digests(&inner, request).await
+                                <T as Raft>::propose(&inner, request).await
                             };
                             Box::pin(fut)
                         }
@@ -2470,7 +2493,7 @@ pub mod raft_server {
                     let max_encoding_message_size = self.max_encoding_message_size;
                     let inner = self.inner.clone();
                     let fut = async move {
-                        let method = ReportDigestsSvc(inner);
+                        let method = ProposeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
