@@ -45,9 +45,14 @@ impl Leases {
     #[timer]
     fn expire(&mut self, context: &mut Context<Change>) {
         let now = context.now();
-        for (holder, _) in self.held.extract_if(.., |_, until| *until <= now) {
-            context.emit(Change::Expired { holder });
-        }
+        self.held.retain(|holder, until| {
+            let holds = *until > now;
+            if !holds {
+                let holder = holder.clone();
+                context.emit(Change::Expired { holder });
+            }
+            holds
+        });
     }
 
     fn holders(&self) -> Vec<&str> {
