@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use braft::ReadLevel;
 use braft::testing::{Cluster, TestNode, TestResult};
-use common::{Client, ROUNDS, Rates, Store, StoreClient};
+use common::{Client, ROUNDS, Rates, Store, StoreClient, Writer};
 
 const CLIENTS: [u64; 2] = [1, 64];
 const LEVELS: [(&str, ReadLevel); 6] = [
@@ -50,6 +50,14 @@ async fn measure() -> TestResult {
     cluster.all_vote().await?;
     let leader = cluster.leader().await?;
     let follower = TestNode((leader.0 + 1) % 3);
+    // What is read is there.
+    let filled = cluster.client_at(leader)?;
+    let writer = |id| Writer {
+        client: filled.clone(),
+        id,
+        value: common::value(),
+    };
+    common::closed_loop(CLIENTS[1], writer).await;
     for (place, node) in [("leader", leader), ("follower", follower)] {
         let client = cluster.client_at(node)?;
         println!("calls that enter at the {place}");
@@ -81,9 +89,9 @@ async fn measure() -> TestResult {
 
 /// The median time of a read that follows a write.
 async fn after_a_write(client: &StoreClient, level: ReadLevel) -> TestResult<Duration> {
-    let mut times = Vec::new();
+    let (mut times, value) = (Vec::new(), common::value());
     for n in 0..PAIRS {
-        client.put(n % 16, "v").await?;
+        client.put(n % 16, &value).await?;
         let began = Instant::now();
         client.get(n % 16).read(level).await?;
         times.push(began.elapsed());
