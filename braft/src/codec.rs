@@ -3,11 +3,15 @@
 //! A replica that silently dropped a field it does not know would diverge from one that does not,
 //! so unknown fields are refused at every depth, and so are bytes after the value.
 
+mod strict;
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
+
+use strict::{Ignored, Strict};
 
 /// The deepest nesting a value may have. Bounds the stack a hostile value can use.
 pub(crate) const MAX_DEPTH: usize = 64;
@@ -69,12 +73,10 @@ pub(crate) fn decode_from<T: DeserializeOwned>(from: impl Read) -> Result<T, Dec
     let type_name = std::any::type_name::<T>();
     let mut deserializer = rmp_serde::Deserializer::new(from);
     deserializer.set_max_depth(MAX_DEPTH);
-    let mut unknown = None;
-    let value = serde_ignored::deserialize(&mut deserializer, |path| {
-        unknown.get_or_insert_with(|| path.to_string());
-    })
-    .map_err(|source| DecodeError::Invalid { type_name, source })?;
-    match unknown {
+    let ignored = Ignored::default();
+    let value = T::deserialize(Strict::new(&mut deserializer, &ignored))
+        .map_err(|source| DecodeError::Invalid { type_name, source })?;
+    match ignored.path() {
         None => Ok(value),
         Some(path) => Err(DecodeError::UnknownField { type_name, path }),
     }
@@ -154,6 +156,83 @@ mod tests {
         .unwrap();
         let error = decode::<Old>(&bytes).unwrap_err().to_string();
         assert!(error.contains("inner.b"), "{error}");
+    }
+
+    #[test]
+    fn maps_with_keys_of_any_kind_are_read_back() {
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        enum Kind {
+            Unit,
+            Number(u8),
+            Named { text: String },
+        }
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        struct Key {
+            kind: Kind,
+            part: Option<(u8, char)>,
+        }
+        fn holds<K, const N: usize>(keys: [K; N])
+        where
+            K: Serialize + DeserializeOwned + Ord + std::fmt::Debug,
+        {
+            let map: BTreeMap<K, u32> = keys.into_iter().zip(1..).collect();
+            let bytes = encode(&map).unwrap();
+            assert_eq!(decode::<BTreeMap<K, u32>>(&bytes).unwrap(), map);
+        }
+        holds([(1u64, 2u32), (1, 3)]);
+        holds([vec![1u8], vec![]]);
+        holds([[1u8; 4], [2; 4]]);
+        holds([Some(1u8), None]);
+        holds([true, false]);
+        holds(["a".to_owned(), "b".to_owned()]);
+        holds([-5i64, i64::MIN]);
+        holds([
+            Kind::Unit,
+            Kind::Number(1),
+            Kind::Named { text: "a".into() },
+        ]);
+        let key = |part| Key {
+            kind: Kind::Unit,
+            part,
+        };
+        holds([key(None), key(Some((1, 'a')))]);
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused_wherever_it_is() {
+        fn path<T: DeserializeOwned + std::fmt::Debug>(value: &impl Serialize) -> String {
+            match decode::<T>(&encode(value).unwrap()) {
+                Err(DecodeError::UnknownField { path, .. }) => path,
+                other => panic!("{other:?}"),
+            }
+        }
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        enum Enum<T> {
+            Struct { inner: T },
+            Tuple(u8, T),
+            New(T),
+        }
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+        struct One {
+            a: u8,
+        }
+        #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+        struct Two {
+            a: u8,
+            b: u8,
+        }
+        const TWO: Two = Two { a: 1, b: 2 };
+        assert_eq!(path::<One>(&TWO), "b");
+        assert_eq!(path::<Vec<One>>(&[TWO, TWO]), "0.b");
+        assert_eq!(path::<(u8, Option<One>)>(&(1, Some(TWO))), "1.b");
+        assert_eq!(path::<BTreeMap<u8, One>>(&BTreeMap::from([(1, TWO)])), ".b");
+        assert_eq!(
+            path::<BTreeMap<One, u8>>(&BTreeMap::from([(TWO, 1)])),
+            "(key).b"
+        );
+        assert_eq!(path::<Enum<One>>(&Enum::Struct { inner: TWO }), "inner.b");
+        assert_eq!(path::<Enum<One>>(&Enum::Tuple(1, TWO)), "1.b");
+        assert_eq!(path::<Enum<One>>(&Enum::New(TWO)), "b");
     }
 
     #[test]
