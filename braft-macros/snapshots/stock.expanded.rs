@@ -183,11 +183,6 @@ const _: () = {
                 }
             }
         }
-        const TIMER: ::core::option::Option<&'static str> = ::core::option::Option::Some(
-            "expire",
-        );
-        fn wake(&mut self, context: &mut crate::braft::Context<Self::Event>) {
-            Self::expire(self, context)
         #[allow(unused_imports)]
         fn __describe<__Describe: crate::braft::__private::Describe>(
             describe: &mut __Describe,
@@ -232,6 +227,12 @@ const _: () = {
                 >::NEW
                     .answer(describe);
             }
+        }
+        const TIMER: ::core::option::Option<&'static str> = ::core::option::Option::Some(
+            "expire",
+        );
+        fn wake(&mut self, context: &mut crate::braft::Context<Self::Event>) {
+            Self::expire(self, context)
         }
     }
     impl StockClient {

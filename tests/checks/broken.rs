@@ -111,7 +111,7 @@ fn failure<S: braft::Service>(checked: Check<S>) -> String {
 
 /// The steps of the timeline.
 fn steps(text: &str) -> usize {
-    let is_step = |line: &&str| line.contains("command") || line.contains("query");
+    let is_step = |line: &&str| line.contains("  command  ") || line.contains("  query    ");
     text.lines().filter(is_step).count()
 }
 

@@ -6,3 +6,4 @@
 mod broken;
 mod cluster;
 mod right;
+mod simulated;

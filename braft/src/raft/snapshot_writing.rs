@@ -49,18 +49,22 @@ impl StateMachine {
     }
 }
 
-/// An error as an I/O error, of the kind of the one at its root.
+/// An error as an I/O error, of the kind of the one nearest to its root.
 fn as_io(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    let mut kind = io::ErrorKind::Other;
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(this) = cause {
-        if let Some(io) = this.downcast_ref::<io::Error>()
-            && io.get_ref().is_none()
-        {
-            return io::Error::new(io.kind(), error);
+        let mut io = this.downcast_ref::<io::Error>();
+        while let Some(this) = io {
+            if this.kind() != io::ErrorKind::Other {
+                kind = this.kind();
+            }
+            // What an error of this type is made of is not its source.
+            io = this.get_ref().and_then(|inner| inner.downcast_ref());
         }
         cause = this.source();
     }
-    io::Error::other(error)
+    io::Error::new(kind, error)
 }
 
 struct Sink<'a> {
@@ -107,5 +111,27 @@ impl SectionSink for Sink<'_> {
             machine: self.machine,
             full: &mut self.full,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot be written: {0}")]
+    struct Failed(#[source] io::Error);
+
+    #[test]
+    fn a_full_disk_is_known_as_one_however_it_is_told() {
+        let told = io::Error::new(io::ErrorKind::StorageFull, "no space");
+        let plain = io::Error::from(io::ErrorKind::StorageFull);
+        for source in [told, plain] {
+            assert_eq!(as_io(Failed(source)).kind(), io::ErrorKind::StorageFull);
+        }
+        let wrapped = io::Error::other(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(as_io(Failed(wrapped)).kind(), io::ErrorKind::StorageFull);
+        let other = io::Error::other("broken");
+        assert_eq!(as_io(Failed(other)).kind(), io::ErrorKind::Other);
     }
 }

@@ -200,7 +200,7 @@ impl<S: Service> Check<S> {
     ///
     /// All code of the nodes is the real one; the network, the disks and the clock are made up, so
     /// that seconds of a cluster take a fraction of one, however busy the machine is. The power of
-    /// nodes is cut, of all at once too, and their disks lose what was not synced; disks hang, fill
+    /// nodes is cut, of all at once too, and their disks lose what was not synced; disks fill
     /// up, and fail to sync; the network is cut, one way or both; leadership is handed over;
     /// snapshots are written; a node joins. Answers are lost on their way, and calls arrive twice.
     ///

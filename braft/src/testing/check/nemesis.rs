@@ -16,6 +16,7 @@ use crate::service::Service;
 use crate::storage::fs::faults::FaultFs;
 use crate::testing::cluster::{Cluster, Down, TestNode};
 use crate::testing::{TestError, TestResult};
+use crate::world;
 
 /// Faults that may last at once.
 const MAX_LASTING: usize = 3;
@@ -210,6 +211,8 @@ impl<S: Service> Nemesis<S> {
 
     async fn start_again(&mut self, down: Down) -> TestResult {
         let node = down.node();
+        // A node does not start where it cannot write.
+        (self.disks)(node).set_capacity(None);
         self.cluster.restart(down).boxed().await?;
         self.note(format!("{} starts again", name(node)));
         Ok(())
@@ -257,7 +260,8 @@ impl<S: Service> Nemesis<S> {
         for fault in failing {
             match fault {
                 Lasting::Sick(node) => (self.disks)(node).heal(),
-                Lasting::Cut(_) | Lasting::Full(_) => self.lasting.push(fault),
+                Lasting::Cut(_) => self.lasting.push(fault),
+                Lasting::Full(node) => (self.disks)(node).set_capacity(None),
                 Lasting::Down(_) => {}
             }
         }
@@ -348,6 +352,10 @@ impl<S: Service> Nemesis<S> {
     }
 
     async fn hang_disk(&mut self) -> TestResult {
+        if world::is_simulated() {
+            // A simulation has one thread, and would wait for ever.
+            return self.cut_one_way();
+        }
         let well = self.well();
         if let Some(node) = self.one_of(&well) {
             let millis = below(&mut self.rng, MAX_HANG_MS);
