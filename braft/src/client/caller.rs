@@ -254,7 +254,7 @@ impl<H: Hop> Engine<H> {
     async fn pause(&self, task: &Task, pause: Duration, trail: &mut Trail) -> Result<(), Error> {
         let left = task.deadline.saturating_duration_since(Instant::now());
         if left <= pause {
-            sleep_until(task.deadline.into()).await;
+            sleep_until(task.deadline).await;
             return Err(trail.expired(false));
         }
         if !pause.is_zero() {

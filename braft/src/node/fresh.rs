@@ -180,7 +180,7 @@ impl Leader {
             };
             self.links.forward(&address, vec![question]);
         }
-        match tokio::time::timeout_at(deadline.into(), answer).await {
+        match tokio::time::timeout_at(deadline, answer).await {
             Ok(Ok(Reply { index: 0, result })) => Err(match result {
                 Ok(_) => "the leader named no index".to_owned(),
                 Err(refusal) => refusal.message,

@@ -540,7 +540,7 @@ async fn campaign_from(moment: Instant, raft: Raft, machine: StateMachine) {
     let mut metrics = raft.metrics();
     let stopped = async { while metrics.changed().await.is_ok() {} };
     tokio::select! {
-        () = tokio::time::sleep_until(moment.into()) => {
+        () = tokio::time::sleep_until(moment) => {
             raft.runtime_config().elect(!machine.is_quarantined());
         }
         () = stopped => {}

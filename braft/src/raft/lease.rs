@@ -225,7 +225,7 @@ async fn run(
             () = tokio::time::sleep(again) => {}
         }
         // They change with every entry.
-        tokio::time::sleep_until((looked + LOOK_EVERY).into()).await;
+        tokio::time::sleep_until(looked + LOOK_EVERY).await;
     }
 }
 

@@ -110,7 +110,7 @@ impl Attempts {
 pub(super) struct Meddler(Mutex<Rng>);
 
 impl Meddler {
-    pub(super) fn new(rng: Rng) -> Arc<dyn Tap> {
+    pub(super) fn tap(rng: Rng) -> Arc<dyn Tap> {
         Arc::new(Meddler(Mutex::new(rng)))
     }
 }

@@ -77,6 +77,9 @@ pub fn check<S: Service>() -> Check<S> {
     }
 }
 
+/// Told of each seed that passed.
+type AfterEach = dyn Fn(&Passed) + Send + Sync;
+
 /// What [`check`] returns.
 #[must_use = "a check does nothing until it is run"]
 pub struct Check<S> {
@@ -86,7 +89,7 @@ pub struct Check<S> {
     nodes: usize,
     clients: usize,
     lasting: Option<Duration>,
-    after_each: Option<Box<dyn Fn(&Passed) + Send + Sync>>,
+    after_each: Option<Box<AfterEach>>,
     service: PhantomData<fn() -> S>,
 }
 

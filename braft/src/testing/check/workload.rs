@@ -70,7 +70,7 @@ impl Workload {
             let channel = tapped(
                 addresses,
                 dialer.clone(),
-                Meddler::new(rng(seed, client, 0)),
+                Meddler::tap(rng(seed, client, 0)),
             );
             for strand in 1..=CALLS_EACH {
                 let (workload, channel) = (Arc::clone(self), channel.clone());

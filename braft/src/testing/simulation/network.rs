@@ -177,10 +177,7 @@ async fn carry(
 ) {
     let mut bytes = vec![0; CHUNK_BYTES];
     let mut arrival = Instant::now();
-    loop {
-        let Ok(count @ 1..) = source.read(&mut bytes).await else {
-            break;
-        };
+    while let Ok(count @ 1..) = source.read(&mut bytes).await {
         // What was sent later does not overtake.
         arrival = arrival.max(Instant::now() + network.delay());
         sleep_until(arrival).await;
