@@ -295,8 +295,8 @@ fn carry_out(
     range: Range<u64>,
     replayed: &mut Replayed,
 ) -> Result<(), Error> {
-    let again = |from: u64, before: u64| {
-        read(sources, from..before).map_err(|error| std::io::Error::other(error.to_string()))
+    let again = |range: Range<u64>| {
+        read(sources, range).map_err(|error| std::io::Error::other(error.to_string()))
     };
     let beginning = Beginning {
         snapshot: first,

@@ -1,6 +1,7 @@
 //! What a state is made of anew: the newest snapshot file, and the log.
 
 use std::io;
+use std::ops::Range;
 
 use openraft::EntryPayload;
 
@@ -26,26 +27,36 @@ impl Past for StateMachine {
         before: u64,
         each: &mut dyn FnMut((u64, u64), Logged) -> bool,
     ) -> io::Result<()> {
-        let mut next = from;
-        while next < before {
-            let entries = self.shared.wal.read(next..before, READ_BYTES)?;
-            if entries.is_empty() {
-                return Ok(());
-            }
-            for entry in entries {
-                let (id, logged) = logged(entry)?;
-                if !each(id, logged) {
-                    return Ok(());
-                }
-                next = id.1 + 1;
-            }
-        }
-        Ok(())
+        let read = |range: Range<u64>| self.shared.wal.read(range, READ_BYTES);
+        give(from..before, read, each)
     }
 }
 
+/// Reads entries piece by piece and gives them on, until there are no more or `each` returns false.
+pub(super) fn give(
+    range: Range<u64>,
+    read: impl Fn(Range<u64>) -> io::Result<Vec<LogEntry>>,
+    each: &mut dyn FnMut((u64, u64), Logged) -> bool,
+) -> io::Result<()> {
+    let mut next = range.start;
+    while next < range.end {
+        let entries = read(next..range.end)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
+        for entry in entries {
+            let (id, logged) = logged(entry)?;
+            if !each(id, logged) {
+                return Ok(());
+            }
+            next = id.1 + 1;
+        }
+    }
+    Ok(())
+}
+
 /// An entry of the log, with its log id.
-pub(super) fn logged(entry: LogEntry) -> io::Result<((u64, u64), Logged)> {
+fn logged(entry: LogEntry) -> io::Result<((u64, u64), Logged)> {
     let id = (entry.id.term, entry.id.index);
     let decoded =
         encoding::decode(id.0, id.1, entry.kind.into(), entry.payload).map_err(io::Error::other)?;

@@ -1,9 +1,10 @@
 //! A log and a snapshot carried out without raft: what a binary makes of a data directory.
 
 use std::io;
+use std::ops::Range;
 
 use super::encoding;
-use super::past::logged;
+use super::past::give;
 use super::snapshot_reading::read_replica;
 use super::state_machine::apply_entry;
 use crate::machine::{Logged, Machine, Past, Replica};
@@ -17,9 +18,8 @@ const NO_NODE: u64 = 0;
 pub(crate) struct Beginning<'a> {
     /// What it began with.
     pub(crate) snapshot: Option<&'a SnapshotFile>,
-    /// Reads entries from one index up to before another, in order; some of them, or none if the
-    /// first is not there.
-    pub(crate) read: &'a dyn Fn(u64, u64) -> io::Result<Vec<LogEntry>>,
+    /// Reads entries of a range, in order; some of them, or none if the first is not there.
+    pub(crate) read: &'a dyn Fn(Range<u64>) -> io::Result<Vec<LogEntry>>,
 }
 
 impl Past for Beginning<'_> {
@@ -36,21 +36,7 @@ impl Past for Beginning<'_> {
         before: u64,
         each: &mut dyn FnMut((u64, u64), Logged) -> bool,
     ) -> io::Result<()> {
-        let mut next = from;
-        while next < before {
-            let entries = (self.read)(next, before)?;
-            if entries.is_empty() {
-                return Ok(());
-            }
-            for entry in entries {
-                let (id, logged) = logged(entry)?;
-                if !each(id, logged) {
-                    return Ok(());
-                }
-                next = id.1 + 1;
-            }
-        }
-        Ok(())
+        give(from..before, self.read, each)
     }
 }
 
