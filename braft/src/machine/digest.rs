@@ -1,13 +1,13 @@
 //! Hashes of the state, to compare replicas with.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::refused::caught;
-use super::{Digests, Replica, Services};
+use super::{Digests, Replica};
 use crate::codec;
 use crate::collections::digest;
 use crate::error::Error;
+use crate::service::AnyService;
 use crate::siphash::siphash_2_4_128;
 
 /// Bytes hashed at once. A digest depends on it: it must be the same on all nodes.
@@ -61,28 +61,14 @@ fn hash(write: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Option<u64> 
     matches!(written, Ok(Ok(()))).then(|| hasher.finish())
 }
 
-/// Under what name the digest of each part of the state is compared.
+/// Under what name the digest of a service's state is compared.
 ///
 /// A digest is one of an encoded state. Binaries that encode it differently, because a field was
 /// added, say, have different digests of equal states: they must not be compared. So the name bears
 /// a fingerprint of the encoding: that of the empty state.
-pub(super) struct Parts {
-    sessions: String,
-    services: BTreeMap<&'static str, String>,
-}
-
-impl Parts {
-    pub(super) fn of(prototypes: &Services) -> Self {
-        let services = prototypes.iter().map(|(name, service)| {
-            let fingerprint = hash(|out| service.save(out)).unwrap_or(0);
-            (*name, format!("{name}{SEPARATOR}{fingerprint:016x}"))
-        });
-        Parts {
-            // Its encoding is braft's own.
-            sessions: format!("{SESSIONS}{SEPARATOR}{}", env!("CARGO_PKG_VERSION")),
-            services: services.collect(),
-        }
-    }
+fn part_of(name: &str, empty: &dyn AnyService) -> String {
+    let fingerprint = hash(|out| empty.save(out)).unwrap_or(0);
+    format!("{name}{SEPARATOR}{fingerprint:016x}")
 }
 
 /// The name of a part without the fingerprint of its encoding.
@@ -97,13 +83,15 @@ impl Replica {
         let sessions = hash(|out| {
             codec::encode_into(&self.sessions, out).map_err(|error| Error::fatal(error.to_string()))
         });
-        let services = self
-            .services
-            .iter()
-            .map(|(name, service)| (&self.parts.services[name], hash(|out| service.save(out))));
-        let parts = services.chain([(&self.parts.sessions, sessions)]);
+        // The encoding of the sessions is braft's own.
+        let own = format!("{SESSIONS}{SEPARATOR}{}", env!("CARGO_PKG_VERSION"));
+        let services = self.services.iter().map(|(name, service)| {
+            let empty = self.prototypes[name].at_version(service.active());
+            (part_of(name, &*empty), hash(|out| service.save(out)))
+        });
+        let parts = services.chain([(own, sessions)]);
         parts
-            .filter_map(|(name, digest)| Some((name.clone(), digest?)))
+            .filter_map(|(name, digest)| Some((name, digest?)))
             .collect()
     }
 }

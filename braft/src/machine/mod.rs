@@ -32,7 +32,6 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use apply::{Answers, HaltError};
 pub(crate) use comparison::{Comparison, Digests, Diverged};
-use digest::Parts;
 pub(crate) use digest::part_name;
 pub(crate) use pace::Pace;
 pub(crate) use panics::Panics;
@@ -91,8 +90,6 @@ pub(crate) struct Replica {
     versions: Versions,
     /// Whether the last entry has activated something.
     activated: bool,
-    /// What the digests of the parts of the state are known by.
-    parts: Parts,
     sessions: Sessions,
     settings: Settings,
     /// Whether a log entry has set the settings; until then they are the built-in ones.
@@ -289,7 +286,6 @@ impl Replica {
     fn new(prototypes: &Arc<Services>, versions: Versions) -> Self {
         let services = versions::instances(prototypes, &versions);
         Replica {
-            parts: Parts::of(&services),
             services,
             prototypes: Arc::clone(prototypes),
             versions,

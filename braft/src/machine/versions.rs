@@ -7,7 +7,6 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::apply::HaltError;
-use super::digest::Parts;
 use super::refused::caught;
 use super::{Machine, Replica, Services};
 use crate::codec;
@@ -209,9 +208,6 @@ impl Replica {
             tracing::info!(service, version, "a version is active");
             self.versions.0.insert(service, version);
             self.activated = true;
-        }
-        if self.activated {
-            self.parts = Parts::of(&instances(&self.prototypes, &self.versions));
         }
         Ok(())
     }
