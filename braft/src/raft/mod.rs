@@ -38,6 +38,7 @@ pub(crate) mod replaying;
 mod responder;
 mod restart;
 mod runtime;
+mod seeds;
 mod slot;
 mod snapshot_reading;
 mod snapshot_writing;

@@ -1,12 +1,14 @@
 //! From single commands to log entries: fills an entry while the last ones are on their way.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::Raft;
@@ -14,6 +16,7 @@ use super::load::Load;
 use super::log_storage::LoneEntry;
 use super::reader::OUT_OF_TOUCH;
 use super::responder::Responder;
+use super::seeds::Seeds;
 use super::state_machine::StateMachine;
 use super::timekeeper::Timekeeper;
 use super::types::{Batch, TypeConfig};
@@ -43,10 +46,11 @@ pub(crate) struct Proposal {
 }
 
 /// Takes proposals on the leader and puts them into the log in batches.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Proposer {
     queue: mpsc::UnboundedSender<Proposal>,
-    load: Arc<Load>,
+    in_touch: watch::Receiver<bool>,
+    line: Arc<Line>,
 }
 
 impl Proposer {
@@ -60,23 +64,32 @@ impl Proposer {
     ) -> Self {
         let (queue, proposals) = mpsc::unbounded_channel();
         let load = Load::at_most(MAX_PENDING_ITEMS, MAX_PENDING_BYTES);
-        let task = Task {
+        let line = Arc::new(Line {
             raft,
             time,
             machine,
-            load: load.clone(),
+            load,
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
-            in_touch,
             lone,
+            was_lone: AtomicBool::new(false),
             sent: Arc::default(),
+            seeds: Seeds::new(),
+        });
+        let task = Task {
+            line: line.clone(),
+            in_touch: in_touch.clone(),
         };
         tokio::spawn(task.run(proposals));
-        Proposer { queue, load }
+        Proposer {
+            queue,
+            in_touch,
+            line,
+        }
     }
 
     /// Takes an item for the log, or refuses it as busy with nothing done.
     pub(crate) fn propose(&self, proposal: Proposal) {
-        if !self.load.admit(size(&proposal.item)) {
+        if !self.line.load.admit(size(&proposal.item)) {
             let message = format!(
                 "this node has {MAX_PENDING_ITEMS} commands or {} MiB of them under way; \
                  back off and try again",
@@ -84,11 +97,48 @@ impl Proposer {
             );
             return proposal.reply.refuse(Error::busy(message));
         }
+        let Some(proposal) = self.send_at_once(proposal) else {
+            return;
+        };
         if let Err(mpsc::error::SendError(proposal)) = self.queue.send(proposal) {
             proposal
                 .reply
                 .refuse(Refusal::not_here("this node is stopping", None));
         }
+    }
+
+    /// Sends a command that finds nothing else under way, from its caller's own task: for a lone one,
+    /// the change to the task that fills entries costs more than filling its entry. Not if the last
+    /// entry held several: then more are about to come, and go together.
+    fn send_at_once(&self, proposal: Proposal) -> Option<Proposal> {
+        let line = &self.line;
+        let is_lone = line.load.items() == 1 && line.was_lone.load(Ordering::Relaxed);
+        if !is_lone || !*self.in_touch.borrow() {
+            return Some(proposal);
+        }
+        let Ok(permit) = line.in_flight.clone().try_acquire_owned() else {
+            return Some(proposal);
+        };
+        let mut batch = std::iter::once(proposal).peekable();
+        let (entry, replies) = line.fill(&mut batch);
+        if let Some(entry) = entry {
+            // Raft's queue has room, or the callers are told that the attempt is lost.
+            let _ = unconstrained(line.send(entry, replies, permit)).now_or_never();
+            if !*self.in_touch.borrow() {
+                // Whoever was told to give up may have looked before this entry was there.
+                line.sent.give_up(&line.load);
+            }
+        }
+        None
+    }
+}
+
+impl std::fmt::Debug for Proposer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let load = &self.line.load;
+        f.debug_struct("Proposer")
+            .field("load", load)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,15 +161,24 @@ fn size(item: &Item) -> usize {
     }
 }
 
-struct Task {
+/// What it takes to send an entry.
+struct Line {
     raft: Raft,
     machine: StateMachine,
     time: Timekeeper,
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
-    in_touch: watch::Receiver<bool>,
     lone: LoneEntry,
+    /// Whether the last entry held one command.
+    was_lone: AtomicBool,
     sent: Arc<Sent>,
+    seeds: Seeds,
+}
+
+/// Fills entries with what waits.
+struct Task {
+    line: Arc<Line>,
+    in_touch: watch::Receiver<bool>,
 }
 
 /// The callers of entries on their way.
@@ -192,7 +251,7 @@ impl Task {
         waiting: &mut Vec<Proposal>,
         proposals: &mut mpsc::UnboundedReceiver<Proposal>,
     ) -> Option<OwnedSemaphorePermit> {
-        let in_flight = self.in_flight.clone();
+        let in_flight = self.line.in_flight.clone();
         tokio::select! {
             permit = in_flight.acquire_owned() => {
                 return Some(permit.expect("the semaphore is never closed"));
@@ -210,10 +269,10 @@ impl Task {
         proposals: &mut mpsc::UnboundedReceiver<Proposal>,
     ) {
         tracing::warn!("{OUT_OF_TOUCH}: callers are sent elsewhere");
-        self.sent.give_up(&self.load);
+        self.line.sent.give_up(&self.line.load);
         loop {
             for proposal in waiting.drain(..) {
-                self.load.release(1, size(&proposal.item));
+                self.line.load.release(1, size(&proposal.item));
                 proposal.reply.refuse(Refusal::not_here(OUT_OF_TOUCH, None));
             }
             tokio::select! {
@@ -243,14 +302,18 @@ impl Task {
         permit: OwnedSemaphorePermit,
     ) -> Vec<Proposal> {
         let mut batch = std::mem::take(waiting).into_iter().peekable();
-        let (entry, replies) = fill(&self.time, &self.load, &mut batch);
+        let (entry, replies) = self.line.fill(&mut batch);
         if let Some(entry) = entry {
-            self.send(entry, replies, permit).await;
+            self.line.send(entry, replies, permit).await;
         }
         batch.collect()
     }
+}
 
+impl Line {
     async fn send(&self, entry: Bytes, replies: Replies, permit: OwnedSemaphorePermit) {
+        self.was_lone
+            .store(replies.to.len() == 1, Ordering::Relaxed);
         if self.is_lone(&replies) {
             self.lone.announce();
         }
@@ -273,15 +336,43 @@ impl Task {
             tracing::debug!(%error, "raft takes no more entries");
         }
     }
-}
 
-impl Task {
     /// Whether the one command of this entry is all that the node has to do, and there is no other
     /// member to send it to.
     fn is_lone(&self, replies: &Replies) -> bool {
         let is_only_call = replies.to.len() == 1 && self.load.items() == 1;
         let is_only_member = |replica: &Replica| replica.members().members.nodes.len() == 1;
         is_only_call && self.machine.machine().glance(is_only_member) == Some(true)
+    }
+
+    /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
+    fn fill(
+        &self,
+        batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
+    ) -> (Option<Bytes>, Replies) {
+        let now = Instant::now();
+        let mut entry = EntryWriter::new(self.time.stamp(), self.seeds.draw());
+        let mut replies = Replies {
+            to: Vec::new(),
+            bytes: 0,
+        };
+        while let Some(proposal) = batch
+            .next_if(|next| entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES)
+        {
+            let bytes = size(&proposal.item);
+            if proposal.deadline <= now {
+                self.load.release(1, bytes);
+                let refusal =
+                    Refusal::not_here("the deadline passed before the command was sent", None);
+                proposal.reply.refuse(refusal);
+                continue;
+            }
+            entry.push(&proposal.item);
+            replies.to.push(proposal.reply);
+            replies.bytes += bytes;
+        }
+        let bytes = (entry.items() > 0).then(|| entry.finish());
+        (bytes, replies)
     }
 }
 
@@ -321,42 +412,6 @@ async fn out_of_touch(in_touch: &mut watch::Receiver<bool>) {
 struct Replies {
     to: Vec<ReplyTo>,
     bytes: usize,
-}
-
-/// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
-fn fill(
-    time: &Timekeeper,
-    load: &Load,
-    batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
-) -> (Option<Bytes>, Replies) {
-    let now = Instant::now();
-    let mut entry = EntryWriter::new(time.stamp(), seed());
-    let mut replies = Replies {
-        to: Vec::new(),
-        bytes: 0,
-    };
-    while let Some(proposal) = batch
-        .next_if(|next| entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES)
-    {
-        let bytes = size(&proposal.item);
-        if proposal.deadline <= now {
-            load.release(1, bytes);
-            let refusal =
-                Refusal::not_here("the deadline passed before the command was sent", None);
-            proposal.reply.refuse(refusal);
-            continue;
-        }
-        entry.push(&proposal.item);
-        replies.to.push(proposal.reply);
-        replies.bytes += bytes;
-    }
-    let bytes = (entry.items() > 0).then(|| entry.finish());
-    (bytes, replies)
-}
-
-/// A seed for the random numbers of one entry.
-fn seed() -> u64 {
-    crate::world::random().expect("the operating system gives random numbers")
 }
 
 fn answer(replies: Vec<ReplyTo>, result: openraft::raft::ClientWriteResult<TypeConfig>) {

@@ -116,6 +116,7 @@ impl Wal {
         let state = State {
             committed: recovered.replay.committed(),
             room: limit.saturating_sub(recovered.at.offset),
+            waiting_for_room: 0,
             view: recovered.replay.view,
             index: recovered.replay.index,
             queue: VecDeque::new(),

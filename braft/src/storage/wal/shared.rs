@@ -74,6 +74,8 @@ pub(super) struct State {
     pub(super) planned: u64,
     /// Bytes that entries may still take in the current segment.
     pub(super) room: u64,
+    /// How many wait for it; without any, telling them would cost a system call a batch.
+    pub(super) waiting_for_room: usize,
     /// Truncations that the writer has not reached: until then what the index says about
     /// entries in memory may be about void ones, so none may be evicted.
     pub(super) rewinds: u64,
@@ -134,6 +136,14 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until there may be more room.
+    fn wait_for_room<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        state.waiting_for_room += 1;
+        let mut state = self.wait(&self.room, state);
+        state.waiting_for_room -= 1;
+        state
+    }
+
     /// Waits for a notification.
     pub(super) fn wait<'a>(
         &self,
@@ -173,7 +183,7 @@ impl Shared {
             Self::check_open(&state)?;
             let planned = state.planned + need;
             if state.planned > 0 && planned > limit {
-                state = self.wait(&self.room, state);
+                state = self.wait_for_room(state);
                 continue;
             }
             if planned + CONTROL_SLACK <= state.room {
@@ -203,7 +213,7 @@ impl Shared {
             return self.lock();
         }
         self.wanted.notify_one();
-        self.wait(&self.room, state)
+        self.wait_for_room(state)
     }
 
     /// Takes the spare segment, waiting until it is made. The caller renames it and then asks

@@ -274,11 +274,14 @@ impl Writer {
         state.room = self.at.segment.entry_limit().saturating_sub(self.at.offset);
         // Written in another's thread: the log's own sleeps, and the mark is its work.
         let tell = !std::mem::replace(&mut state.unmarked, true) && state.writer_idle;
+        let somebody_waits = state.waiting_for_room > 0;
         drop(state);
         if tell {
             self.shared.work.notify_one();
         }
-        self.shared.room.notify_all();
+        if somebody_waits {
+            self.shared.room.notify_all();
+        }
     }
 
     /// Writes an empty batch that says how far the log is synced. Only the last one is synced
