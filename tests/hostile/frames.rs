@@ -2,8 +2,8 @@
 
 use braft::testing::TestResult;
 use futures_util::{StreamExt, stream};
-use tonic::Request;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use crate::outsider::within;
@@ -97,26 +97,40 @@ impl CallRequest {
     }
 }
 
+/// A connection of its own.
+pub(crate) async fn connect(address: &str) -> TestResult<tonic::transport::Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
+    Ok(endpoint.connect().await?)
+}
+
+/// The answers on one stream.
+pub(crate) struct Stream(tonic::Streaming<AnswerFrame>);
+
+impl Stream {
+    /// Opens a stream and sends requests on it.
+    pub(crate) async fn open(
+        channel: tonic::transport::Channel,
+        requests: Vec<CallRequest>,
+    ) -> TestResult<Result<Self, Status>> {
+        let frame = CallFrame {
+            cluster_id: Vec::new(),
+            requests,
+        };
+        let mut grpc = tonic::client::Grpc::new(channel);
+        grpc.ready().await?;
+        let path = PathAndQuery::from_static("/braft.v1.Calls/Call");
+        // The stream stays open: who hangs up does not want an answer.
+        let frames = stream::iter([frame]).chain(stream::pending());
+        let codec: ProstCodec<CallFrame, AnswerFrame> = ProstCodec::default();
+        let opened = grpc.streaming(Request::new(frames), path, codec).await;
+        Ok(opened.map(|opened| Stream(opened.into_inner())))
+    }
+}
+
 /// Sends requests on one stream, and gathers an answer to each.
 pub(crate) async fn send(address: &str, requests: Vec<CallRequest>) -> TestResult<Vec<CallAnswer>> {
     let count = requests.len();
-    let frame = CallFrame {
-        cluster_id: Vec::new(),
-        requests,
-    };
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?
-        .connect()
-        .await?;
-    let mut grpc = tonic::client::Grpc::new(channel);
-    grpc.ready().await?;
-    let path = PathAndQuery::from_static("/braft.v1.Calls/Call");
-    // The stream stays open: who hangs up does not want an answer.
-    let frames = stream::iter([frame]).chain(stream::pending());
-    let codec: ProstCodec<CallFrame, AnswerFrame> = ProstCodec::default();
-    let mut incoming = grpc
-        .streaming(Request::new(frames), path, codec)
-        .await?
-        .into_inner();
+    let Stream(mut incoming) = Stream::open(connect(address).await?, requests).await??;
     let mut answers = Vec::new();
     while answers.len() < count {
         let frame = within("an answer", incoming.message()).await??;

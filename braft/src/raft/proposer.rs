@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -36,6 +37,10 @@ const MAX_ENTRY_BYTES: usize = 512 << 10;
 const MAX_PENDING_ITEMS: usize = 32_768;
 /// Bytes of items admitted and not yet answered; beyond it the node is busy.
 const MAX_PENDING_BYTES: usize = 64 << 20;
+
+/// Why a command is refused that would be answered too late.
+pub(crate) const TOO_LATE: &str =
+    "the commands that wait on the leader take longer than the time this one has; back off";
 
 /// An item for the log and the way back for its answer.
 #[derive(Debug)]
@@ -85,6 +90,15 @@ impl Proposer {
             in_touch,
             line,
         }
+    }
+
+    /// Whether a command that comes now is expected to be answered by its deadline. Asked before
+    /// anything is spent on it: to refuse has to be far cheaper than to serve.
+    pub(crate) fn expects_in_time(&self, left: Duration) -> bool {
+        let load = &self.line.load;
+        let (items, bytes) = load.under_way();
+        let entries = (items / MAX_ITEMS_PER_ENTRY).max(bytes / MAX_ENTRY_BYTES);
+        load.drain().admits(items, entries, left)
     }
 
     /// Takes an item for the log, or refuses it as busy with nothing done.
@@ -197,6 +211,13 @@ impl Sent {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Replies>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many entries are on their way, and the items in them.
+    fn under_way(&self) -> (usize, usize) {
+        let entries = self.lock();
+        let items = entries.values().map(|replies| replies.to.len());
+        (entries.len(), items.sum())
     }
 
     /// Tells all callers that their attempt is lost; they go elsewhere with the same request id.
@@ -323,8 +344,12 @@ impl Line {
             load: self.load.clone(),
             _permit: permit,
         };
-        let responder = Responder::new(move |result| {
+        let (load, begun) = (self.load.clone(), Instant::now());
+        let responder = Responder::new(move |result: Outcome| {
             if let Some(replies) = under_way.take() {
+                if result.is_ok() {
+                    load.drain().note(replies.to.len(), begun, Instant::now());
+                }
                 answer(replies.to, result);
             }
         });
@@ -345,26 +370,35 @@ impl Line {
         is_only_call && self.machine.machine().glance(is_only_member) == Some(true)
     }
 
-    /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
+    /// Moves proposals into one entry until it is full. Those that are not expected to be answered by
+    /// their deadline, behind what is on its way, are refused: nobody would wait for the answer.
     fn fill(
         &self,
         batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
     ) -> (Option<Bytes>, Replies) {
         let now = Instant::now();
+        let drain = self.load.drain();
+        let (entries, items) = self.sent.under_way();
+        let most = u32::try_from(drain.next_batch()).unwrap_or(u32::MAX);
         let mut entry = EntryWriter::new(self.time.stamp(), self.seeds.draw());
         let mut replies = Replies {
             to: Vec::new(),
             bytes: 0,
         };
-        while let Some(proposal) = batch
-            .next_if(|next| entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES)
+        while entry.items() < most
+            && let Some(proposal) = batch.next_if(|next| {
+                entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES
+            })
         {
             let bytes = size(&proposal.item);
-            if proposal.deadline <= now {
+            // The first one goes in any case: what is expected may be wrong, and this shows.
+            let takes = match entry.items() as usize {
+                0 => Duration::ZERO,
+                before => drain.wait(items + before + 1, entries + 1),
+            };
+            if proposal.deadline <= now + takes {
                 self.load.release(1, bytes);
-                let refusal =
-                    Refusal::not_here("the deadline passed before the command was sent", None);
-                proposal.reply.refuse(refusal);
+                proposal.reply.refuse(Refusal::busy(TOO_LATE));
                 continue;
             }
             entry.push(&proposal.item);
@@ -414,7 +448,10 @@ struct Replies {
     bytes: usize,
 }
 
-fn answer(replies: Vec<ReplyTo>, result: openraft::raft::ClientWriteResult<TypeConfig>) {
+/// What became of an entry.
+type Outcome = openraft::raft::ClientWriteResult<TypeConfig>;
+
+fn answer(replies: Vec<ReplyTo>, result: Outcome) {
     match result {
         Ok(response) => {
             let index = response.log_id.index;
