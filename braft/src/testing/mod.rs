@@ -27,6 +27,7 @@
 mod check;
 mod cluster;
 mod faults;
+mod linearizable;
 mod lock;
 mod loopback;
 mod result;
@@ -35,6 +36,7 @@ mod simulation;
 
 pub use check::{Check, Passed, check};
 pub use cluster::{Cluster, Down, TestNode};
+pub use linearizable::{Linearizability, Model, Observed, linearizable};
 pub use lock::schema_lock;
 pub use loopback::loopback;
 pub use result::{TestError, TestResult};
