@@ -33,6 +33,8 @@ const SETTINGS: [(&str, &str); 5] = [
     ("BRAFT_CLUSTER", "chaos"),
 ];
 
+const CONTROL_BYTES: usize = 40;
+
 /// Places in a node's control file, in the order of `preload.c`.
 #[derive(Clone, Copy)]
 pub(crate) enum Control {
@@ -40,6 +42,7 @@ pub(crate) enum Control {
     FailSync = 1,
     SlowSyncMs = 2,
     Failed = 3,
+    Lie = 4,
 }
 
 struct Node {
@@ -70,9 +73,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Starts the nodes, each with an empty disk.
+    /// Starts the nodes, each with an empty disk; on a lying one, syncs do nothing.
     pub(crate) fn start(
         nodes: usize,
+        lying: bool,
         tools: &Tools,
         directory: &Path,
         seed: u64,
@@ -108,7 +112,7 @@ impl Cluster {
         };
         for number in 0..nodes {
             let control = directory.join(format!("control-{number}"));
-            fs::write(&control, [0; 32])?;
+            fs::write(&control, [0; CONTROL_BYTES])?;
             cluster.nodes.push(Node {
                 disk: Disk::new(tools.disks, directory, number)?,
                 control,
@@ -117,6 +121,7 @@ impl Cluster {
             });
         }
         for node in 0..nodes {
+            cluster.set(node, Control::Lie, i64::from(lying))?;
             cluster.restart(node)?;
         }
         Ok(cluster)
@@ -157,7 +162,7 @@ impl Cluster {
     fn command(&self, node: usize) -> io::Result<Command> {
         let program = std::env::current_exe()?;
         let mut command = match &self.network {
-            Some(network) => network.hosts()[node].command(program),
+            Some(network) => network.hosts()[node].command_with_our_mounts(program),
             None => Command::new(program),
         };
         // What the surrounding shell has set must not reach the nodes.

@@ -33,6 +33,8 @@ pub(crate) enum Fault {
     SlowSync,
     /// What a node's disk was not told to sync is lost, and the node with it.
     PowerCut,
+    /// The same on all nodes at once.
+    PowerCutAll,
     /// A node comes back with an empty disk.
     LoseDisk,
     /// A node's wall clock jumps.
@@ -49,11 +51,15 @@ impl Fault {
         Fault::Reset,
     ];
     pub(crate) const OF_PRELOAD: &[Fault] = &[Fault::FailSync, Fault::SlowSync, Fault::WallClock];
-    pub(crate) const OF_DISK: &[Fault] = &[Fault::FullDisk, Fault::PowerCut];
+    pub(crate) const OF_DISK: &[Fault] = &[Fault::FullDisk, Fault::PowerCut, Fault::PowerCutAll];
+    pub(crate) const OF_POWER: &[Fault] = &[Fault::PowerCut, Fault::PowerCutAll];
 
     /// Whether a node that is under it may end by itself.
     pub(crate) fn may_end_the_node(self) -> bool {
-        matches!(self, Fault::FullDisk | Fault::FailSync | Fault::PowerCut)
+        matches!(
+            self,
+            Fault::FullDisk | Fault::FailSync | Fault::PowerCut | Fault::PowerCutAll
+        )
     }
 
     /// Whether it takes a node, so that no other fault of that sort may come to it.
@@ -61,10 +67,19 @@ impl Fault {
         !Fault::OF_NETWORK.contains(&self) && self != Fault::WallClock
     }
 
+    /// Whether it comes to all nodes at once.
+    pub(crate) fn takes_all(self) -> bool {
+        matches!(self, Fault::KillAll | Fault::PowerCutAll)
+    }
+
     /// Seconds that it lasts: at least, at most.
     pub(crate) fn seconds(self) -> (f64, f64) {
         match self {
-            Fault::Kill | Fault::KillAll | Fault::PowerCut | Fault::LoseDisk => (0.2, 3.0),
+            Fault::Kill
+            | Fault::KillAll
+            | Fault::PowerCut
+            | Fault::PowerCutAll
+            | Fault::LoseDisk => (0.2, 3.0),
             Fault::Reset => (0.0, 0.1),
             Fault::Stop => (0.3, 4.0),
             Fault::FailSync => (1.0, 3.0),

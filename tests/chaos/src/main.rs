@@ -68,6 +68,10 @@ struct Options {
     /// A run in which a fault comes less often is rejected.
     #[arg(long, default_value_t = 3)]
     at_least: usize,
+    /// Lets syncs do nothing, to see whether that is found out: such a run has to fail. Of use with
+    /// `--only power-cut,power-cut-all,fail-sync`.
+    #[arg(long)]
+    lying_disks: bool,
     /// Where to keep what the clients saw and the nodes logged; a new directory unless given. It is
     /// removed if all is well, unless it is given.
     #[arg(long)]
@@ -124,6 +128,7 @@ fn harness(options: &Options) -> io::Result<bool> {
         clients: options.clients,
         length,
         seed,
+        lying: options.lying_disks,
     };
     println!(
         "{} nodes, {} clients, {length:?} of faults, seed {seed}",

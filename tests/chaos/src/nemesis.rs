@@ -43,7 +43,6 @@ struct Active {
 /// A fault that is over.
 pub(crate) struct Done {
     pub(crate) fault: Fault,
-    pub(crate) nodes: Vec<usize>,
     pub(crate) began: Duration,
     pub(crate) ended: Duration,
 }
@@ -102,7 +101,8 @@ impl<'a> Nemesis<'a> {
         let mut run = || -> io::Result<()> {
             let mut next = Instant::now();
             let mut calm = Instant::now() + CALM_EVERY;
-            while Instant::now() < end {
+            // What has gone wrong is best looked at before more happens.
+            while Instant::now() < end && self.outcome.findings.is_empty() {
                 self.look_for_ended()?;
                 self.end_due(Instant::now())?;
                 if Instant::now() >= calm {
@@ -153,7 +153,6 @@ impl<'a> Nemesis<'a> {
             self.outcome.findings.push(format!(
                 "node {node} ended by itself at {at:.1?}, without a fault that allows it:\n    {words}"
             ));
-            self.cluster.restart(node)?;
         }
         Ok(())
     }
@@ -254,7 +253,7 @@ impl<'a> Nemesis<'a> {
         able.retain(|fault| match fault {
             Fault::LoseDisk => self.is_whole && self.taken().is_empty(),
             // It would end what other faults need the node for.
-            Fault::KillAll => self.taken().is_empty(),
+            Fault::KillAll | Fault::PowerCutAll => self.taken().is_empty(),
             _ => true,
         });
         if self.chance.below(2) == 0 {
@@ -266,7 +265,7 @@ impl<'a> Nemesis<'a> {
             return Ok(());
         }
         let fault = able[self.chance.below(count) as usize];
-        let nodes = if fault == Fault::KillAll {
+        let nodes = if fault.takes_all() {
             (0..self.cluster.len()).collect()
         } else {
             let victims = if fault.takes_a_node() {
@@ -313,9 +312,11 @@ impl<'a> Nemesis<'a> {
                 let ahead = self.jump_ms();
                 self.cluster.set(first, Control::WallMs, ahead)?;
             }
-            Fault::PowerCut => {
+            Fault::PowerCut | Fault::PowerCutAll => {
                 if let Some(power) = &self.tools.power {
-                    self.cluster.disk(first).cut_power(power)?;
+                    for node in &nodes {
+                        self.cluster.disk(*node).cut_power(power)?;
+                    }
                 }
                 // Now and then the node lives for a moment, and sees its disk fail.
                 if self.chance.below(2) == 0 {
@@ -428,9 +429,11 @@ impl<'a> Nemesis<'a> {
             Fault::FailSync => self.end_failing_syncs(first)?,
             Fault::SlowSync => self.cluster.set(first, Control::SlowSyncMs, 0)?,
             Fault::WallClock => self.cluster.set(first, Control::WallMs, 0)?,
-            Fault::PowerCut => {
+            Fault::PowerCut | Fault::PowerCutAll => {
                 self.cluster.kill(&active.nodes)?;
-                self.cluster.disk(first).power_up()?;
+                for node in &active.nodes {
+                    self.cluster.disk(*node).power_up()?;
+                }
             }
             _ => {}
         }
@@ -443,7 +446,6 @@ impl<'a> Nemesis<'a> {
         }
         self.outcome.done.push(Done {
             fault: active.fault,
-            nodes: active.nodes,
             began: active.began,
             ended: self.recording.start.elapsed(),
         });

@@ -1,4 +1,4 @@
-/* Preloaded into a node: makes syncs fail or take long, and moves the wall clock, as the file says
+/* Preloaded into a node: makes syncs fail, take long or do nothing, and moves the wall clock, as the file says
    that CHAOS_CONTROL names. The harness writes that file; this maps it. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -16,6 +16,7 @@ struct control {
   volatile int64_t fail_sync;
   volatile int64_t slow_sync_ms;
   volatile int64_t failed;
+  volatile int64_t lie;
 };
 
 static struct control *control;
@@ -41,6 +42,7 @@ static int sync_as_told(long call, int file) {
     errno = EIO;
     return -1;
   }
+  if (now && now->lie) return 0;
   return (int)syscall(call, file);
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Size {
     pub(crate) clients: u64,
     pub(crate) length: Duration,
     pub(crate) seed: u64,
+    /// Whether syncs do nothing, which has to be found out.
+    pub(crate) lying: bool,
 }
 
 /// What a run has shown.
@@ -63,7 +65,7 @@ pub(crate) fn run(
     directory: &Path,
     tell: &mut dyn FnMut(&Recording, &str),
 ) -> io::Result<Shown> {
-    let cluster = Cluster::start(size.nodes, tools, directory, size.seed)?;
+    let cluster = Cluster::start(size.nodes, size.lying, tools, directory, size.seed)?;
     let registers = connected(&cluster)?;
     let run = Run {
         recording: Arc::new(Recording::new()),

@@ -78,7 +78,7 @@ impl Tools {
                     break;
                 }
                 Err(error) if disks == Disks::Ext4 => self.miss(
-                    &[Fault::PowerCut],
+                    Fault::OF_POWER,
                     &format!("no ext4 on an image can be mounted: {error}"),
                 ),
                 Err(error) => self.miss(
@@ -90,7 +90,7 @@ impl Tools {
         if self.disks == Disks::Ext4 {
             match compiled("power.c", include_str!("power.c"), directory, &[]) {
                 Ok(path) => self.power = Some(path),
-                Err(error) => self.miss(&[Fault::PowerCut], &error.to_string()),
+                Err(error) => self.miss(Fault::OF_POWER, &error.to_string()),
             }
         }
         Ok(())
