@@ -27,6 +27,8 @@
 mod check;
 mod cluster;
 mod faults;
+#[doc(hidden)]
+pub mod fuzz;
 mod linearizable;
 mod lock;
 mod loopback;
