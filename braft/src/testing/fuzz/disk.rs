@@ -32,8 +32,13 @@ fn opened(fs: &FaultFs) -> Option<Wal> {
     Wal::open(Arc::new(fs.clone()), Path::new(DIR), options()).ok()
 }
 
-/// A log of a few entries in one segment.
-fn log() -> FaultFs {
+/// A log of a few entries in one segment; each that is made has an id of its own, so it is made once.
+fn log() -> &'static FaultFs {
+    static LOG: OnceLock<FaultFs> = OnceLock::new();
+    LOG.get_or_init(new_log)
+}
+
+fn new_log() -> FaultFs {
     let fs = FaultFs::new();
     let wal = opened(&fs).expect("an empty directory is a log");
     let (sender, receiver) = mpsc::channel();
@@ -78,9 +83,8 @@ pub(super) fn votes() -> Vec<Vec<u8>> {
 
 /// Opens the log with one file in another form.
 fn read_log(name: &str, bytes: &[u8]) -> bool {
-    static LOG: OnceLock<FaultFs> = OnceLock::new();
     let fs = FaultFs::new();
-    fs.restore(&LOG.get_or_init(log).image());
+    fs.restore(&log().image());
     fs.change(Path::new(name), |content| *content = bytes.to_vec());
     let Some(wal) = opened(&fs) else {
         return false;
@@ -101,8 +105,13 @@ fn store(fs: &FaultFs) -> SnapshotStore {
     SnapshotStore::open(Arc::new(fs.clone()), Path::new(DIR)).expect("it is empty")
 }
 
-/// A snapshot of two sections, and its id.
-fn snapshot() -> (String, Vec<u8>) {
+/// A snapshot of two sections, and its id, which no other one has.
+fn snapshot() -> &'static (String, Vec<u8>) {
+    static SNAPSHOT: OnceLock<(String, Vec<u8>)> = OnceLock::new();
+    SNAPSHOT.get_or_init(new_snapshot)
+}
+
+fn new_snapshot() -> (String, Vec<u8>) {
     let fs = FaultFs::new();
     let last = LogId { term: 2, index: 7 };
     let mut writer = store(&fs).create(last, META).expect("there is room");
@@ -117,7 +126,7 @@ fn snapshot() -> (String, Vec<u8>) {
 }
 
 pub(super) fn snapshots() -> Vec<Vec<u8>> {
-    vec![snapshot().1]
+    vec![snapshot().1.clone()]
 }
 
 pub(super) fn read_snapshot(bytes: &[u8]) -> bool {
@@ -148,10 +157,8 @@ pub(super) fn read_summed_snapshot(bytes: &[u8]) -> bool {
 
 /// Comes in pieces, under the id of a sound one.
 pub(super) fn receive_snapshot(bytes: &[u8]) -> bool {
-    static ID: OnceLock<String> = OnceLock::new();
-    let id = ID.get_or_init(|| snapshot().0);
     let fs = FaultFs::new();
-    let Ok(mut receiver) = store(&fs).receive(id, bytes.len() as u64) else {
+    let Ok(mut receiver) = store(&fs).receive(&snapshot().0, bytes.len() as u64) else {
         return false;
     };
     for piece in bytes.chunks(PIECE_BYTES) {
