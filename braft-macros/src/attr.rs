@@ -89,7 +89,7 @@ impl Options {
 }
 
 /// The path that is given to an option.
-fn path(meta: &Meta, expected: &str, problems: &mut Problems) -> Option<Path> {
+pub(crate) fn path(meta: &Meta, expected: &str, problems: &mut Problems) -> Option<Path> {
     match meta {
         Meta::NameValue(pair) => match &pair.value {
             Expr::Path(path) if path.qself.is_none() => return Some(path.path.clone()),

@@ -69,6 +69,10 @@ use proc_macro::TokenStream;
 ///   time that `context.wake_at(time)` was given; the context may be left out. No client can call
 ///   it. A service has one timer: keep what is due in the state, and let the timer see to all that
 ///   `context.now()` has reached.
+/// * `#[arg(generate = path)]` before an argument names a function, `fn(&mut braft::Rng) -> T`, that
+///   makes values of it for `braft::testing::check`, where they cannot be invented from the type's
+///   `Deserialize`: types that describe themselves (untagged, flattened), or refuse most values. `T`
+///   is the type as it travels, `String` for `&str`. Nothing else calls it.
 /// * `crate = path`, as on the struct.
 ///
 /// A client's methods take no name that matters elsewhere: what a client can do besides is in

@@ -3,7 +3,9 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Field, FnArg, ImplItemFn, Lit, LitInt, LitStr, Meta, Token};
+use syn::{
+    Attribute, Expr, ExprLit, Field, FnArg, ImplItemFn, Lit, LitInt, LitStr, Meta, Path, Token,
+};
 
 use crate::attr::{is_name, string, unknown};
 use crate::problems::Problems;
@@ -64,6 +66,8 @@ pub(crate) struct ArgOptions {
     /// The name in the log, if it differs from the argument's.
     pub(crate) name: Option<LitStr>,
     pub(crate) since: Option<LitInt>,
+    /// What makes values of it for checks.
+    pub(crate) generate: Option<Path>,
 }
 
 /// Reads the attributes of a method's arguments and removes those that are ours. In the order of
@@ -85,8 +89,12 @@ pub(crate) fn extract_args(method: &mut ImplItemFn, problems: &mut Problems) -> 
                     }
                 } else if meta.path().is_ident("since") {
                     options.since = version(&meta, problems);
+                } else if meta.path().is_ident("generate") {
+                    let expected = "expected the path of a function: `fn(&mut braft::Rng) -> T`";
+                    options.generate = crate::attr::path(&meta, expected, problems);
                 } else {
-                    problems.on(&meta, unknown(&meta, "`name = \"…\"`, `since = version`"));
+                    const VALID: &str = "`name = \"…\"`, `since = version`, `generate = path`";
+                    problems.on(&meta, unknown(&meta, VALID));
                 }
             }
         }

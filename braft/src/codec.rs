@@ -82,6 +82,17 @@ pub(crate) fn decode_from<T: DeserializeOwned>(from: impl Read) -> Result<T, Dec
     }
 }
 
+/// Decodes what a seed takes, as a part of another value would be read.
+#[cfg(feature = "testing")]
+pub(crate) fn decode_seed<'de, S: serde::de::DeserializeSeed<'de>>(
+    bytes: &[u8],
+    seed: S,
+) -> Result<S::Value, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::new(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    seed.deserialize(&mut deserializer)
+}
+
 /// The name of an enum's variant, if the bytes are one with fields.
 pub(crate) fn variant_name(bytes: &[u8]) -> Option<String> {
     let mut deserializer = rmp_serde::Deserializer::new(bytes);

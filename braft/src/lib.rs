@@ -30,6 +30,7 @@ mod effects;
 mod entry;
 mod error;
 mod event;
+mod generator;
 #[cfg(test)]
 mod golden;
 mod leadership;

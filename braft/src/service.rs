@@ -13,6 +13,7 @@ use crate::codec;
 use crate::context::{Context, LogPosition, RequestId};
 use crate::effects::Effects;
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::generator::Generator;
 use crate::life::{Life, Migration};
 use crate::schema::Describe;
 
@@ -162,6 +163,10 @@ pub trait Service: State {
     /// # Errors
     /// Only if the answer has no MessagePack form.
     fn query(&self, context: &Context<Self::Event>, query: Self::Query) -> Result<Vec<u8>, Error>;
+
+    /// What makes arguments for checks, where they are not invented.
+    #[doc(hidden)]
+    const __GENERATORS: &'static [Generator] = &[];
 
     /// Says the types of all operations.
     #[doc(hidden)]

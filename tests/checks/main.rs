@@ -5,5 +5,6 @@
 
 mod broken;
 mod cluster;
+mod made;
 mod right;
 mod simulated;

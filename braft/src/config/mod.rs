@@ -12,6 +12,8 @@
 
 mod address;
 mod env;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod layer;
 mod leading;
 mod listen;

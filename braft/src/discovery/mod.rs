@@ -18,7 +18,7 @@ mod dns;
 #[cfg(feature = "kubernetes")]
 mod kubernetes;
 #[cfg(feature = "mdns")]
-mod mdns;
+pub(crate) mod mdns;
 mod peer;
 mod source;
 mod spec;

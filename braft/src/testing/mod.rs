@@ -27,6 +27,9 @@
 mod check;
 mod cluster;
 mod faults;
+#[doc(hidden)]
+pub mod fuzz;
+mod linearizable;
 mod lock;
 mod loopback;
 mod result;
@@ -35,6 +38,7 @@ mod simulation;
 
 pub use check::{Check, CheckFailure, Passed, check};
 pub use cluster::{Cluster, Down, TestNode};
+pub use linearizable::{Linearizability, Model, Observed, linearizable};
 pub use lock::schema_lock;
 pub use loopback::loopback;
 pub use result::{TestError, TestResult};

@@ -57,6 +57,17 @@ impl Host {
         command
     }
 
+    /// The same, with the mounts of this process: [`Host::command`] gives a program copies of its own,
+    /// which hold on to a file system that is unmounted here. Needs util-linux.
+    pub fn command_with_our_mounts(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        let network = Path::new(NAMESPACES).join(&self.namespace);
+        let mut option = std::ffi::OsString::from("--net=");
+        option.push(network);
+        command.arg(option).arg("--").arg(program);
+        command
+    }
+
     /// Calls a function on a thread that is on this host's network.
     ///
     /// # Panics

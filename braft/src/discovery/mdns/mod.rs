@@ -9,6 +9,8 @@
 //! Nothing on the network is authenticated: a record says whom to contact, and the handshake says
 //! who that is. A node that was killed stays announced until its record expires, an hour later.
 
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod record;
 mod service_type;
 mod session;

@@ -4,6 +4,8 @@ mod acks;
 mod client;
 mod convert;
 mod dial;
+#[cfg(feature = "testing")]
+pub(crate) mod fuzz;
 mod handshake;
 mod healing;
 mod items;

@@ -131,6 +131,34 @@ pub(super) fn decode_header(bytes: &[u8]) -> Result<Header, HeaderError> {
     })
 }
 
+/// The same bytes with sums that are right, as far as header and frames can be made out.
+#[cfg(feature = "testing")]
+pub(crate) fn with_right_sums(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let Some(meta) = bytes.first_chunk().and_then(meta_bytes) else {
+        return bytes;
+    };
+    let mut at = HEADER_BYTES + meta;
+    if bytes.len() < at {
+        return bytes;
+    }
+    let crc = crc32fast::hash(&bytes[12..at]);
+    bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+    let random = number(&bytes, 32);
+    while let Some(frame) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        let (start, code) = (at + FRAME_BYTES, number(&bytes[at..], 4) >> 32);
+        let Some(length) = payload_bytes(frame).filter(|length| start + length <= bytes.len())
+        else {
+            break;
+        };
+        let payload = &bytes[start..start + length];
+        let crc = frame_crc(random, at as u64, length as u32, code as u32, payload);
+        bytes[at + 4..at + 8].copy_from_slice(&crc.to_le_bytes());
+        at = start + length;
+    }
+    bytes
+}
+
 /// Why a header cannot be read.
 pub(super) enum HeaderError {
     Damaged,

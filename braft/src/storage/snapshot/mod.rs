@@ -33,6 +33,8 @@ pub(crate) use error::CreateSnapshotError;
 pub(crate) use error::InstallSnapshotError;
 pub(crate) use error::ReadSnapshotError;
 pub(crate) use error::ReceiveSnapshotError;
+#[cfg(feature = "testing")]
+pub(crate) use format::with_right_sums;
 pub(crate) use reader::Sections;
 pub(crate) use receiver::SnapshotReceiver;
 pub(crate) use writer::SnapshotWriter;
@@ -179,7 +181,7 @@ impl fmt::Debug for SnapshotFile {
 
 impl SnapshotFile {
     /// Opens a finished file and checks that its two ends belong together.
-    fn open(fs: &dyn Fs, path: &Path) -> Result<Self, ReadSnapshotError> {
+    pub(crate) fn open(fs: &dyn Fs, path: &Path) -> Result<Self, ReadSnapshotError> {
         let io = |source| ReadSnapshotError::Io {
             file: path.to_path_buf(),
             source,

@@ -1,6 +1,7 @@
 //! Values of any type, invented from the type's own `Deserialize`.
 //!
 //! The domain is small, so that keys and names collide, with the extremes of numbers now and then.
+//! Where the user has named a function for an argument, that makes it.
 
 use std::fmt;
 
@@ -11,7 +12,9 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
+use crate::codec;
 use crate::context::Rng;
+use crate::generator::Generator;
 
 /// Attempts for a type that refuses some values.
 const ATTEMPTS: usize = 200;
@@ -23,28 +26,64 @@ const MAX_ELEMENTS: u32 = 3;
 const SMALL_NUMBERS: u32 = 8;
 
 /// A type cannot be invented.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "no {type_name} can be invented: {reason}; for a type that describes itself (untagged, \
-     flattened) or refuses most values, write a wrapper whose `Deserialize` accepts simple ones"
-)]
+#[derive(Debug)]
 pub(super) struct InventError {
     type_name: &'static str,
-    reason: String,
+    refused: Refused,
+}
+
+impl fmt::Display for InventError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = &self.refused.why;
+        match &self.refused.place {
+            Some(Place {
+                method,
+                argument,
+                type_name,
+            }) => write!(
+                f,
+                "no {type_name} can be invented for the argument `{argument}` of `{method}`: {why};                  name a function that makes one, `#[arg(generate = path)]` before the argument, with                  `fn path(rng: &mut braft::Rng) -> {type_name}`"
+            ),
+            None => write!(f, "no {} can be invented: {why}", self.type_name),
+        }
+    }
+}
+
+impl std::error::Error for InventError {}
+
+/// Invents a command or a query: one variant for each method, one field for each argument.
+pub(super) fn invent_call<T: DeserializeOwned>(
+    rng: &mut Rng,
+    generators: &'static [Generator],
+) -> Result<T, InventError> {
+    invent_with(rng, Some(generators))
 }
 
 /// Invents a value.
-pub(super) fn invent<T: DeserializeOwned>(rng: &mut Rng) -> Result<T, InventError> {
-    let mut reason = String::new();
+#[cfg(test)]
+fn invent<T: DeserializeOwned>(rng: &mut Rng) -> Result<T, InventError> {
+    invent_with(rng, None)
+}
+
+fn invent_with<T: DeserializeOwned>(
+    rng: &mut Rng,
+    call: Option<&'static [Generator]>,
+) -> Result<T, InventError> {
+    let mut refused = Refused::because("nothing was tried");
     for _ in 0..ATTEMPTS {
-        match T::deserialize(Inventor { rng, depth: 0 }) {
+        let inventor = Inventor {
+            rng,
+            depth: 0,
+            call,
+        };
+        match T::deserialize(inventor) {
             Ok(value) => return Ok(value),
-            Err(Refused(why)) => reason = why,
+            Err(why) => refused = why,
         }
     }
     Err(InventError {
         type_name: std::any::type_name::<T>(),
-        reason,
+        refused,
     })
 }
 
@@ -54,11 +93,31 @@ pub(super) fn below(rng: &mut Rng, bound: u32) -> u32 {
 }
 
 #[derive(Debug)]
-struct Refused(String);
+struct Refused {
+    why: String,
+    /// The argument, in a call.
+    place: Option<Place>,
+}
+
+#[derive(Debug)]
+struct Place {
+    method: &'static str,
+    argument: &'static str,
+    type_name: &'static str,
+}
+
+impl Refused {
+    fn because(why: impl Into<String>) -> Self {
+        Refused {
+            why: why.into(),
+            place: None,
+        }
+    }
+}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
@@ -66,13 +125,15 @@ impl std::error::Error for Refused {}
 
 impl de::Error for Refused {
     fn custom<T: fmt::Display>(text: T) -> Self {
-        Refused(text.to_string())
+        Refused::because(text.to_string())
     }
 }
 
 struct Inventor<'r> {
     rng: &'r mut Rng,
     depth: usize,
+    /// Of a call as a whole: what makes its arguments.
+    call: Option<&'static [Generator]>,
 }
 
 impl Inventor<'_> {
@@ -80,6 +141,7 @@ impl Inventor<'_> {
         Inventor {
             rng: self.rng,
             depth: self.depth + 1,
+            call: None,
         }
     }
 
@@ -146,7 +208,7 @@ impl<'de> Deserializer<'de> for Inventor<'_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Refused> {
-        Err(Refused("it wants the data to say what it is".to_owned()))
+        Err(Refused::because("it wants the data to say what it is"))
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refused> {
@@ -245,10 +307,7 @@ impl<'de> Deserializer<'de> for Inventor<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refused> {
-        visitor.visit_map(Fields {
-            inventor: self,
-            fields: fields.iter(),
-        })
+        visitor.visit_map(Fields::new(self, None, fields))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -259,7 +318,7 @@ impl<'de> Deserializer<'de> for Inventor<'_> {
     ) -> Result<V::Value, Refused> {
         let count = u32::try_from(variants.len()).unwrap_or(u32::MAX);
         if count == 0 {
-            return Err(Refused(format!("enum {name} has no variants")));
+            return Err(Refused::because(format!("enum {name} has no variants")));
         }
         let variant = variants[below(self.rng, count) as usize];
         visitor.visit_enum(Chosen {
@@ -321,10 +380,35 @@ impl<'de> MapAccess<'de> for Elements<'_> {
     }
 }
 
-/// All fields of a struct.
+/// All fields of a struct, or all arguments of a method.
 struct Fields<'r> {
     inventor: Inventor<'r>,
+    method: Option<&'static str>,
     fields: std::slice::Iter<'static, &'static str>,
+    /// The one whose value comes next.
+    field: &'static str,
+}
+
+impl<'r> Fields<'r> {
+    fn new(
+        inventor: Inventor<'r>,
+        method: Option<&'static str>,
+        fields: &'static [&'static str],
+    ) -> Self {
+        Fields {
+            inventor,
+            method,
+            fields: fields.iter(),
+            field: "",
+        }
+    }
+
+    fn generator(&self) -> Option<&'static Generator> {
+        let mut generators = self.inventor.call?.iter();
+        generators.find(|generator| {
+            Some(generator.method) == self.method && generator.argument == self.field
+        })
+    }
 }
 
 impl<'de> MapAccess<'de> for Fields<'_> {
@@ -337,13 +421,40 @@ impl<'de> MapAccess<'de> for Fields<'_> {
         let Some(field) = self.fields.next() else {
             return Ok(None);
         };
+        self.field = field;
         let field: StrDeserializer<'_, Refused> = (*field).into_deserializer();
         seed.deserialize(field).map(Some)
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refused> {
-        seed.deserialize(self.inventor.inner())
+        let value = match self.generator() {
+            Some(generator) => made(generator, self.inventor.rng, seed),
+            None => seed.deserialize(self.inventor.inner()),
+        };
+        value.map_err(|refused| match self.method {
+            Some(method) => Refused {
+                place: Some(Place {
+                    method,
+                    argument: self.field,
+                    type_name: std::any::type_name::<S::Value>(),
+                }),
+                ..refused
+            },
+            None => refused,
+        })
     }
+}
+
+/// What a function of the user's makes, by the way it travels.
+fn made<'de, S: DeserializeSeed<'de>>(
+    generator: &Generator,
+    rng: &mut Rng,
+    seed: S,
+) -> Result<S::Value, Refused> {
+    let bytes = (generator.make)(rng).into_bytes();
+    let bytes = bytes.map_err(|error| Refused::because(error.to_string()))?;
+    codec::decode_seed(&bytes, seed)
+        .map_err(|error| Refused::because(format!("what was made does not read back: {error}")))
 }
 
 /// One variant of an enum.
@@ -361,12 +472,19 @@ impl<'de, 'r> EnumAccess<'de> for Chosen<'r> {
         seed: S,
     ) -> Result<(S::Value, Content<'r>), Refused> {
         let name: StrDeserializer<'_, Refused> = self.variant.into_deserializer();
-        Ok((seed.deserialize(name)?, Content(self.inventor)))
+        let content = Content {
+            inventor: self.inventor,
+            variant: self.variant,
+        };
+        Ok((seed.deserialize(name)?, content))
     }
 }
 
 /// What a variant holds.
-struct Content<'r>(Inventor<'r>);
+struct Content<'r> {
+    inventor: Inventor<'r>,
+    variant: &'static str,
+}
 
 impl<'de> VariantAccess<'de> for Content<'_> {
     type Error = Refused;
@@ -379,7 +497,7 @@ impl<'de> VariantAccess<'de> for Content<'_> {
         mut self,
         seed: S,
     ) -> Result<S::Value, Refused> {
-        seed.deserialize(self.0.inner())
+        seed.deserialize(self.inventor.inner())
     }
 
     fn tuple_variant<V: Visitor<'de>>(
@@ -387,7 +505,7 @@ impl<'de> VariantAccess<'de> for Content<'_> {
         length: usize,
         visitor: V,
     ) -> Result<V::Value, Refused> {
-        visitor.visit_seq(Elements::new(self.0, length))
+        visitor.visit_seq(Elements::new(self.inventor, length))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -395,7 +513,8 @@ impl<'de> VariantAccess<'de> for Content<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refused> {
-        self.0.deserialize_struct("", fields, visitor)
+        let method = self.inventor.call.map(|_| self.variant);
+        visitor.visit_map(Fields::new(self.inventor, method, fields))
     }
 }
 
@@ -485,5 +604,48 @@ mod tests {
         }
         let error = invent::<Loose>(&mut Rng::new(1, 0)).expect_err("untagged");
         assert!(error.to_string().contains("Loose"), "{error}");
+
+        #[derive(Debug, Deserialize)]
+        enum Calls {
+            #[serde(rename = "draw")]
+            Draw {
+                #[expect(dead_code)]
+                shape: Loose,
+            },
+        }
+        let error = invent_call::<Calls>(&mut Rng::new(1, 0), &[]).expect_err("untagged");
+        let error = error.to_string();
+        for part in [
+            "Loose for the argument `shape` of `draw`",
+            "generate = path",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_argument_is_made_by_the_function_that_is_named_for_it_alone() {
+        #[derive(Debug, Deserialize)]
+        enum Calls {
+            Draw { size: u64, shape: Option<u64> },
+            Move { size: u64 },
+        }
+        const LARGE: u64 = 1 << 40;
+        let generators: &[Generator] = &[Generator {
+            method: "Draw",
+            argument: "size",
+            make: |rng| crate::generator::generated(&(LARGE + rng.below(2))),
+        }];
+        let (mut drawn, mut rng) = (BTreeSet::new(), Rng::new(5, 0));
+        for _ in 0..100 {
+            match invent_call(&mut rng, generators).expect("a call") {
+                Calls::Draw { size, shape } => {
+                    assert_ne!(shape, Some(LARGE));
+                    drawn.insert(size);
+                }
+                Calls::Move { size } => assert!(size < LARGE || size == u64::MAX),
+            }
+        }
+        assert_eq!(drawn, BTreeSet::from([LARGE, LARGE + 1]));
     }
 }

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::again;
-use super::invent::{InventError, below, invent};
+use super::invent::{InventError, below, invent_call};
 use super::readable::{encoded, readable};
 use crate::context::{LogPosition, RequestId, Rng};
 use crate::effects::{Effects, MAX_WAKES};
@@ -90,9 +90,15 @@ fn history<S: Service>(seed: u64, steps: usize) -> Result<Vec<Step>, InventError
         .map(|_| {
             let query = has(false) && (!has(true) || below(&mut rng, QUERY_ONE_IN) == 0);
             if query {
-                Ok(step(false, &invent::<S::Query>(&mut rng)?))
+                Ok(step(
+                    false,
+                    &invent_call::<S::Query>(&mut rng, S::__GENERATORS)?,
+                ))
             } else {
-                Ok(step(true, &invent::<S::Command>(&mut rng)?))
+                Ok(step(
+                    true,
+                    &invent_call::<S::Command>(&mut rng, S::__GENERATORS)?,
+                ))
             }
         })
         .collect()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::history::{Attempts, History, Meddler, Operation};
-use super::invent::{InventError, below, invent};
+use super::invent::{InventError, below, invent_call};
 use super::readable::encoded;
 use super::run::Extent;
 use crate::call::{Channel, Operation as What, ReadLevel, Request};
@@ -159,10 +159,10 @@ fn step<S: Service>(rng: &mut Rng) -> Result<Step, InventError> {
     };
     let query = has(false) && (!has(true) || below(rng, QUERY_ONE_IN) == 0);
     if !query {
-        let (call, text) = encoded(&invent::<S::Command>(rng)?);
+        let (call, text) = encoded(&invent_call::<S::Command>(rng, S::__GENERATORS)?);
         return Ok((None, call, text));
     }
-    let (call, text) = encoded(&invent::<S::Query>(rng)?);
+    let (call, text) = encoded(&invent_call::<S::Query>(rng, S::__GENERATORS)?);
     let level = match below(rng, 8) {
         0 => ReadLevel::Local,
         1 => ReadLevel::Session,

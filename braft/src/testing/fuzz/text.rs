@@ -1,0 +1,28 @@
+//! What users write.
+
+use crate::config;
+
+pub(super) fn environments() -> Vec<Vec<u8>> {
+    let all = "BRAFT_DISCOVERY=dns:nodes.example:15000\nBRAFT_EXPECT=3\nBRAFT_IP=10.0.0.1\n\
+               BRAFT_RPORT=15000\nBRAFT_HEARTBEAT_MS=100\nBRAFT_ON_PANIC=halt\nDGR=true\n\
+               BRAFT_MAX_VOTERS=5";
+    let lists = "BDI=host1,host2:1,:7,[::1]:3\nBRAFT_IF=eth*\nMDS=_braft._tcp";
+    let clusters = "BRAFT_DISCOVERY=k8s:service=braft,port=raft\nK8L=app=kv\nK8N=default";
+    let records = "BRAFT_DISCOVERY=dns:_raft._tcp.example.com\nBRAFT_ELECTION_MIN_MS=300";
+    [all, lists, clusters, records].map(Into::into).into()
+}
+
+/// Lines of `NAME=value`, each a variable.
+pub(super) fn read_environment(bytes: &[u8]) -> bool {
+    config::fuzz::read_environment(&String::from_utf8_lossy(bytes))
+}
+
+pub(super) fn files() -> Vec<Vec<u8>> {
+    let file = "discovery = \"host1,host2\"\nexpect = 2\nraft_port = 15000\n\
+                ip = \"10.0.0.1\"\nheartbeat_ms = 100\non_panic = \"isolate\"\nreflection = true\n";
+    vec![file.into()]
+}
+
+pub(super) fn read_file(bytes: &[u8]) -> bool {
+    config::fuzz::read_file(&String::from_utf8_lossy(bytes))
+}
