@@ -1,8 +1,10 @@
-//! What a node serves: gRPC for peers and clients, HTTP for people.
+//! What a node serves: gRPC for peers, clients and operators, HTTP for people.
 
+mod admin;
 pub(crate) mod calls;
 mod cluster;
 pub(crate) mod grpc;
 pub(crate) mod http;
 
+pub(crate) use admin::AdminService;
 pub(crate) use cluster::ClusterService;
