@@ -137,15 +137,19 @@ fn with_invitations(
 ) -> impl Stream<Item = PeerSet> {
     use futures_util::StreamExt;
     let begin = (peers, invitations, PeerSet::default());
-    futures_util::stream::unfold(begin, |(mut peers, mut invitations, mut found)| async move {
-        tokio::select! {
-            set = peers.next() => found = set?,
-            Ok(()) = invitations.changed() => {}
-        }
-        let mut set = found.clone();
-        set.peers.extend(invitations.borrow_and_update().iter().cloned());
-        Some((set, (peers, invitations, found)))
-    })
+    futures_util::stream::unfold(
+        begin,
+        |(mut peers, mut invitations, mut found)| async move {
+            tokio::select! {
+                set = peers.next() => found = set?,
+                Ok(()) = invitations.changed() => {}
+            }
+            let mut set = found.clone();
+            set.peers
+                .extend(invitations.borrow_and_update().iter().cloned());
+            Some((set, (peers, invitations, found)))
+        },
+    )
 }
 
 struct NodePorts<H> {

@@ -39,6 +39,8 @@ pub(crate) use rebuild::{Logged, Past};
 pub(crate) use refused::stale_fence;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
+#[cfg(feature = "cli")]
+pub(crate) use snapshot::SESSIONS;
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
 use versions::Door;
 pub(crate) use versions::{BRAFT, SETTINGS_CHANGE, Versions, too_old};

@@ -41,7 +41,9 @@ impl Core {
         let fresh = self.fresh.get().expect("set before raft is");
         let index = fresh.index(Instant::now()).await;
         let index = index.map_err(|reason| {
-            Error::unavailable(format!("no leader says up to where the log reaches: {reason}"))
+            Error::unavailable(format!(
+                "no leader says up to where the log reaches: {reason}"
+            ))
         })?;
         let mut applied = raft.watch_applied();
         let reached = timeout(
@@ -72,13 +74,15 @@ impl Core {
         let raft = self.caught_up().await?;
         let wanted = raft.applied_index();
         loop {
-            if let Some(file) = raft.newest_snapshot().filter(|file| file.last.index >= wanted) {
+            if let Some(file) = raft
+                .newest_snapshot()
+                .filter(|file| file.last.index >= wanted)
+            {
                 return Ok(file);
             }
             raft.snapshot().await?;
-            let written = raft.wait_for(|view| {
-                view.snapshot.is_some_and(|(_, index)| index >= wanted)
-            });
+            let written =
+                raft.wait_for(|view| view.snapshot.is_some_and(|(_, index)| index >= wanted));
             if let Ok(None) = timeout(SNAPSHOT_AGAIN, written).await {
                 return Err(Error::unavailable("this node is stopping"));
             }

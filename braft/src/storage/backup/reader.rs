@@ -165,7 +165,9 @@ impl BackupFile {
         let mut last = [0; END_BYTES];
         let read = self.file.read_up_to(&mut last, until).map_err(io)?;
         if read < last.len() || last != end(digest.finish()) {
-            return Err(self.damaged("its content does not have the digest that it was written with"));
+            return Err(
+                self.damaged("its content does not have the digest that it was written with")
+            );
         }
         let parts = Part::all_of(&self.snapshot()?).map_err(|source| self.in_snapshot(source))?;
         if parts != self.description.parts {

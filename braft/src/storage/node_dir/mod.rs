@@ -20,8 +20,8 @@ use bytes::Bytes;
 pub(crate) use self::error::{OpenNodeDirError, SetClusterIdError};
 pub(crate) use self::identity::Identity;
 use self::identity::read_node;
-pub(crate) use self::unfinished::{Stage, UNFINISHED, Unfinished};
 use self::sealed::{PREFIX, read_sealed, seal};
+pub(crate) use self::unfinished::{Stage, UNFINISHED, Unfinished};
 use super::fs::{Fs, FsFile, Mode, replace_file};
 
 pub(crate) const LOCK: &str = "LOCK";
