@@ -78,6 +78,9 @@ async fn a_backup_under_load_becomes_a_cluster_of_another_size_with_the_same_sta
         restored["cluster_id"]
     );
 
+    // No session of the old cluster answers here.
+    assert_eq!(new.node(TestNode(0))?.status().sessions, 0);
+
     // What was acknowledged before the backup was asked for, and nothing twice.
     let restored = new.client();
     let before: Vec<u64> = (0..50).collect();

@@ -30,6 +30,10 @@ async fn any_node_shows_the_cluster_and_takes_the_leaders_commands(
     assert_eq!(alone[0]["address"], follower.as_str());
     assert_eq!(alone.as_array().map(Vec::len), Some(1));
 
+    let known = |status: &braft::Status| status.members.iter().all(|it| it.health.is_some());
+    cluster
+        .status_where("the leader to know its members", known)
+        .await?;
     let members = json(&[&["members"], &at[..]].concat()).await?;
     let members = members.as_array().ok_or("a list")?;
     assert!(members.iter().all(|member| !member["health"].is_null()));
@@ -84,6 +88,10 @@ async fn settings_are_changed_on_all_members_alike(cluster: Cluster<Counter>) ->
         let refused = braft(&["settings", change, "--address", &one]).await;
         refused.failed(1, &[words])?;
     }
+    assert_eq!(json(&["settings", "--address", &one]).await?, after);
+    cluster.stop_all().await;
+    cluster.start_all().await?;
+    cluster.leader().await?;
     assert_eq!(json(&["settings", "--address", &one]).await?, after);
     Ok(())
 }

@@ -146,6 +146,7 @@ fn pieces(page: &str) -> Vec<Piece> {
 /// The lines of an output without what differs each time: ids, numbers, widths of columns, order.
 fn essence(text: &str) -> BTreeSet<String> {
     let word = |word: &str| {
+        let word = word.trim_matches(|c| ",.:".contains(c));
         let is_id = word.len() >= 16 && word.chars().all(|c| c.is_ascii_hexdigit());
         if is_id {
             return "ID".to_owned();

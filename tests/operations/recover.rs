@@ -111,6 +111,67 @@ async fn one_of_three(cluster: Cluster<Ledger>) -> TestResult {
     Ok(())
 }
 
+#[braft::test(nodes = 3)]
+async fn what_was_never_acknowledged_is_kept_and_said_to_be(
+    cluster: Cluster<Ledger>,
+) -> TestResult {
+    let leader = cluster.leader().await?;
+    let at_the_leader = cluster.client_at(leader)?;
+    at_the_leader.record(1, "acknowledged").await?;
+    cluster.converged().await?;
+    // It does not know yet that nobody hears it.
+    cluster.isolate(leader);
+    let alone = at_the_leader.record(2, "on one disk");
+    let lost = alone.deadline(Duration::from_secs(2)).await;
+    let lost = lost.expect_err("nobody else has it");
+    assert_eq!(lost.outcome(), braft::Outcome::Unknown);
+    let down = cluster.kill(leader).await?;
+    let dir = cluster.data_dir(leader);
+    let name = dir.to_str().ok_or("a name")?;
+    let recovered = braft(&["recover", "--yes", "--data-dir", name])
+        .await
+        .done()?;
+    let said = "entries of its log are not known to be committed";
+    assert!(recovered.err.contains(said), "{recovered:?}");
+    cluster.restart(down).await?;
+    let node = cluster.node(leader)?;
+    tokio::time::timeout(Duration::from_secs(30), node.ready()).await?;
+    let ledger = node.client::<Ledger>();
+    assert_eq!(ledger.missing(&[1, 2]).await?, Vec::<u64>::new());
+    assert_eq!(ledger.doubled().await?, Vec::<u64>::new());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_disk_is_not_recovered() {
+    check(damaged_disk()).await;
+}
+
+async fn damaged_disk() -> TestResult {
+    let cluster = Cluster::<Ledger>::start_with(1, config).await?;
+    for id in 0..80 {
+        cluster.client().record(id, "ballast").await?;
+    }
+    json(&["snapshot", "--address", &cluster.address(TestNode(0))]).await?;
+    let _ = cluster.kill(TestNode(0)).await?;
+    let dir = cluster.data_dir(TestNode(0));
+    let name = dir.to_str().ok_or("a name")?;
+    let snapshot = std::fs::read_dir(dir.join("snapshots"))?.next();
+    let snapshot = snapshot.ok_or("a snapshot")??.path();
+    let mut bytes = std::fs::read(&snapshot)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&snapshot, bytes)?;
+    for command in [
+        &["log", "verify", "--data-dir", name][..],
+        &["recover", "--yes", "--data-dir", name],
+    ] {
+        braft(command).await.failed(4, &["is damaged"])?;
+    }
+    assert!(!dir.join("unfinished").exists());
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_is_no_data_of_a_cluster_is_refused() {
     check(nothing_to_work_on()).await;

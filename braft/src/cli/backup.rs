@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -71,7 +72,10 @@ impl Partial {
         name.push(".");
         name.push(PARTIAL);
         let path = target.with_file_name(name);
-        match File::create(&path) {
+        // It holds the users' data: nobody else's business.
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        match options.open(&path) {
             Ok(file) => Ok(Partial { path, file }),
             Err(error) => Err(failed(&path, &error)),
         }

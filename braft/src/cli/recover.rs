@@ -37,13 +37,12 @@ pub(super) fn recover(dir: &Path, yes: bool, screen: &mut Screen) -> Result<(), 
             ]));
             screen.hint(format!(
                 "\nThis makes a new cluster of this one node. What the others have acknowledged behind \
-                 its last entry is lost.\n{} entries of its log are not known to be committed: they \
-                 are kept, and commands that nobody was told of may take effect.\nRun `braft log \
+                 its last entry is lost.\n{}.\nRun `braft log \
                  verify` on the disk of each other node that is left, compare the term and index of \
                  the last entry, and recover only the node with the highest: the term counts first.\n\
                  Nodes and clients of the old cluster are refused by the new one. The old data is \
                  kept.\n",
-                count(outlook.uncommitted())
+                uncommitted(outlook.uncommitted())
             ));
             if outlook.diverged {
                 screen.hint(
@@ -73,6 +72,17 @@ pub(super) fn recover(dir: &Path, yes: bool, screen: &mut Screen) -> Result<(), 
          remove it when all is well"
     ));
     Ok(())
+}
+
+fn uncommitted(entries: u64) -> String {
+    match entries {
+        0 => "All entries of its log are known to be committed".to_owned(),
+        entries => format!(
+            "{} entries of its log are not known to be committed: they are kept, and commands that \
+             nobody was told of may take effect",
+            count(entries)
+        ),
+    }
 }
 
 fn confirm(yes: bool, screen: &mut Screen) -> Result<(), Failure> {

@@ -51,6 +51,7 @@ impl Opened {
         let overlay = OverlayFs::default();
         let is_node = overlay.exists(&path.join(node_dir::NODE));
         if !is_node.map_err(|error| disk(path, &error))? {
+            node_dir::check_finished(&overlay, path).map_err(failed)?;
             return Err(none());
         }
         let lock = node_dir::lock(lock_in, path).map_err(failed)?;

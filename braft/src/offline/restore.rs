@@ -151,3 +151,84 @@ fn compare(wanted: &[Part], written: &[Part]) -> Result<(), Error> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::machine::{Machine, Watch};
+    use crate::session::Sessions;
+    use crate::storage::backup::Backup;
+    use crate::storage::node_dir::NodeDir;
+    use crate::storage::snapshot::SnapshotStore;
+
+    /// A backup of a cluster without services.
+    fn backup(dir: &Path) -> BackupFile {
+        let machine = Machine::new(Vec::new(), Watch::default()).expect("no names");
+        let header = machine.read().snapshot_header(7, 1);
+        let store = SnapshotStore::open(Arc::new(DiskFs), dir).expect("opened");
+        let meta = codec::encode(&header).expect("data");
+        let last = LogId { term: 2, index: 9 };
+        let mut writer = store.create(last, &meta).expect("created");
+        let mut section = writer.section(SESSIONS).expect("begun");
+        codec::encode_into(&Sessions::default(), &mut section).expect("written");
+        let snapshot = writer.finish().expect("finished");
+        let description = Description {
+            cluster_id: header.cluster_id,
+            cluster_name: "test".to_owned(),
+            node_id: "1".repeat(16),
+            written_by: header.written_by,
+            term: 2,
+            index: 9,
+            taken_at_ms: 0,
+            log_time_ms: 0,
+            versions: Default::default(),
+            parts: Part::all_of(&snapshot).expect("whole"),
+            snapshot_bytes: snapshot.bytes,
+        };
+        let mut backup = Backup::new(snapshot, &description).expect("begun");
+        let mut bytes = Vec::new();
+        while let Some(piece) = backup.next_piece().expect("read") {
+            bytes.extend_from_slice(&piece);
+        }
+        let path = dir.join("backup");
+        std::fs::write(&path, bytes).expect("written");
+        BackupFile::open(&DiskFs, &path).expect("a backup")
+    }
+
+    #[test]
+    fn what_was_cut_short_is_refused_to_nodes_and_begun_again() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let backup = backup(scratch.path());
+        let dir = scratch.path().join("data");
+        std::fs::create_dir_all(dir.join(node_dir::LOG)).expect("made");
+        std::fs::write(dir.join(node_dir::LOG).join("x.wal"), "half").expect("written");
+        std::fs::write(dir.join(node_dir::NODE), "half").expect("written");
+        Unfinished::Restore.write(&DiskFs, &dir).expect("noted");
+        let refused = NodeDir::open(Arc::new(DiskFs), &dir).err();
+        let refused = refused.expect("a node was let in").to_string();
+        assert!(refused.contains("braft restore"), "{refused}");
+
+        let restored = restore(&backup, &dir, &mut |_| {}).expect("restored");
+        let opened = NodeDir::open(Arc::new(DiskFs), &dir).expect("finished");
+        assert_eq!(opened.node_id(), restored.identity.node_id);
+        assert_eq!(opened.cluster_id(), restored.identity.cluster_id);
+        assert!(!dir.join(node_dir::LOG).join("x.wal").exists());
+    }
+
+    #[test]
+    fn log_and_terms_go_on_far_behind_the_backup() {
+        let scratch = tempfile::tempdir().expect("a directory");
+        let backup = backup(scratch.path());
+        let dir = scratch.path().join("data");
+        let restored = restore(&backup, &dir, &mut |_| {}).expect("restored");
+        let opened = super::super::Opened::open(&DiskFs, &dir).expect("a node's");
+        let last = opened.last().expect("a snapshot");
+        assert_eq!((last.term, last.index), (2 + TERM_GAP, 9 + INDEX_GAP));
+        assert_eq!(opened.committed(), Some(last));
+        let vote = opened.vote().expect("a vote");
+        let node_id = restored.identity.node_id;
+        assert_eq!((vote.term, vote.voted_for), (last.term, Some(node_id)));
+    }
+}

@@ -78,7 +78,7 @@ impl Unfinished {
 }
 
 /// Refuses a directory in which something was begun and not finished.
-pub(super) fn check(fs: &dyn Fs, dir: &Path) -> Result<(), OpenNodeDirError> {
+pub(crate) fn check(fs: &dyn Fs, dir: &Path) -> Result<(), OpenNodeDirError> {
     match Unfinished::read(fs, dir)? {
         None => Ok(()),
         Some(unfinished) => Err(OpenNodeDirError::Unfinished {
