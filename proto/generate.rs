@@ -11,7 +11,8 @@ use std::{env, fs};
 use prost::Message;
 use protox::Compiler;
 
-const SOURCES: [&str; 3] = [
+const SOURCES: [&str; 4] = [
+    "braft/admin/v1/admin.proto",
     "braft/v1/client.proto",
     "braft/v1/cluster.proto",
     "braft/v1/raft.proto",

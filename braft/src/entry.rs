@@ -31,6 +31,7 @@ const KIND_DIGEST_REPORT: u8 = 9;
 const KIND_CLEAR_PANICS: u8 = 10;
 const KIND_SKIP_PANICKED: u8 = 12;
 const KIND_ACTIVATE: u8 = 11;
+const KIND_CHANGE_SETTINGS: u8 = 17;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub(crate) enum Item {
     SkipPanicked { index: u64, ordinal: u32 },
     /// Versions of services that every node's binary knows, as MessagePack: active from here on.
     ActivateVersions { versions: Bytes },
+    /// Names of settings and their new values, as a JSON object; the others stay.
+    ChangeSettings { changes: Bytes },
 }
 
 const REMOVALS: [(u8, Removal); 3] = [
@@ -194,6 +197,11 @@ impl EntryWriter {
                 out.put_u8(KIND_ACTIVATE);
                 out.put_u32_le(u32::try_from(versions.len()).expect("services are few"));
                 out.put_slice(versions);
+            }
+            Item::ChangeSettings { changes } => {
+                out.put_u8(KIND_CHANGE_SETTINGS);
+                out.put_u32_le(u32::try_from(changes.len()).expect("settings are small"));
+                out.put_slice(changes);
             }
         }
     }
@@ -342,6 +350,9 @@ impl EntryReader {
             KIND_ACTIVATE => Item::ActivateVersions {
                 versions: self.payload()?,
             },
+            KIND_CHANGE_SETTINGS => Item::ChangeSettings {
+                changes: self.payload()?,
+            },
             kind => return Err(ReadEntryError::UnknownItem { kind, at }),
         };
         Ok(Some(item))
@@ -399,6 +410,9 @@ mod tests {
             },
             Item::ActivateVersions {
                 versions: Bytes::from_static(b"y"),
+            },
+            Item::ChangeSettings {
+                changes: Bytes::from_static(b"{}"),
             },
         ]
     }

@@ -85,6 +85,12 @@ fn entries() -> Vec<(&'static str, Item)> {
                 versions: codec::encode(&versions).expect("names and numbers").into(),
             },
         ),
+        (
+            "entry.change_settings",
+            Item::ChangeSettings {
+                changes: Bytes::from_static(br#"{"max_sessions":9}"#),
+            },
+        ),
     ]
 }
 

@@ -5,8 +5,8 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 5 | `run`: start, await the signal, drain, stop |
-//! | 4 | `config`, `node`, `server`, `distribute`, `replay` |
+//! | 5 | `run`: start, await the signal, drain, stop; `cli`: the command line |
+//! | 4 | `config`, `node`, `server`, `distribute`, `replay`, `offline` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
 //! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
@@ -17,6 +17,8 @@
 pub mod __private;
 mod backoff;
 mod call;
+#[cfg(feature = "cli")]
+pub mod cli;
 mod client;
 mod cluster;
 mod codec;
@@ -39,6 +41,8 @@ mod machine;
 mod member;
 mod net;
 mod node;
+#[cfg(feature = "cli")]
+mod offline;
 mod probe;
 mod raft;
 mod replay;

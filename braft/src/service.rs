@@ -218,6 +218,8 @@ pub(crate) trait AnyService: Send + Sync {
     fn version(&self) -> u32;
     /// The version that this instance is of.
     fn active(&self) -> u32;
+    /// Its schema, as text.
+    fn schema(&self) -> String;
     /// An empty instance of a version that this build knows.
     fn at_version(&self, version: u32) -> Box<dyn AnyService>;
     /// The state of an older instance as of a later version that this build knows.
@@ -285,6 +287,10 @@ impl<S: Service> AnyService for Hosted<S> {
 
     fn active(&self) -> u32 {
         self.active
+    }
+
+    fn schema(&self) -> String {
+        crate::schema::schema::<S>().to_string()
     }
 
     fn at_version(&self, version: u32) -> Box<dyn AnyService> {

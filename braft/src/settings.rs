@@ -80,6 +80,51 @@ impl std::str::FromStr for OnPanic {
     }
 }
 
+impl Settings {
+    /// These settings after a change: a JSON object with names and new values.
+    pub(crate) fn changed(&self, changes: &[u8]) -> Result<Settings, String> {
+        let failed = |error: serde_json::Error| error.to_string();
+        let changes: serde_json::Map<_, _> = serde_json::from_slice(changes).map_err(failed)?;
+        let mut all = serde_json::to_value(self).map_err(failed)?;
+        for (name, value) in changes {
+            let Some(setting) = all.get_mut(&name) else {
+                let known = all.as_object().map(|all| all.keys().cloned());
+                let known = known.map(|names| names.collect::<Vec<_>>().join(", "));
+                return Err(format!(
+                    "there is no setting {name:?}; there are {}",
+                    known.unwrap_or_default()
+                ));
+            };
+            let before = std::mem::replace(setting, value);
+            if std::mem::discriminant(&before) != std::mem::discriminant(setting) {
+                return Err(format!("{name} cannot be {setting}; it is {before} now"));
+            }
+        }
+        serde_json::from_value(all).map_err(failed)
+    }
+
+    /// Whether a cluster can live with them.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let least = [
+            ("max_sessions", self.max_sessions),
+            ("session_expiry_ms", self.session_expiry_ms),
+            ("max_voters", self.max_voters),
+            ("min_voters", self.min_voters),
+            ("dead_after_ms", self.dead_after_ms),
+        ];
+        if let Some((name, _)) = least.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be at least 1, got 0"));
+        }
+        if self.min_voters > self.max_voters {
+            return Err(format!(
+                "min_voters is {} and max_voters {}: no number of voters is both",
+                self.min_voters, self.max_voters
+            ));
+        }
+        Ok(())
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Settings {
@@ -94,5 +139,46 @@ impl Default for Settings {
             on_panic: OnPanic::Isolate,
             digest_every: default_digest_every(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_named_changes_and_the_rest_stays() {
+        let before = Settings::default();
+        let after = before.changed(br#"{"max_sessions": 7, "on_panic": "halt"}"#);
+        let wanted = Settings {
+            max_sessions: 7,
+            on_panic: OnPanic::Halt,
+            ..before.clone()
+        };
+        assert_eq!(after, Ok(wanted));
+        for wrong in [
+            r#"{"max_session": 7}"#,
+            r#"{"max_sessions": "7"}"#,
+            r#"{"max_sessions": -7}"#,
+            r#"{"on_panic": "perhaps"}"#,
+            "7",
+        ] {
+            before.changed(wrong.as_bytes()).expect_err(wrong);
+        }
+    }
+
+    #[test]
+    fn settings_that_no_cluster_can_live_with_are_refused() {
+        Settings::default().check().expect("the defaults will do");
+        let none = Settings {
+            max_voters: 0,
+            ..Settings::default()
+        };
+        none.check().expect_err("no voters");
+        let crossed = Settings {
+            min_voters: 6,
+            ..Settings::default()
+        };
+        crossed.check().expect_err("more than there may be");
     }
 }

@@ -4,6 +4,47 @@
 //! standard library's hasher does not promise. It need not resist an attacker: whoever can choose
 //! the members of a proposal can disturb formation in easier ways.
 
+use std::io::{self, Write};
+
+/// Bytes hashed at once by [`Chain`]. What it gives depends on it: it must be the same on all nodes.
+const CHUNK_BYTES: usize = 16 << 10;
+
+/// A hash of what is written to it, of any length, the same for every build.
+#[derive(Default)]
+pub(crate) struct Chain {
+    key: [u64; 2],
+    chunk: Vec<u8>,
+}
+
+impl Chain {
+    fn fold(&mut self) {
+        let hash = siphash_2_4_128(self.key, &self.chunk);
+        self.key = [hash as u64, (hash >> 64) as u64];
+        self.chunk.clear();
+    }
+
+    /// Both halves of the hash, the lower one first.
+    pub(crate) fn finish(mut self) -> [u64; 2] {
+        self.fold();
+        self.key
+    }
+}
+
+impl Write for Chain {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(CHUNK_BYTES - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..taken]);
+        if self.chunk.len() == CHUNK_BYTES {
+            self.fold();
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Hashes `data` under `key`.
 pub(crate) fn siphash_2_4_128(key: [u64; 2], data: &[u8]) -> u128 {
     let mut state = [

@@ -119,7 +119,9 @@ fn a_users_own_grpc_service_answers_on_the_raft_port_of_every_node() {
 async fn tools_may_ask_for_the_schemas_and_for_the_health(cluster: Cluster<Counter>) -> TestResult {
     let channel = connect(&cluster, TestNode(0)).await?;
     let services = listed(channel.clone()).await??;
-    for name in ["Raft", "Calls", "Cluster"].map(|name| format!("braft.v1.{name}")) {
+    for name in
+        ["v1.Raft", "v1.Calls", "v1.Cluster", "admin.v1.Admin"].map(|name| format!("braft.{name}"))
+    {
         assert!(services.contains(&name), "{name} is not in {services:?}");
     }
     let everything = HealthCheckRequest::default();

@@ -14,6 +14,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(200);
 /// How often a call goes straight where a node says the leader is. Nodes that point at each other
 /// while the leader changes must not make it spin.
 const MAX_LEAPS: u32 = 2;
+/// Different reasons of refusals that are told at the end: mostly one for each node.
+const MAX_REASONS: usize = 4;
 
 /// What a call has been through so far.
 pub(super) struct Trail {
@@ -22,6 +24,8 @@ pub(super) struct Trail {
     /// Whether an attempt may have been applied.
     lost: bool,
     last: Option<Refusal>,
+    /// Why the attempts before the last were refused, each reason once, the newest first.
+    before: Vec<String>,
     leaps: u32,
     /// Nodes in a row that said they have stopped.
     stopped: usize,
@@ -45,6 +49,7 @@ impl Trail {
             allowed,
             lost: false,
             last: None,
+            before: Vec::new(),
             leaps: 0,
             stopped: 0,
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
@@ -73,7 +78,7 @@ impl Trail {
             ErrorKind::Rejected | ErrorKind::Fenced if !refusal.retry => self.fail(refusal),
             ErrorKind::SessionExpired if self.lost => self.fail(refusal),
             ErrorKind::SessionExpired if self.changes_state => {
-                self.last = Some(refusal);
+                self.keep(refusal);
                 Verdict::Reopen(self.backoff.pause())
             }
             ErrorKind::SessionExpired => self.fail(refusal),
@@ -98,7 +103,10 @@ impl Trail {
             Some(last) => (last.kind, last.message.as_str()),
             None => (ErrorKind::Unavailable, "no node has answered"),
         };
-        let message = format!("no answer within {:?}; last: {last}", self.allowed);
+        let mut message = format!("no answer within {:?}; last: {last}", self.allowed);
+        if !self.before.is_empty() {
+            message = format!("{message}; before: {}", self.before.join("; "));
+        }
         match kind {
             _ if self.lost => Error::unknown(message),
             ErrorKind::Busy => Error::busy(message),
@@ -119,8 +127,26 @@ impl Trail {
         Error::busy(message)
     }
 
+    /// Takes note of the reason. The last one alone may be that of a node that is down, where
+    /// another one says that it belongs to another cluster.
+    fn keep(&mut self, refusal: Refusal) {
+        let text = refusal.message.clone();
+        if let Some(last) = self.last.replace(refusal)
+            && last.message != text
+        {
+            self.before.insert(0, last.message);
+        }
+        let mut seen = Vec::from([text]);
+        self.before.retain(|reason| {
+            let is_news = !seen.contains(reason);
+            seen.push(reason.clone());
+            is_news
+        });
+        self.before.truncate(MAX_REASONS - 1);
+    }
+
     fn again(&mut self, refusal: Refusal, leader_found: bool) -> Verdict {
-        self.last = Some(refusal);
+        self.keep(refusal);
         if leader_found && self.leaps < MAX_LEAPS {
             self.leaps += 1;
             return Verdict::Retry(Duration::ZERO);
@@ -214,6 +240,24 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Busy);
         assert_eq!(error.outcome(), Outcome::NotApplied);
         assert!(error.to_string().contains("full"), "{error}");
+    }
+
+    #[test]
+    fn each_reason_is_told_once_the_last_one_first() {
+        let mut trail = Trail::new(true, ALLOWED);
+        for _ in 0..3 {
+            for reason in ["another cluster", "down", "down", "down too"] {
+                trail.judge(Refusal::not_here(reason, None), false, 3);
+            }
+        }
+        let text = trail.expired(false).to_string();
+        let wanted = "last: down too; before: down; another cluster";
+        assert!(text.ends_with(wanted), "{text}");
+        for node in 0..100 {
+            trail.judge(Refusal::not_here(format!("reason {node}"), None), false, 3);
+        }
+        let text = trail.expired(false).to_string();
+        assert!(text.ends_with("last: reason 99; before: reason 98; reason 97; reason 96"));
     }
 
     #[test]

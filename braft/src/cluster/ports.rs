@@ -6,12 +6,14 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_core::stream::BoxStream;
+use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tonic::transport::{Channel, Endpoint};
 
 use super::formation::{Formation, Inbound, MemberSet, Message, Ports, PromiseRecord, run};
 use crate::codec;
-use crate::discovery::{Discovery, PeerAddress};
+use crate::discovery::{Discovery, PeerAddress, PeerSet};
 use crate::error::Error;
 use crate::net::Dialer;
 use crate::wire::v1 as pb;
@@ -23,6 +25,8 @@ const MESSAGE_TIMEOUT: Duration = Duration::from_millis(750);
 const MAX_WAITING: usize = 256;
 /// Connections kept; beyond it all are closed and made anew as needed.
 const MAX_CONNECTIONS: usize = 256;
+/// Addresses of invitations kept; beyond it the oldest goes.
+const MAX_INVITED: usize = 16;
 
 /// What the protocol needs of the node around it.
 pub(crate) trait Host: Send + Sync + 'static {
@@ -45,9 +49,23 @@ pub(crate) trait Host: Send + Sync + 'static {
 pub(crate) struct Formed {
     inbox: mpsc::Sender<Inbound>,
     report: watch::Receiver<String>,
+    invited: watch::Sender<Vec<PeerAddress>>,
 }
 
 impl Formed {
+    /// Somebody wants this node in the cluster that is met at this address: it is looked at like any
+    /// that discovery shows.
+    pub(crate) fn invite(&self, member: PeerAddress) {
+        self.invited.send_if_modified(|invited| {
+            let is_news = !invited.contains(&member);
+            if is_news {
+                invited.truncate(MAX_INVITED - 1);
+                invited.insert(0, member);
+            }
+            is_news
+        });
+    }
+
     /// Hands over a message from a peer; `None` if the protocol does not answer it.
     pub(crate) async fn message(&self, message: Message) -> Option<Message> {
         let (answer, answered) = oneshot::channel();
@@ -100,9 +118,37 @@ pub(crate) fn start<H: Host>(
         .peers()
         .chain(futures_util::stream::pending())
         .boxed();
+    let (invited, invitations) = watch::channel(Vec::new());
+    let peers = with_invitations(peers, invitations).boxed();
     (
-        Formed { inbox, report },
+        Formed {
+            inbox,
+            report,
+            invited,
+        },
         run(formation, Arc::new(ports), peers, inbound),
+    )
+}
+
+/// What discovery shows, and where this node was invited to.
+fn with_invitations(
+    peers: BoxStream<'static, PeerSet>,
+    invitations: watch::Receiver<Vec<PeerAddress>>,
+) -> impl Stream<Item = PeerSet> {
+    use futures_util::StreamExt;
+    let begin = (peers, invitations, PeerSet::default());
+    futures_util::stream::unfold(
+        begin,
+        |(mut peers, mut invitations, mut found)| async move {
+            tokio::select! {
+                set = peers.next() => found = set?,
+                Ok(()) = invitations.changed() => {}
+            }
+            let mut set = found.clone();
+            set.peers
+                .extend(invitations.borrow_and_update().iter().cloned());
+            Some((set, (peers, invitations, found)))
+        },
     )
 }
 

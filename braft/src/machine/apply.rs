@@ -339,6 +339,18 @@ impl Replica {
                 self.activate(position.index, &versions)?;
                 Ok(Ok(Bytes::new()))
             }
+            Item::ChangeSettings { changes } => {
+                // What one replica cannot read, another of another build may: no answer, a halt.
+                let changed = self.settings.changed(&changes).map_err(|reason| {
+                    HaltError::UnreadableSettings {
+                        index: position.index,
+                        reason,
+                    }
+                })?;
+                self.settings = changed;
+                self.sessions.settings_changed();
+                Ok(Ok(Bytes::new()))
+            }
         }
     }
 

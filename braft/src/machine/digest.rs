@@ -10,10 +10,7 @@ use crate::codec;
 use crate::collections::digest;
 use crate::error::Error;
 use crate::service::AnyService;
-use crate::siphash::siphash_2_4_128;
-
-/// Bytes hashed at once. A digest depends on it: it must be the same on all nodes.
-const CHUNK_BYTES: usize = 16 << 10;
+use crate::siphash::Chain;
 
 /// The names of braft's own parts of a state: no service can bear them.
 pub(crate) const SESSIONS: &str = "(sessions)";
@@ -22,47 +19,12 @@ pub(crate) const EVENTS: &str = "(events)";
 /// Stands between the name of a part and the fingerprint of its encoding.
 const SEPARATOR: char = '#';
 
-/// A hash of what is written to it, the same for every build.
-#[derive(Default)]
-struct Hasher {
-    key: [u64; 2],
-    chunk: Vec<u8>,
-}
-
-impl Hasher {
-    fn fold(&mut self) {
-        let hash = siphash_2_4_128(self.key, &self.chunk);
-        self.key = [hash as u64, (hash >> 64) as u64];
-        self.chunk.clear();
-    }
-
-    fn finish(mut self) -> u64 {
-        self.fold();
-        self.key[0]
-    }
-}
-
-impl Write for Hasher {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let taken = bytes.len().min(CHUNK_BYTES - self.chunk.len());
-        self.chunk.extend_from_slice(&bytes[..taken]);
-        if self.chunk.len() == CHUNK_BYTES {
-            self.fold();
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// The hash of something that is written; `None` if it cannot be.
 fn hash(write: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Option<u64> {
-    let mut hasher = Hasher::default();
+    let mut hasher = Chain::default();
     // Collections give the digest that they keep: the cost is that of what has changed.
     let written = caught(|| digest::instead_of_content(|| write(&mut hasher)));
-    matches!(written, Ok(Ok(()))).then(|| hasher.finish())
+    matches!(written, Ok(Ok(()))).then(|| hasher.finish()[0])
 }
 
 fn encoded(value: &impl Serialize) -> Option<u64> {

@@ -39,9 +39,11 @@ pub(crate) use rebuild::{Logged, Past};
 pub(crate) use refused::stale_fence;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
+#[cfg(feature = "cli")]
+pub(crate) use snapshot::SESSIONS;
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
 use versions::Door;
-pub(crate) use versions::{BRAFT, Versions, too_old};
+pub(crate) use versions::{BRAFT, SETTINGS_CHANGE, Versions, too_old};
 pub(crate) use witness::Watch;
 #[cfg(feature = "testing")]
 pub(crate) use witness::Witness;
@@ -208,6 +210,14 @@ impl Machine {
         let mut methods = service.methods().iter();
         methods.any(|known| known.is_command && known.name == method)
             || service.timer() == Some(method)
+    }
+
+    /// The schema of each service of this binary, as text.
+    pub(crate) fn schemas(&self) -> Vec<(String, String)> {
+        let services = self.prototypes.iter();
+        services
+            .map(|(name, service)| ((*name).to_owned(), service.schema()))
+            .collect()
     }
 
     fn empty_replica(&self) -> Replica {

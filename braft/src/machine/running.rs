@@ -185,7 +185,8 @@ fn command_name(entry: &Bytes, ordinal: u32) -> Option<String> {
         | Item::DigestMark
         | Item::DigestReport { .. }
         | Item::ClearPanics { .. }
-        | Item::SkipPanicked { .. } => None,
+        | Item::SkipPanicked { .. }
+        | Item::ChangeSettings { .. } => None,
     }
 }
 

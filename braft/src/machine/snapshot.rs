@@ -18,7 +18,7 @@ use crate::settings::Settings;
 
 /// The section of the session table. Service sections bear the service's name behind a prefix, so
 /// that no service can take its place.
-const SESSIONS: &str = "sessions";
+pub(crate) const SESSIONS: &str = "sessions";
 /// The section of the wakes; left out while there are none.
 const TIMERS: &str = "timers";
 /// The section of the events; left out while there are none.

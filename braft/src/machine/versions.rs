@@ -18,7 +18,11 @@ use crate::service::AnyService;
 pub(crate) const BRAFT: &str = "braft";
 /// The version of these that this build knows. An item or a header that older builds cannot read
 /// is written only while a later version is active.
-pub(crate) const BRAFT_VERSION: u32 = 1;
+///
+/// 2: settings can be changed.
+pub(crate) const BRAFT_VERSION: u32 = 2;
+/// The version from which on settings can be changed.
+pub(crate) const SETTINGS_CHANGE: u32 = 2;
 
 /// The active versions. None at all in a cluster that has not agreed on any yet: then the first
 /// version of every service counts.

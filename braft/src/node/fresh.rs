@@ -68,6 +68,11 @@ impl FreshReads {
         FreshReads { queue, leader }
     }
 
+    /// Up to where the log is committed now, or why nobody says so.
+    pub(super) async fn index(&self, now: Instant) -> Result<u64, String> {
+        self.leader.ask(now).await
+    }
+
     /// Answers a read, at once if what is known here is fresh enough for it.
     pub(super) fn read(&self, fresh: Fresh) {
         if let Some(confirmed) = self.leader.confirmed()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::{Node, Stopped};
+use super::{Core, Node, Stopped};
 use crate::cluster::joining::RemoveError;
 use crate::error::Error;
 
@@ -21,7 +21,7 @@ impl Node {
     /// one, or the others alone would be no majority. The node then goes on.
     pub async fn leave(&self, deadline: Duration) -> Result<(), Error> {
         let me = self.inner.core.peers().me().node_id;
-        self.remove(me, deadline).await?;
+        self.inner.core.remove(me, deadline).await?;
         tracing::info!("left the cluster");
         self.halt().await;
         self.inner.core.stop(Stopped::Shutdown);
@@ -38,22 +38,24 @@ impl Node {
             let text = format!("{id:?} is no node id: 16 hexadecimal digits, as in the status");
             Error::rejected(text)
         })?;
-        self.remove(id, deadline).await
+        self.inner.core.remove(id, deadline).await
     }
+}
 
-    async fn remove(&self, id: u64, deadline: Duration) -> Result<(), Error> {
-        let core = &self.inner.core;
+impl Core {
+    /// Has a member removed for good, through whoever leads.
+    pub(crate) async fn remove(&self, id: u64, deadline: Duration) -> Result<(), Error> {
         let until = Instant::now() + deadline;
         let mut why = "the leader did not answer".to_owned();
         loop {
             // A leader cannot remove itself; a handover that fails is tried again.
-            if id == core.peers().me().node_id {
+            if id == self.peers().me().node_id {
                 self.hand_over().await;
             }
-            let address = core
+            let address = self
                 .leader_address()
-                .unwrap_or_else(|| core.peers().me().address.clone());
-            match timeout_at(until, core.joiner.remove(&address, id)).await {
+                .unwrap_or_else(|| self.peers().me().address.clone());
+            match timeout_at(until, self.joiner.remove(&address, id)).await {
                 Ok(Ok(_)) => return Ok(()),
                 Ok(Err(RemoveError::Refused(why))) => return Err(Error::rejected(why)),
                 Ok(Err(RemoveError::NotYet(reason))) => why = reason,

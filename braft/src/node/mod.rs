@@ -7,6 +7,8 @@
 //! | `door.rs` | where calls enter: to the log, to the readers, on to the leader |
 //! | `feed.rs` | events of services, for their subscribers |
 //! | `fresh.rs` | reads of its own state that must not be older than a moment |
+//! | `handover.rs` | another voter takes the lead |
+//! | `operating.rs` | what operators ask of it |
 //! | `leaving.rs` | leaving the cluster for good |
 //! | `leading.rs` | runs what the program does on the leader alone |
 //! | `disk.rs` | watches free space and the growth of the log |
@@ -21,8 +23,10 @@ mod disk;
 mod door;
 mod feed;
 mod fresh;
+mod handover;
 mod leading;
 mod leaving;
+mod operating;
 mod panics;
 mod slow;
 mod snapshots;
@@ -42,7 +46,6 @@ pub(crate) use self::leading::Leading;
 pub use self::start::start;
 use crate::call::Channel;
 use crate::discovery::Discovery;
-use crate::raft::Role;
 use crate::service::Service;
 use crate::status::Status;
 
@@ -50,8 +53,6 @@ use crate::status::Status;
 const RECENT_CONTACT: Duration = Duration::from_millis(500);
 /// The longest a source of peers may take to forget this node.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest a handover of leadership may take; after that the others elect.
-const HANDOVER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A handle on a running node. Cheap to clone; the node stops when the last one is dropped.
 #[derive(Clone)]
@@ -174,7 +175,7 @@ impl Node {
         let orderly = async {
             let withdrawn = tokio::time::timeout(WITHDRAW_TIMEOUT, self.inner.discovery.withdraw());
             // In vain: the others find out by themselves.
-            let _ = tokio::join!(self.hand_over(), withdrawn);
+            let _ = tokio::join!(self.inner.core.hand_over(), withdrawn);
             self.halt().await;
         };
         if tokio::time::timeout(deadline, orderly).await.is_err() {
@@ -198,28 +199,5 @@ impl Node {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         self.inner.core.close_disk();
-    }
-
-    /// Asks the voter that is furthest to take over, and waits until it leads.
-    async fn hand_over(&self) {
-        let Some(raft) = self.inner.core.raft() else {
-            return;
-        };
-        let view = raft.view();
-        if view.role != Role::Leader {
-            return;
-        }
-        let Some(heir) = self.inner.core.heir(&view, |_| true) else {
-            return tracing::info!("no other voter is in contact: leadership is not handed over");
-        };
-        if let Err(error) = raft.transfer_leader(heir).await {
-            return tracing::warn!(%error, "leadership was not handed over; the others will elect");
-        }
-        let me = raft.id();
-        let handed = raft.wait_for(|view| view.leader.is_some_and(|leader| leader != me));
-        match tokio::time::timeout(HANDOVER_TIMEOUT, handed).await {
-            Ok(_) => tracing::info!("leadership handed over"),
-            Err(_) => tracing::warn!("the handover failed; the others will elect a leader"),
-        }
     }
 }

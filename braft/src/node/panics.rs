@@ -95,14 +95,6 @@ impl Node {
     /// # Errors
     /// If there is no such command, or no leader that could put it into the log.
     pub async fn clear_panics(&self, service: &str, method: &str) -> Result<(), Error> {
-        let Some(raft) = self.inner.core.raft() else {
-            return Err(Error::unavailable("this node is in no cluster yet"));
-        };
-        if !raft.machine().has_command(service, method) {
-            return Err(Error::rejected(format!(
-                "there is no command {service}.{method} on this node"
-            )));
-        }
-        raft.clear_panics(service, method).await
+        self.inner.core.clear_panics(service, method).await
     }
 }

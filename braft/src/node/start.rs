@@ -30,7 +30,7 @@ use crate::member::display_id;
 use crate::raft::network::{Identity, Peers, RaftService};
 use crate::raft::{RaftOptions, RaftSlot};
 use crate::server::calls::Calls;
-use crate::server::{ClusterService, grpc, http};
+use crate::server::{AdminService, ClusterService, grpc, http};
 use crate::storage::fs::Fs;
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
@@ -103,6 +103,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         .await;
     routes = routes
         .add_service(ClusterService::server(core.clone()))
+        .add_service(AdminService::server(core.clone()))
         .add_service(Calls::service(
             gateway.clone(),
             node_tasks.stop.clone(),

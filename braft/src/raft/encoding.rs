@@ -6,6 +6,8 @@ use openraft::EntryPayload;
 use super::types::{Batch, Entry, Payload, entry, members_of, membership_of, plain};
 use crate::codec;
 use crate::member::Members;
+#[cfg(feature = "cli")]
+use crate::storage::wal::{LogEntry, LogId};
 
 const KIND_BLANK: u8 = 0;
 const KIND_BATCH: u8 = 1;
@@ -56,4 +58,39 @@ pub(crate) fn decode(
         _ => return Err(DecodeEntryError::UnknownKind { index, kind }),
     };
     Ok(entry(term, index, payload))
+}
+
+/// What a log entry holds, for whoever looks at a log without a node.
+#[cfg(feature = "cli")]
+pub(crate) enum Content {
+    /// Nothing: the first entry of a term, mostly.
+    Blank,
+    /// Items, for [`crate::entry::EntryReader`].
+    Batch(Bytes),
+    Members(Members),
+}
+
+/// What an entry from a disk holds.
+#[cfg(feature = "cli")]
+pub(crate) fn content(stored: &LogEntry) -> Result<Content, DecodeEntryError> {
+    let LogEntry { id, kind, payload } = stored;
+    let decoded = decode(id.term, id.index, u32::from(*kind), payload.clone())?;
+    Ok(match decoded.payload {
+        EntryPayload::Blank => Content::Blank,
+        EntryPayload::Normal(batch) => Content::Batch(batch.0),
+        EntryPayload::Membership(membership) => Content::Members(members_of(&membership)),
+    })
+}
+
+/// A membership as the entry of this log id.
+#[cfg(feature = "cli")]
+pub(crate) fn members_entry(id: LogId, members: &Members) -> LogEntry {
+    let payload = codec::encode(members);
+    LogEntry {
+        id,
+        kind: KIND_MEMBERSHIP,
+        payload: payload
+            .expect("numbers, strings and maps always have a MessagePack form")
+            .into(),
+    }
 }

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::{NodeInfo, StoredMembers};
 use crate::request::{Refusal, Reply, ReplyTo};
-use crate::storage::snapshot::SnapshotStore;
+use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 use crate::storage::wal::Wal;
 
 /// Entries in one append message; its bytes are capped where entries are read.
@@ -388,6 +388,11 @@ impl RaftNode {
     pub(crate) async fn snapshot(&self) -> Result<(), Error> {
         let asked = self.raft.trigger().snapshot().await;
         asked.map_err(|error| Error::fatal(format!("no snapshot can be built: {error}")))
+    }
+
+    /// The newest snapshot; it can be read even after a later one has taken its place.
+    pub(crate) fn newest_snapshot(&self) -> Option<SnapshotFile> {
+        self.machine.snapshots().current()
     }
 
     /// The size of the newest snapshot file, in bytes; 0 without one.

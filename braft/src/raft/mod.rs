@@ -52,6 +52,8 @@ mod timekeeper;
 mod touch;
 mod types;
 
+#[cfg(feature = "cli")]
+pub(crate) use encoding::{Content, content, members_entry};
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};
 pub(crate) use proposer::{Proposal, TOO_LATE};
 pub(crate) use quarantine::parts as diverged_parts;

@@ -165,6 +165,7 @@ fn size(item: &Item) -> usize {
         } => OVERHEAD + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
         Item::ActivateVersions { versions } => OVERHEAD + versions.len(),
+        Item::ChangeSettings { changes } => OVERHEAD + changes.len(),
         Item::ClearPanics { service, method } => OVERHEAD + service.len() + method.len(),
         Item::DigestReport { digests, .. } => {
             let parts = digests.iter().map(|(part, _)| OVERHEAD + part.len());

@@ -213,7 +213,7 @@ impl Drop for Withdraw<'_> {
 }
 
 /// Without a join token, only hosts of the own network are let in.
-fn check_origin<T>(request: &Request<T>) -> Result<(), Status> {
+pub(super) fn check_origin<T>(request: &Request<T>) -> Result<(), Status> {
     match request.remote_addr() {
         Some(from) if !is_private(from.ip()) => {
             let text = format!(

@@ -1,9 +1,11 @@
-//! What a node serves: gRPC for peers and clients, HTTP for people.
+//! What a node serves: gRPC for peers, clients and operators, HTTP for people.
 
+mod admin;
 pub(crate) mod calls;
 mod cluster;
 mod connections;
 pub(crate) mod grpc;
 pub(crate) mod http;
 
+pub(crate) use admin::AdminService;
 pub(crate) use cluster::ClusterService;

@@ -19,6 +19,18 @@ pub(crate) mod events;
 #[path = "generated/braft.v1.rs"]
 pub(crate) mod v1;
 
+/// The messages and the service of `proto/braft/admin/v1`.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
+#[rustfmt::skip]
+#[path = "generated/braft.admin.v1.rs"]
+pub(crate) mod admin;
+
 /// The protocol described for gRPC reflection: an encoded `FileDescriptorSet`.
 pub(crate) const DESCRIPTORS: &[u8] = include_bytes!("generated/braft.fds.bin");
 

@@ -70,3 +70,20 @@ fn what_was_carried_out_in_its_term_keeps_its_answer_in_a_later_one() {
     // The answer was lost with the leader, and the client asks the next one.
     assert_eq!(apply(&machine, (4, 3), &command).unwrap(), first);
 }
+
+#[test]
+fn a_change_of_settings_that_cannot_be_read_halts_the_replica() {
+    let machine = machine();
+    let change = |changes: &'static [u8]| Item::ChangeSettings {
+        changes: Bytes::from_static(changes),
+    };
+    apply(&machine, (1, 1), &change(br#"{"max_sessions":9}"#)).unwrap();
+    assert_eq!(machine.read().settings().max_sessions, 9);
+    let mut entry = EntryWriter::new(Duration::ZERO, 1);
+    entry.push(&change(br#"{"of_a_later_version":9}"#));
+    let halted = machine.apply_batch((1, 2), entry.finish(), &NoPast);
+    assert!(matches!(
+        halted,
+        Err(HaltError::UnreadableSettings { index: 2, .. })
+    ));
+}

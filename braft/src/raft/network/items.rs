@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tonic::Status;
 use tonic::transport::Channel;
+use tonic::{Code, Status};
 
 use super::super::RaftNode;
 use super::MAX_RAFT_MESSAGE_BYTES;
 use super::peers::Lane;
 use crate::entry::Item;
 use crate::error::Error;
-use crate::machine::Digests;
+use crate::machine::{BRAFT, Digests, SETTINGS_CHANGE};
 use crate::wire::v1 as pb;
 use crate::wire::v1::propose_request::Item as Asked;
 use crate::wire::v1::raft_client::RaftClient;
@@ -47,6 +47,9 @@ fn item(node_id: u64, asked: Option<Asked>) -> Result<Item, Status> {
             service: clear.service.into(),
             method: clear.method.into(),
         }),
+        Some(Asked::ChangeSettings(change)) => Ok(Item::ChangeSettings {
+            changes: change.changes.into(),
+        }),
     }
 }
 
@@ -56,6 +59,10 @@ pub(super) async fn propose(node: &RaftNode, request: pb::ProposeRequest) -> Res
         return Err(Status::failed_precondition("this node does not lead"));
     }
     let from = request.envelope.map_or(0, |envelope| envelope.from);
+    if let Some(Asked::ChangeSettings(change)) = &request.item {
+        node.check_change(change.changes.as_bytes())
+            .map_err(|error| Status::invalid_argument(error.to_string()))?;
+    }
     let proposed = node.propose_own(item(from, request.item)?).await;
     proposed.map_err(|error| Status::unavailable(error.to_string()))
 }
@@ -97,6 +104,34 @@ impl RaftNode {
             .await
     }
 
+    /// Changes settings of the cluster: a JSON object with their names and new values.
+    pub(crate) async fn change_settings(&self, changes: String) -> Result<(), Error> {
+        if self.is_leader() {
+            self.check_change(changes.as_bytes())?;
+        }
+        self.ask_leader(Asked::ChangeSettings(pb::ChangeSettings { changes }))
+            .await
+    }
+
+    /// Whether this leader may put a change of settings into the log.
+    fn check_change(&self, changes: &[u8]) -> Result<(), Error> {
+        let replica = self.machine().read();
+        let active = self.machine().active_versions().of(BRAFT);
+        if active < SETTINGS_CHANGE {
+            return Err(Error::rejected(format!(
+                "settings can be changed once every node runs a braft that knows version \
+                 {SETTINGS_CHANGE} of the log, and version {active} is active; upgrade the others"
+            )));
+        }
+        if !replica.seeded() {
+            return Err(Error::unavailable("the cluster has no settings yet"));
+        }
+        let changed = replica.settings().changed(changes);
+        changed
+            .and_then(|settings| settings.check())
+            .map_err(Error::rejected)
+    }
+
     async fn ask_leader(&self, asked: Asked) -> Result<(), Error> {
         if self.is_leader() {
             let item = item(self.id(), Some(asked)).map_err(unavailable)?;
@@ -111,6 +146,9 @@ impl RaftNode {
         let mut rpc = self.rpc(leader, Lane::Heartbeat).await?;
         match tokio::time::timeout(PROPOSE_TIMEOUT, rpc.propose(request)).await {
             Ok(Ok(_)) => Ok(()),
+            Ok(Err(status)) if status.code() == Code::InvalidArgument => {
+                Err(Error::rejected(status.message().to_owned()))
+            }
             Ok(Err(status)) => Err(unavailable(status)),
             Err(_) => Err(Error::unavailable("the leader did not answer in time")),
         }

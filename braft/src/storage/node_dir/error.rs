@@ -40,6 +40,18 @@ pub(crate) enum OpenNodeDirError {
         /// What was found instead.
         data: PathBuf,
     },
+    /// A command was ended in the middle of its work on it.
+    #[error(
+        "`braft {command}` was begun on the data directory {} and not finished: run \
+         `braft {command} --data-dir {}` again, which goes on where it was ended", dir.display(),
+         dir.display()
+    )]
+    Unfinished {
+        /// The directory.
+        dir: PathBuf,
+        /// Which command.
+        command: &'static str,
+    },
     /// Written by a later version of braft.
     #[error(
         "{} has format {found}, and this version of braft reads up to {known}: start the newer \

@@ -13,15 +13,15 @@ const NODE_BYTES: usize = 48;
 const HAS_CLUSTER: u64 = 1;
 
 /// Which node this is, and of which cluster.
-#[derive(Clone, Copy)]
-pub(super) struct Identity {
-    pub(super) node_id: u64,
-    pub(super) cluster_id: Option<u128>,
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) node_id: u64,
+    pub(crate) cluster_id: Option<u128>,
 }
 
 impl Identity {
     /// A new node's: a random id, and no cluster yet.
-    pub(super) fn random() -> io::Result<Self> {
+    pub(crate) fn random() -> io::Result<Self> {
         loop {
             let node_id = crate::world::random()?;
             if node_id != 0 {

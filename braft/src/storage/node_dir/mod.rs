@@ -9,6 +9,7 @@ mod identity;
 mod sealed;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,16 +18,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 pub(crate) use self::error::{OpenNodeDirError, SetClusterIdError};
-use self::identity::{Identity, read_node};
+pub(crate) use self::identity::Identity;
+use self::identity::read_node;
 use self::sealed::{PREFIX, read_sealed, seal};
+pub(crate) use self::unfinished::{Stage, UNFINISHED, Unfinished, check as check_finished};
 use super::fs::{Fs, FsFile, Mode, replace_file};
 
-const LOCK: &str = "LOCK";
-const NODE: &str = "node";
-const PROMISE: &str = "promise";
-const STARTS: &str = "starts";
-const LOG: &str = "log";
-const SNAPSHOTS: &str = "snapshots";
+pub(crate) const LOCK: &str = "LOCK";
+pub(crate) const NODE: &str = "node";
+pub(crate) const PROMISE: &str = "promise";
+pub(crate) const STARTS: &str = "starts";
+pub(crate) const LOG: &str = "log";
+pub(crate) const SNAPSHOTS: &str = "snapshots";
 
 const NODE_MAGIC: [u8; 8] = *b"braftnod";
 const PROMISE_MAGIC: [u8; 8] = *b"braftpro";
@@ -52,6 +55,7 @@ impl NodeDir {
         };
         fs.create_dir_all(path).map_err(io)?;
         let lock = lock(&*fs, path)?;
+        unfinished::check(&*fs, path)?;
         let identity = if fs.exists(&path.join(NODE)).map_err(io)? {
             read_node(&*fs, path)?
         } else {
@@ -194,7 +198,23 @@ impl NodeDir {
     }
 }
 
-fn lock(fs: &dyn Fs, dir: &Path) -> Result<Arc<dyn FsFile>, OpenNodeDirError> {
+/// Who the node in a directory is; `None` if there is none.
+pub(crate) fn identity_in(fs: &dyn Fs, dir: &Path) -> Result<Option<Identity>, OpenNodeDirError> {
+    let there = fs.exists(&dir.join(NODE));
+    let there = there.map_err(|source| OpenNodeDirError::Io {
+        dir: dir.to_path_buf(),
+        source,
+    })?;
+    there.then(|| read_node(fs, dir)).transpose()
+}
+
+/// Writes down, durably, who the node in a directory is.
+pub(crate) fn write_identity(fs: &dyn Fs, dir: &Path, identity: Identity) -> io::Result<()> {
+    replace_file(fs, dir, NODE, &identity.encode())
+}
+
+/// Locks a data directory until what is given is dropped.
+pub(crate) fn lock(fs: &dyn Fs, dir: &Path) -> Result<Arc<dyn FsFile>, OpenNodeDirError> {
     let io = |source| OpenNodeDirError::Io {
         dir: dir.to_path_buf(),
         source,

@@ -187,6 +187,15 @@ impl SnapshotFile {
             source,
         };
         let file = fs.open(path, Mode::Read).map_err(io)?;
+        Self::of(file, path)
+    }
+
+    /// The same for a file that is open; the path is for messages.
+    pub(crate) fn of(file: Arc<dyn FsFile>, path: &Path) -> Result<Self, ReadSnapshotError> {
+        let io = |source| ReadSnapshotError::Io {
+            file: path.to_path_buf(),
+            source,
+        };
         let header = reader::read_header(&*file, path)?;
         let bytes = file.bytes().map_err(io)?;
         reader::check_footer(&*file, path, bytes)?;

@@ -1656,7 +1656,7 @@ pub struct SnapshotResponse {
 pub struct ProposeRequest {
     #[prost(message, optional, tag = "1")]
     pub envelope: ::core::option::Option<Envelope>,
-    #[prost(oneof = "propose_request::Item", tags = "2, 3, 4")]
+    #[prost(oneof = "propose_request::Item", tags = "2, 3, 4, 70")]
     pub item: ::core::option::Option<propose_request::Item>,
 }
 /// Nested message and enum types in `ProposeRequest`.
@@ -1669,6 +1669,8 @@ pub mod propose_request {
         DigestReport(super::DigestReport),
         #[prost(message, tag = "4")]
         ClearPanics(super::ClearPanics),
+        #[prost(message, tag = "70")]
+        ChangeSettings(super::ChangeSettings),
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1700,6 +1702,13 @@ pub struct ClearPanics {
     pub service: ::prost::alloc::string::String,
     #[prost(string, tag = "2")]
     pub method: ::prost::alloc::string::String,
+}
+/// Settings of the cluster are changed, the others stay.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChangeSettings {
+    /// A JSON object: names of settings and their values.
+    #[prost(string, tag = "1")]
+    pub changes: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SnapshotRequest {

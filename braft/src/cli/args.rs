@@ -1,0 +1,208 @@
+//! The commands and their options.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+/// Where a node listens unless it is told otherwise.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:15000";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused, or not possible: the message says why, and what to do
+  2  the command line is wrong
+  3  no node answered, or not in time: nothing is known to have happened; try again
+  4  data is damaged, or a disk failed";
+
+/// Operates clusters of braft, and the data of their nodes.
+#[derive(Debug, Parser)]
+#[command(name = "braft", version, after_help = EXIT_CODES, max_term_width = 100)]
+#[command(disable_help_subcommand = true)]
+pub(super) struct Args {
+    /// A node of the cluster, "host:port"; several are tried in turn
+    #[arg(
+        long,
+        global = true,
+        env = "BRAFT_ADDRESS",
+        hide_env_values = true,
+        value_delimiter = ',',
+        default_value = DEFAULT_ADDRESS,
+        value_name = "ADDRESS"
+    )]
+    pub(super) address: Vec<String>,
+
+    /// Print JSON, for programs
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+
+    /// The longest to wait for the cluster, in seconds; of a backup, for its first byte
+    #[arg(long, global = true, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
+    pub(super) timeout: Duration,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show all nodes as they see themselves
+    Status {
+        /// Show only the node that is asked
+        #[arg(long)]
+        only: bool,
+    },
+    /// Show the members as the leader sees them
+    Members,
+    /// Take in a node that runs and is in no cluster yet
+    Add {
+        /// Where it is reached, "host:port"
+        #[arg(value_name = "ADDRESS")]
+        node: String,
+    },
+    /// Remove a member for good; it can come back with an empty data directory only
+    Remove {
+        /// Its id, name or address, as `braft members` shows them
+        #[arg(value_name = "NODE")]
+        node: String,
+    },
+    /// Have another voter lead
+    TransferLeader {
+        /// Its id, name or address; whichever is furthest unless given
+        #[arg(value_name = "NODE")]
+        node: Option<String>,
+    },
+    /// Have the node that is asked write a snapshot of its state
+    Snapshot,
+    /// Show or change the settings that all members obey
+    Settings {
+        /// New values; the other settings stay
+        #[arg(value_name = "NAME=VALUE")]
+        changes: Vec<String>,
+    },
+    /// Let a command be carried out again that was refused because it had panicked too often
+    ClearPanics {
+        /// The command
+        #[arg(value_name = "SERVICE.COMMAND")]
+        method: String,
+    },
+    /// Look at the log of a node that is stopped; nothing is written
+    Log {
+        #[command(subcommand)]
+        command: LogCommand,
+    },
+    /// Write the state of a cluster to a file, while it runs
+    Backup {
+        /// The file; it must not exist yet
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Check a backup instead, every byte of it
+        #[arg(long)]
+        verify: bool,
+    },
+    /// Make a data directory from a backup: that of the first node of a new cluster
+    Restore {
+        /// The backup
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// The directory; it must be empty
+        #[arg(
+            long,
+            value_name = "DIR",
+            env = "BRAFT_DATA_DIR",
+            hide_env_values = true
+        )]
+        data_dir: PathBuf,
+    },
+    /// Make a new cluster of one node's data, when too many of the others are lost for good
+    Recover {
+        /// Its data directory
+        #[arg(
+            long,
+            value_name = "DIR",
+            env = "BRAFT_DATA_DIR",
+            hide_env_values = true
+        )]
+        data_dir: PathBuf,
+        /// Do not ask: what may be lost is accepted
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show the operations and types of the services of the node that is asked
+    Schema {
+        /// Only this one
+        #[arg(value_name = "SERVICE")]
+        service: Option<String>,
+    },
+    /// Print a script that completes this program's command line in a shell
+    Completions {
+        /// The shell
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LogCommand {
+    /// Read all of log and snapshot, and check every byte
+    Verify {
+        /// The data directory
+        #[arg(
+            long,
+            value_name = "DIR",
+            env = "BRAFT_DATA_DIR",
+            hide_env_values = true
+        )]
+        data_dir: PathBuf,
+    },
+    /// Print the log entries, without what the commands say
+    Dump {
+        /// The data directory
+        #[arg(
+            long,
+            value_name = "DIR",
+            env = "BRAFT_DATA_DIR",
+            hide_env_values = true
+        )]
+        data_dir: PathBuf,
+        /// The first log index
+        #[arg(long, value_name = "INDEX", default_value = "0")]
+        from: u64,
+        /// The last log index
+        #[arg(long, value_name = "INDEX")]
+        to: Option<u64>,
+        /// What the commands say too, in hexadecimal digits: that may be secret
+        #[arg(long)]
+        payloads: bool,
+    },
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    let duration = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if duration.is_zero() {
+        return Err("it must be more than 0".to_owned());
+    }
+    Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_timeout_is_a_positive_number_of_seconds() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["", "0", "-1", "x", "inf"] {
+            seconds(wrong).expect_err(wrong);
+        }
+    }
+}

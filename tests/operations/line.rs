@@ -1,0 +1,85 @@
+//! Runs command lines in this process.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use braft::cli::{Screen, run};
+use braft::testing::{TestError, TestResult};
+use serde_json::Value;
+
+/// What a command line has printed, and its exit code.
+#[derive(Debug)]
+pub struct Printed {
+    pub code: u8,
+    pub out: String,
+    pub err: String,
+}
+
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Kept {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("not poisoned").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("not poisoned")).into_owned()
+    }
+}
+
+/// Runs `braft` with these arguments.
+pub async fn braft(arguments: &[&str]) -> Printed {
+    let (out, err) = (Kept::default(), Kept::default());
+    let mut screen = Screen::new(out.clone(), err.clone());
+    let arguments = ["braft"].iter().chain(arguments).map(Into::into);
+    let code = run(arguments, &mut screen).await;
+    Printed {
+        code,
+        out: out.text(),
+        err: err.text(),
+    }
+}
+
+/// The same for a command that has to succeed, and prints JSON.
+pub async fn json(arguments: &[&str]) -> TestResult<Value> {
+    let printed = braft(&[arguments, &["--json"]].concat()).await;
+    if printed.code != 0 {
+        return Err(TestError::from(format!("{arguments:?}: {printed:?}")));
+    }
+    Ok(serde_json::from_str(&printed.out)?)
+}
+
+impl Printed {
+    /// It has to have failed with this code and these words.
+    pub fn failed(self, code: u8, words: &[&str]) -> TestResult<String> {
+        let all = words.iter().all(|words| self.err.contains(words));
+        if self.code != code || !all {
+            return Err(TestError::from(format!(
+                "not {code} with {words:?}: {self:?}"
+            )));
+        }
+        Ok(self.err)
+    }
+
+    /// It has to have succeeded.
+    pub fn done(self) -> TestResult<Printed> {
+        if self.code != 0 {
+            return Err(TestError::from(format!("{self:?}")));
+        }
+        Ok(self)
+    }
+}
+
+/// Fails a test with its error.
+pub async fn check(test: impl Future<Output = TestResult>) {
+    if let Err(error) = test.await {
+        panic!("{error}");
+    }
+}
