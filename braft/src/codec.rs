@@ -3,6 +3,7 @@
 //! A replica that silently dropped a field it does not know would diverge from one that does not,
 //! so unknown fields are refused at every depth, and so are bytes after the value.
 
+mod pairs;
 mod strict;
 
 use std::collections::BTreeMap;
@@ -79,6 +80,21 @@ pub(crate) fn decode_from<T: DeserializeOwned>(from: impl Read) -> Result<T, Dec
     match ignored.path() {
         None => Ok(value),
         Some(path) => Err(DecodeError::UnknownField { type_name, path }),
+    }
+}
+
+/// Reads a value that people wrote. Refuses unknown fields, and lists in the place of named fields.
+#[cfg(feature = "http")]
+pub(crate) fn read_text<'de, T, D>(from: D) -> Result<T, String>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    let ignored = Ignored::in_text();
+    let value = T::deserialize(Strict::new(from, &ignored)).map_err(|error| error.to_string())?;
+    match ignored.path() {
+        None => Ok(value),
+        Some(path) => Err(format!("unknown name `{path}`")),
     }
 }
 

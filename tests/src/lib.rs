@@ -1,5 +1,6 @@
 //! Tests of braft, one folder per concern; here what several of them use.
 
+mod board;
 mod callers;
 mod chance;
 mod counter;
@@ -8,6 +9,7 @@ mod journal;
 mod ledger;
 pub mod netns;
 
+pub use board::{Board, BoardClient, Color, Echo, NotPinned, Note as BoardNote, Pinned, Spot};
 pub use callers::Recording;
 pub use chance::Chance;
 pub use counter::{Counter, CounterClient, Overflow};

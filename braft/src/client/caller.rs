@@ -94,6 +94,7 @@ impl<H: Hop> Sender for Engine<H> {
 struct Task {
     service: Arc<str>,
     payload: Bytes,
+    key: Option<Bytes>,
     deadline: Instant,
     allowed: Duration,
 }
@@ -104,6 +105,7 @@ impl Task {
         Task {
             service: "".into(),
             payload: Bytes::new(),
+            key: None,
             ..*self
         }
     }
@@ -124,6 +126,7 @@ impl<H: Hop> Engine<H> {
         let task = Task {
             service: request.service.into(),
             payload: request.payload,
+            key: request.key,
             deadline: Instant::now() + allowed,
             allowed,
         };
@@ -218,6 +221,7 @@ impl<H: Hop> Engine<H> {
                 service: Arc::clone(&task.service),
                 action: action(),
                 payload: task.payload.clone(),
+                key: task.key.clone(),
                 deadline: task.deadline,
                 forwarded: false,
                 reply: ReplyTo::Task(reply),
@@ -276,6 +280,7 @@ impl<H: Hop> Drop for Engine<H> {
                     session: session.id(),
                 },
                 payload: Bytes::new(),
+                key: None,
                 deadline: Instant::now() + DEFAULT_DEADLINE,
                 forwarded: false,
                 reply: ReplyTo::Task(oneshot::channel().0),

@@ -15,6 +15,8 @@ const CHUNK_BYTES: usize = 16 << 10;
 
 /// The name of the session table among the parts of a state: no service can bear it.
 const SESSIONS: &str = "(sessions)";
+/// The name of the idempotency keys, likewise.
+const KEYS: &str = "(keys)";
 /// Stands between the name of a part and the fingerprint of its encoding.
 const SEPARATOR: char = '#';
 
@@ -89,7 +91,17 @@ impl Replica {
             let empty = self.prototypes[name].at_version(service.active());
             (part_of(name, &*empty), hash(|out| service.save(out)))
         });
-        let parts = services.chain([(own, sessions)]);
+        // None without keys: older builds, which know of none, find the same.
+        let keys = (!self.keys.is_empty()).then(|| {
+            let keys = hash(|out| {
+                codec::encode_into(&self.keys, out).map_err(|error| Error::fatal(error.to_string()))
+            });
+            (
+                format!("{KEYS}{SEPARATOR}{}", env!("CARGO_PKG_VERSION")),
+                keys,
+            )
+        });
+        let parts = services.chain([(own, sessions)]).chain(keys);
         parts
             .filter_map(|(name, digest)| Some((name, digest?)))
             .collect()

@@ -18,7 +18,9 @@ use crate::service::AnyService;
 pub(crate) const BRAFT: &str = "braft";
 /// The version of these that this build knows. An item or a header that older builds cannot read
 /// is written only while a later version is active.
-pub(crate) const BRAFT_VERSION: u32 = 1;
+pub(crate) const BRAFT_VERSION: u32 = 2;
+/// The one since which commands may have an idempotency key.
+const KEYS_SINCE: u32 = 2;
 
 /// The active versions. None at all in a cluster that has not agreed on any yet: then the first
 /// version of every service counts.
@@ -174,6 +176,12 @@ impl Machine {
     pub(crate) fn active_versions(&self) -> Versions {
         let door = self.door.read().unwrap_or_else(|door| door.into_inner());
         door.versions.clone()
+    }
+
+    /// Whether all nodes know of idempotency keys.
+    pub(crate) fn knows_keys(&self) -> bool {
+        let door = self.door.read().unwrap_or_else(|door| door.into_inner());
+        door.versions.of(BRAFT) >= KEYS_SINCE
     }
 
     /// Lets in what the active versions know.
@@ -344,6 +352,7 @@ mod tests {
             sequence,
             responded_to: 0,
             fence: None,
+            key: None,
             service: Bytes::from_static(b"Sum"),
             payload: codec::encode(command).expect("data").into(),
         }
