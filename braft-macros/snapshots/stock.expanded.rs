@@ -227,6 +227,7 @@ const _: () = {
                 >::NEW
                     .answer(describe);
             }
+            crate::braft::__private::Traced::<Self::Event>::NEW.event(describe);
         }
         const TIMER: ::core::option::Option<&'static str> = ::core::option::Option::Some(
             "expire",

@@ -66,6 +66,8 @@ pub(crate) struct Request {
     pub(crate) service: &'static str,
     pub(crate) operation: Operation,
     pub(crate) payload: Bytes,
+    /// What the caller has named a command: it runs once under this key.
+    pub(crate) key: Option<Bytes>,
     /// The whole time the caller gives the call; `None` for the client's default.
     pub(crate) deadline: Option<Duration>,
 }
@@ -101,7 +103,7 @@ impl Channel {
     }
 
     /// Sends a call that is encoded already.
-    #[cfg(feature = "testing")]
+    #[cfg(any(feature = "http", feature = "testing"))]
     pub(crate) fn send(&self, request: Request) -> Answer {
         self.transport.send(request)
     }
@@ -349,6 +351,7 @@ fn call<R, K, T: Serialize>(
             service,
             operation,
             payload: payload.into(),
+            key: None,
             deadline: None,
         }),
         Err(error) => Err(Error::rejected("the arguments cannot be encoded").with_source(error)),

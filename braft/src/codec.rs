@@ -3,6 +3,7 @@
 //! A replica that silently dropped a field it does not know would diverge from one that does not,
 //! so unknown fields are refused at every depth, and so are bytes after the value.
 
+mod pairs;
 mod strict;
 
 use std::collections::BTreeMap;
@@ -91,6 +92,21 @@ pub(crate) fn decode_seed<'de, S: serde::de::DeserializeSeed<'de>>(
     let mut deserializer = rmp_serde::Deserializer::new(bytes);
     deserializer.set_max_depth(MAX_DEPTH);
     seed.deserialize(&mut deserializer)
+}
+
+/// Reads a value that people wrote. Refuses unknown fields, and lists in the place of named fields.
+#[cfg(feature = "http")]
+pub(crate) fn read_text<'de, T, D>(from: D) -> Result<T, String>
+where
+    T: Deserialize<'de>,
+    D: serde::Deserializer<'de>,
+{
+    let ignored = Ignored::in_text();
+    let value = T::deserialize(Strict::new(from, &ignored)).map_err(|error| error.to_string())?;
+    match ignored.path() {
+        None => Ok(value),
+        Some(path) => Err(format!("unknown name `{path}`")),
+    }
 }
 
 /// The name of an enum's variant, if the bytes are one with fields.

@@ -6,6 +6,7 @@
 //! u8 version | u64 time (ns since 1970) | u64 seed | item…
 //! item = u8 kind | fields; integers little-endian, names u16 length, payloads u32 length
 //! fenced command = u8 kind | u64 term | the fields of a command
+//! keyed command = u8 kind | u64 term, 0 for any | u16 length | key | the fields of a command
 //! ```
 
 use std::num::NonZeroU64;
@@ -32,6 +33,7 @@ const KIND_CLEAR_PANICS: u8 = 10;
 const KIND_SKIP_PANICKED: u8 = 12;
 const KIND_ACTIVATE: u8 = 11;
 const KIND_CHANGE_SETTINGS: u8 = 17;
+const KIND_KEYED_COMMAND: u8 = 15;
 
 /// One operation inside an entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(crate) enum Item {
         responded_to: u64,
         /// Without effect in an entry of any other term.
         fence: Option<NonZeroU64>,
+        /// Without effect if a command was carried out under it: that one's outcome counts.
+        key: Option<Bytes>,
         service: Bytes,
         payload: Bytes,
     },
@@ -128,15 +132,25 @@ impl EntryWriter {
                 sequence,
                 responded_to,
                 fence,
+                key,
                 service,
                 payload,
             } => {
-                out.reserve(39 + service.len() + payload.len());
-                match fence {
-                    None => out.put_u8(KIND_COMMAND),
-                    Some(term) => {
+                let key_bytes = key.as_ref().map_or(0, Bytes::len);
+                out.reserve(41 + key_bytes + service.len() + payload.len());
+                match (fence, key) {
+                    (None, None) => out.put_u8(KIND_COMMAND),
+                    (Some(term), None) => {
                         out.put_u8(KIND_FENCED_COMMAND);
                         out.put_u64_le(term.get());
+                    }
+                    (fence, Some(key)) => {
+                        out.put_u8(KIND_KEYED_COMMAND);
+                        out.put_u64_le(fence.map_or(0, NonZeroU64::get));
+                        let length =
+                            u16::try_from(key.len()).expect("keys are checked at the door");
+                        out.put_u16_le(length);
+                        out.put_slice(key);
                     }
                 }
                 out.put_u64_le(*session);
@@ -269,6 +283,12 @@ impl EntryReader {
         Ok(self.rest.split_to(length))
     }
 
+    fn name(&mut self) -> Result<Bytes, ReadEntryError> {
+        self.need(2)?;
+        let length = self.rest.get_u16_le() as usize;
+        self.slice(length)
+    }
+
     fn payload(&mut self) -> Result<Bytes, ReadEntryError> {
         self.need(4)?;
         let length = self.rest.get_u32_le() as usize;
@@ -282,25 +302,30 @@ impl EntryReader {
         }
         let at = self.at();
         let item = match self.rest.get_u8() {
-            kind @ (KIND_COMMAND | KIND_FENCED_COMMAND) => {
-                let fence = if kind == KIND_FENCED_COMMAND {
-                    let term = NonZeroU64::new(self.number()?);
-                    Some(term.ok_or(ReadEntryError::NoTerm { at })?)
+            kind @ (KIND_COMMAND | KIND_FENCED_COMMAND | KIND_KEYED_COMMAND) => {
+                let fence = match kind {
+                    KIND_COMMAND => None,
+                    _ => NonZeroU64::new(self.number()?),
+                };
+                if kind == KIND_FENCED_COMMAND && fence.is_none() {
+                    return Err(ReadEntryError::NoTerm { at });
+                }
+                let key = if kind == KIND_KEYED_COMMAND {
+                    Some(self.name()?)
                 } else {
                     None
                 };
                 let session = self.number()?;
                 let sequence = self.number()?;
                 let responded_to = self.number()?;
-                self.need(2)?;
-                let name = self.rest.get_u16_le() as usize;
-                let service = self.slice(name)?;
+                let service = self.name()?;
                 let payload = self.payload()?;
                 Item::Command {
                     session,
                     sequence,
                     responded_to,
                     fence,
+                    key,
                     service,
                     payload,
                 }
@@ -371,6 +396,7 @@ mod tests {
                 sequence: 8,
                 responded_to: 6,
                 fence: None,
+                key: None,
                 service: Bytes::from_static(b"Counter"),
                 payload: Bytes::from_static(b"\x81"),
             },
@@ -379,6 +405,25 @@ mod tests {
                 sequence: 9,
                 responded_to: 6,
                 fence: NonZeroU64::new(3),
+                key: None,
+                service: Bytes::from_static(b"Counter"),
+                payload: Bytes::from_static(b"\x82"),
+            },
+            Item::Command {
+                session: 7,
+                sequence: 10,
+                responded_to: 6,
+                fence: None,
+                key: Some(Bytes::from_static(b"key")),
+                service: Bytes::from_static(b"Counter"),
+                payload: Bytes::from_static(b"\x82"),
+            },
+            Item::Command {
+                session: 7,
+                sequence: 11,
+                responded_to: 6,
+                fence: NonZeroU64::new(3),
+                key: Some(Bytes::from_static(b"key")),
                 service: Bytes::from_static(b"Counter"),
                 payload: Bytes::from_static(b"\x82"),
             },

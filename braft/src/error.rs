@@ -37,6 +37,9 @@ pub enum ErrorKind {
     /// The fencing number of the call belongs to a leadership that is over, and nothing was done. Stop
     /// what it was for: another node may be at it by now.
     Fenced,
+    /// Another command was called with the same idempotency key, and nothing was done. Give each
+    /// command a key of its own.
+    KeyReused,
     /// Events that a subscriber has not seen yet are no longer kept. Read the state anew, and go on
     /// from there.
     Compacted,

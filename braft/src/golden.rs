@@ -29,6 +29,16 @@ fn entries() -> Vec<(&'static str, Item)> {
         sequence: 2,
         responded_to: 1,
         fence,
+        key: None,
+        service: Bytes::from_static(b"Counter"),
+        payload: Bytes::from_static(b"\x81\xa3add\x81\xa2by\x02"),
+    };
+    let keyed = Item::Command {
+        session: 65_536,
+        sequence: 3,
+        responded_to: 1,
+        fence: None,
+        key: Some(Bytes::from_static(b"5f1d")),
         service: Bytes::from_static(b"Counter"),
         payload: Bytes::from_static(b"\x81\xa3add\x81\xa2by\x02"),
     };
@@ -37,6 +47,7 @@ fn entries() -> Vec<(&'static str, Item)> {
     vec![
         ("entry.command", command(None)),
         ("entry.fenced_command", command(NonZeroU64::new(3))),
+        ("entry.keyed_command", keyed),
         ("entry.open_session", Item::OpenSession),
         (
             "entry.close_session",

@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server`, `distribute`, `replay`, `offline` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -35,6 +35,9 @@ mod event;
 mod generator;
 #[cfg(test)]
 mod golden;
+#[cfg(feature = "http")]
+mod json;
+mod keys;
 mod leadership;
 mod life;
 mod machine;

@@ -40,6 +40,8 @@ pub(crate) struct Incoming {
     pub(crate) action: Action,
     /// MessagePack of the service's command or query; empty for session actions.
     pub(crate) payload: Bytes,
+    /// What the caller has named a command; no longer than keys may be.
+    pub(crate) key: Option<Bytes>,
     pub(crate) deadline: Instant,
     /// Whether another node passed it on; such a call is never passed on again.
     pub(crate) forwarded: bool,

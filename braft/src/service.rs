@@ -14,6 +14,8 @@ use crate::context::{Context, LogPosition, RequestId};
 use crate::effects::Effects;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::generator::Generator;
+#[cfg(feature = "http")]
+use crate::json::JsonService;
 use crate::life::{Life, Migration};
 use crate::schema::Describe;
 
@@ -240,6 +242,9 @@ pub(crate) trait AnyService: Send + Sync {
     fn query(&self, moment: Moment, query: &[u8]) -> Result<Vec<u8>, Error>;
     /// A copy of the state, if that is cheap.
     fn freeze(&self) -> Option<Box<dyn AnyService>>;
+    /// How its calls are read from JSON and its answers written.
+    #[cfg(feature = "http")]
+    fn json(&self) -> JsonService;
     fn save(&self, out: &mut dyn Write) -> Result<(), Error>;
     fn load(&mut self, from: &mut dyn Read) -> Result<(), Error>;
 }
@@ -392,6 +397,11 @@ impl<S: Service> AnyService for Hosted<S> {
             state,
             active: self.active,
         }))
+    }
+
+    #[cfg(feature = "http")]
+    fn json(&self) -> JsonService {
+        JsonService::of::<S>()
     }
 
     fn save(&self, out: &mut dyn Write) -> Result<(), Error> {

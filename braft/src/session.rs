@@ -20,7 +20,7 @@ use crate::request::SESSION_WINDOW;
 use crate::settings::Settings;
 
 /// The largest single answer that is kept for a retry, in bytes.
-const MAX_KEPT_ANSWER_BYTES: usize = 64 << 10;
+pub(crate) const MAX_KEPT_ANSWER_BYTES: usize = 64 << 10;
 
 /// Where a command stands in the log: the index of its entry, and its place in the entry.
 pub(crate) type Place = (u64, u32);
@@ -38,6 +38,8 @@ pub(crate) enum Admission {
     Panicked(Place),
     /// It was refused, because its method had panicked too often.
     Refused,
+    /// It was refused, because its idempotency key belongs to another command.
+    KeyReused,
     /// The session is not in the table: never opened, closed or expired.
     Expired,
     /// The sequence lies beyond the window.
@@ -76,6 +78,8 @@ enum Slot {
     },
     /// Without effect: its method had panicked too often.
     Refused,
+    /// Without effect: its idempotency key belongs to another command.
+    KeyReused,
 }
 
 /// The id of the session opened at a place in the log.
@@ -140,6 +144,7 @@ impl Sessions {
             Some(Slot::Dropped) => Admission::AnswerDropped,
             Some(Slot::Panicked { index, ordinal }) => Admission::Panicked((*index, *ordinal)),
             Some(Slot::Refused) => Admission::Refused,
+            Some(Slot::KeyReused) => Admission::KeyReused,
         }
     }
 
@@ -174,6 +179,11 @@ impl Sessions {
     /// Remembers that a command that [`admit`](Self::admit) let run was refused instead.
     pub(crate) fn save_refused(&mut self, id: u64, sequence: u64) {
         self.fill(id, sequence, Slot::Refused);
+    }
+
+    /// Remembers that a command that [`admit`](Self::admit) let run was refused for its key.
+    pub(crate) fn save_key_reused(&mut self, id: u64, sequence: u64) {
+        self.fill(id, sequence, Slot::KeyReused);
     }
 
     fn fill(&mut self, id: u64, sequence: u64, slot: Slot) {
@@ -285,6 +295,7 @@ impl Slot {
             Slot::Dropped => "no longer kept".to_owned(),
             Slot::Panicked { .. } => "that it panicked".to_owned(),
             Slot::Refused => "that it is refused".to_owned(),
+            Slot::KeyReused => "that its key is another's".to_owned(),
             Slot::Kept(answer) => match rmp_serde::from_slice::<serde_json::Value>(answer) {
                 Ok(value) => value.to_string(),
                 Err(_) => format!("{answer:02x?}"),
@@ -295,7 +306,11 @@ impl Slot {
     fn bytes(&self) -> u64 {
         match self {
             Slot::Kept(answer) => answer.len() as u64,
-            Slot::Unseen | Slot::Dropped | Slot::Panicked { .. } | Slot::Refused => 0,
+            Slot::Unseen
+            | Slot::Dropped
+            | Slot::Panicked { .. }
+            | Slot::Refused
+            | Slot::KeyReused => 0,
         }
     }
 }

@@ -38,6 +38,40 @@ pub struct Settings {
     /// changed, of any other as much as to write it, and commands wait for it.
     #[serde(default = "default_digest_every")]
     pub digest_every: u64,
+    /// Log time for which an idempotency key is kept from its first use, in milliseconds.
+    // Left out where it is the default, as the next two: older builds do not know them.
+    #[serde(default = "key_expiry_ms", skip_serializing_if = "is_key_expiry_ms")]
+    pub key_expiry_ms: u64,
+    /// Idempotency keys kept at once; a command with a further one is busy until some expire.
+    #[serde(default = "max_keys", skip_serializing_if = "is_max_keys")]
+    pub max_keys: u64,
+    /// Bytes of keys and their answers beyond which a command with a new key is busy.
+    #[serde(default = "kept_key_bytes", skip_serializing_if = "is_kept_key_bytes")]
+    pub kept_key_bytes: u64,
+}
+
+fn key_expiry_ms() -> u64 {
+    Duration::from_secs(60 * 60).as_millis() as u64
+}
+
+fn is_key_expiry_ms(value: &u64) -> bool {
+    *value == key_expiry_ms()
+}
+
+fn max_keys() -> u64 {
+    500_000
+}
+
+fn is_max_keys(value: &u64) -> bool {
+    *value == max_keys()
+}
+
+fn kept_key_bytes() -> u64 {
+    256 << 20
+}
+
+fn is_kept_key_bytes(value: &u64) -> bool {
+    *value == kept_key_bytes()
 }
 
 fn event_history_bytes() -> u64 {
@@ -138,6 +172,9 @@ impl Default for Settings {
             event_history_age_ms: event_history_age_ms(),
             on_panic: OnPanic::Isolate,
             digest_every: default_digest_every(),
+            key_expiry_ms: key_expiry_ms(),
+            max_keys: max_keys(),
+            kept_key_bytes: kept_key_bytes(),
         }
     }
 }

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const RAFT_PORT: u16 = 15_000;
-const HTTP_PORT: u16 = 15_002;
+pub(crate) const HTTP_PORT: u16 = 15_002;
 
 /// Nodes in processes of their own; ended when this is dropped.
 pub(crate) struct Nodes {

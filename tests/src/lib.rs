@@ -1,5 +1,6 @@
 //! Tests of braft, one folder per concern; here what several of them use.
 
+mod board;
 mod callers;
 mod chance;
 mod counter;
@@ -9,6 +10,7 @@ mod ledger;
 mod mill;
 pub mod netns;
 
+pub use board::{Board, BoardClient, Color, Echo, NotPinned, Note as BoardNote, Pinned, Spot};
 pub use callers::Recording;
 pub use chance::Chance;
 pub use counter::{Counter, CounterClient, Overflow};

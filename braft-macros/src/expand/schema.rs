@@ -104,12 +104,18 @@ pub(super) fn of_service(service: &Service) -> TokenStream {
     let operations = operations.map(|operation| describe(braft, operation));
     let commands = lives(service, Kind::Command);
     let queries = lives(service, Kind::Query);
+    // Of contexts that name no type of event it is none that can be written.
+    let event = service
+        .context
+        .as_ref()
+        .map(|_| quote!(#braft::__private::Traced::<Self::Event>::NEW.event(describe);));
     // The parameter is in scope where types of the user's are named: nobody else takes its name.
     quote! {
         #[allow(unused_imports)]
         fn __describe<__Describe: #braft::__private::Describe>(describe: &mut __Describe) {
             use #braft::__private::Untraced as _;
             #(#operations)*
+            #event
         }
         #commands
         #queries

@@ -97,6 +97,7 @@ impl<H: Hop> Sender for Engine<H> {
 struct Task {
     service: Arc<str>,
     payload: Bytes,
+    key: Option<Bytes>,
     deadline: Instant,
     allowed: Duration,
 }
@@ -107,6 +108,7 @@ impl Task {
         Task {
             service: "".into(),
             payload: Bytes::new(),
+            key: None,
             ..*self
         }
     }
@@ -127,6 +129,7 @@ impl<H: Hop> Engine<H> {
         let task = Task {
             service: request.service.into(),
             payload: request.payload,
+            key: request.key,
             deadline: Instant::now() + allowed,
             allowed,
         };
@@ -221,6 +224,7 @@ impl<H: Hop> Engine<H> {
                 service: Arc::clone(&task.service),
                 action: action(),
                 payload: task.payload.clone(),
+                key: task.key.clone(),
                 deadline: task.deadline,
                 forwarded: false,
                 reply: ReplyTo::Task(reply),
@@ -285,6 +289,7 @@ impl<H: Hop> Drop for Engine<H> {
                     session: session.id(),
                 },
                 payload: Bytes::new(),
+                key: None,
                 deadline: Instant::now() + DEFAULT_DEADLINE,
                 forwarded: false,
                 reply: ReplyTo::Task(oneshot::channel().0),

@@ -232,6 +232,7 @@ impl Inner {
                 remaining_ms: whole_ms(remaining),
                 forwarded: call.forwarded,
                 operation: Some(action_to(call.action)),
+                idempotency_key: call.key.unwrap_or_default(),
             });
         }
         requests

@@ -48,6 +48,7 @@ impl<H: Hop> Hop for Tapped<H> {
         let again = Incoming {
             service: Arc::clone(&call.service),
             payload: call.payload.clone(),
+            key: call.key.clone(),
             reply: ReplyTo::Task(oneshot::channel().0),
             ..call
         };
@@ -55,6 +56,7 @@ impl<H: Hop> Hop for Tapped<H> {
             reply: ReplyTo::Task(reply),
             service: Arc::clone(&again.service),
             payload: again.payload.clone(),
+            key: again.key.clone(),
             ..again
         });
         let hop = Arc::clone(&self.hop);

@@ -132,6 +132,7 @@ fn request(operation: Operation, payload: impl Into<Bytes>) -> Request {
         service: "fake",
         operation,
         payload: payload.into(),
+        key: None,
         deadline: None,
     }
 }
@@ -163,6 +164,7 @@ fn incoming(payload: impl Into<Bytes>) -> (Incoming, oneshot::Receiver<Reply>) {
             fence: None,
         },
         payload: payload.into(),
+        key: None,
         deadline: Instant::now() + Duration::from_secs(30),
         forwarded: true,
         reply: ReplyTo::Task(reply),

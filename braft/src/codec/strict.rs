@@ -7,34 +7,60 @@ use std::cell::RefCell;
 use std::fmt;
 
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
 };
+
+use super::pairs::Pairs;
 
 /// What was ignored first, if anything.
 #[derive(Debug, Default)]
-pub(super) struct Ignored(RefCell<Option<Vec<String>>>);
+pub(super) struct Ignored {
+    path: RefCell<Option<Vec<String>>>,
+    /// Whether it is text for people: fields have names there, and a map may be a list of pairs.
+    is_text: bool,
+}
 
 impl Ignored {
+    /// For text that people write.
+    #[cfg(feature = "http")]
+    pub(super) fn in_text() -> Self {
+        Ignored {
+            is_text: true,
+            ..Self::default()
+        }
+    }
+
     /// Where it was: "inner.field".
     pub(super) fn path(self) -> Option<String> {
-        let mut steps = self.0.into_inner()?;
+        let mut steps = self.path.into_inner()?;
         steps.reverse();
         Some(steps.join("."))
     }
 
     fn note(&self) {
-        self.0.borrow_mut().get_or_insert_default();
+        self.path.borrow_mut().get_or_insert_default();
     }
 
     /// Looks into a part of a value; what is found there first lies below `step`.
     fn within<T>(&self, part: impl FnOnce() -> T, step: impl FnOnce() -> String) -> T {
-        let known = self.0.borrow().is_some();
+        let known = self.path.borrow().is_some();
         let result = part();
-        if !known && let Some(path) = &mut *self.0.borrow_mut() {
+        if !known && let Some(path) = &mut *self.path.borrow_mut() {
             path.push(step());
         }
         result
     }
+}
+
+/// What a list may stand for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Itself,
+    /// Pairs of key and value.
+    Map,
+    /// Fields without names: refused.
+    Fields,
 }
 
 /// Something of serde's, watched. With a `key` it is a map's, and text is kept there.
@@ -42,6 +68,7 @@ pub(super) struct Strict<'a, T> {
     inner: T,
     ignored: &'a Ignored,
     key: Option<&'a RefCell<String>>,
+    list: List,
 }
 
 impl<'a, T> Strict<'a, T> {
@@ -50,6 +77,7 @@ impl<'a, T> Strict<'a, T> {
             inner,
             ignored,
             key: None,
+            list: List::Itself,
         }
     }
 
@@ -59,6 +87,20 @@ impl<'a, T> Strict<'a, T> {
             inner,
             ignored: self.ignored,
             key: self.key,
+            list: List::Itself,
+        }
+    }
+
+    /// The same watch on a visitor that expects no list.
+    fn instead_of<U>(&self, list: List, inner: U) -> Strict<'a, U> {
+        let list = if self.ignored.is_text {
+            list
+        } else {
+            List::Itself
+        };
+        Strict {
+            list,
+            ..self.on(inner)
         }
     }
 }
@@ -106,11 +148,27 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
         deserialize_seq(),
         deserialize_tuple(len: usize),
         deserialize_tuple_struct(name: &'static str, len: usize),
-        deserialize_map(),
-        deserialize_struct(name: &'static str, fields: &'static [&'static str]),
         deserialize_enum(name: &'static str, variants: &'static [&'static str]),
         deserialize_identifier(),
     );
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let visitor = self.instead_of(List::Map, visitor);
+        if self.ignored.is_text {
+            return self.inner.deserialize_any(visitor);
+        }
+        self.inner.deserialize_map(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        let visitor = self.instead_of(List::Fields, visitor);
+        self.inner.deserialize_struct(name, fields, visitor)
+    }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
         self.ignored.note();
@@ -199,11 +257,16 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<'_, V> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Elements {
+        let elements = Elements {
             inner,
             ignored: self.ignored,
             count: 0,
-        })
+        };
+        match self.list {
+            List::Itself => self.inner.visit_seq(elements),
+            List::Map => self.inner.visit_map(Pairs(elements)),
+            List::Fields => Err(Error::invalid_type(Unexpected::Seq, &self.inner)),
+        }
     }
 
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
@@ -237,12 +300,8 @@ impl<'a, 'de, A: EnumAccess<'de>> EnumAccess<'de> for Strict<'a, A> {
         self,
         seed: S,
     ) -> Result<(S::Value, Self::Variant), A::Error> {
-        let Strict { ignored, key, .. } = self;
-        let seed = Strict {
-            inner: seed,
-            ignored,
-            key,
-        };
+        let ignored = self.ignored;
+        let seed = self.on(seed);
         let (value, variant) = self.inner.variant_seed(seed)?;
         Ok((value, Strict::new(variant, ignored)))
     }
@@ -270,7 +329,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<'_, A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        let visitor = self.on(visitor);
+        let visitor = self.instead_of(List::Fields, visitor);
         self.inner.struct_variant(fields, visitor)
     }
 }
@@ -316,9 +375,8 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Entries<'_, A> {
         self.key.borrow_mut().clear();
         let (ignored, key) = (self.ignored, &self.key);
         let seed = Strict {
-            inner: seed,
-            ignored,
             key: Some(key),
+            ..Strict::new(seed, ignored)
         };
         ignored.within(|| self.inner.next_key_seed(seed), || "(key)".to_owned())
     }

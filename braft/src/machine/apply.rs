@@ -13,6 +13,7 @@ use crate::codec;
 use crate::context::{LogPosition, RequestId};
 use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
+use crate::keys::reused;
 use crate::member::{Members, StoredMembers};
 use crate::request::Refusal;
 use crate::service::Moment;
@@ -219,6 +220,7 @@ impl Replica {
         if steps.contains(&Step::FIRST) {
             self.clock = self.clock.max(reader.time);
             self.sessions.evict_expired(self.clock, &self.settings);
+            self.keys.forget_old(self.clock, &self.settings);
             self.find_due();
         }
         let mut position = LogPosition {
@@ -256,6 +258,7 @@ impl Replica {
                 sequence,
                 responded_to,
                 fence,
+                key,
                 service,
                 payload,
             } => {
@@ -269,13 +272,18 @@ impl Replica {
                         Ok(Err(stale_fence(fence, position.term)))
                     }
                     Admission::Run => {
-                        self.run((step, position), seed, request, (&service, &payload))
+                        let call = (&*service, &*payload);
+                        match &key {
+                            None => self.run((step, position), seed, request, call),
+                            Some(key) => self.run_keyed((step, position), seed, request, call, key),
+                        }
                     }
                     Admission::Answered(answer) => Ok(Ok(answer)),
                     Admission::Panicked(place) => {
                         Ok(Err(self.has_panicked(place, &service, &payload)))
                     }
                     Admission::Refused => Ok(Err(was_refused(&service, &payload))),
+                    Admission::KeyReused => Ok(Err(reused())),
                     other => Ok(Err(refusal(&other))),
                 }
             }
@@ -374,7 +382,7 @@ impl Replica {
         }
     }
 
-    fn run(
+    pub(super) fn run(
         &mut self,
         (step, position): (Step, LogPosition),
         seed: u64,

@@ -14,6 +14,7 @@ use crate::siphash::Chain;
 
 /// The names of braft's own parts of a state: no service can bear them.
 pub(crate) const SESSIONS: &str = "(sessions)";
+pub(crate) const KEYS: &str = "(keys)";
 pub(crate) const TIMERS: &str = "(timers)";
 pub(crate) const EVENTS: &str = "(events)";
 /// Stands between the name of a part and the fingerprint of its encoding.
@@ -52,6 +53,7 @@ impl Replica {
     pub(super) fn digests(&self) -> Digests {
         let own = [
             (SESSIONS, encoded(&self.sessions)),
+            (KEYS, encoded(&self.keys)),
             (TIMERS, encoded(&self.timers)),
             (EVENTS, encoded(&self.events)),
         ];

@@ -8,6 +8,7 @@ mod compared;
 mod comparison;
 mod digest;
 mod events;
+mod keyed;
 mod pace;
 mod panics;
 mod rebuild;
@@ -36,6 +37,8 @@ pub(crate) use digest::{EVENTS, SESSIONS, TIMERS, part_name};
 pub(crate) use pace::Pace;
 pub(crate) use panics::Panics;
 pub(crate) use rebuild::{Logged, Past};
+#[cfg(feature = "http")]
+pub(crate) use refused::caught;
 pub(crate) use refused::stale_fence;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
@@ -50,6 +53,7 @@ pub(crate) use witness::Witness;
 
 use crate::context::LogPosition;
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::member::StoredMembers;
 use crate::request::Refusal;
 use crate::service::{AnyService, Method, Moment, ServiceFactory};
@@ -93,6 +97,7 @@ pub(crate) struct Replica {
     /// Whether the last entry has activated something.
     activated: bool,
     sessions: Sessions,
+    keys: Keys,
     settings: Settings,
     /// Whether a log entry has set the settings; until then they are the built-in ones.
     seeded: bool,
@@ -301,6 +306,7 @@ impl Replica {
             versions,
             activated: false,
             sessions: Sessions::default(),
+            keys: Keys::default(),
             settings: Settings::default(),
             seeded: false,
             clock: Duration::ZERO,

@@ -18,7 +18,7 @@ const UNCONFIRMED: &str = "the log does not yet say that it has no effect";
 
 /// Runs user code; a panic becomes its message.
 // The state that a panicking command leaves behind is never used again.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         text.or_else(|| panic.downcast_ref::<String>().cloned())
@@ -149,6 +149,7 @@ pub(super) fn refusal(admission: &Admission) -> Refusal {
         | Admission::Run
         | Admission::Answered(_)
         | Admission::Panicked(_)
+        | Admission::KeyReused
         | Admission::Refused => (
             ErrorKind::UnknownOutcome,
             Outcome::Applied,

@@ -222,6 +222,7 @@ mod tests {
                 sequence: 1,
                 responded_to: 0,
                 fence: None,
+                key: None,
                 service: Bytes::from_static(b"Counter"),
                 payload: payload(name),
             });

@@ -11,6 +11,7 @@ use super::timers::Timers;
 use super::{Comparison, Machine, Panics, RemovedNodes, Replica, Versions, too_old};
 use crate::codec;
 use crate::error::Error;
+use crate::keys::Keys;
 use crate::member::StoredMembers;
 use crate::service::AnyService;
 use crate::session::Sessions;
@@ -23,6 +24,8 @@ pub(crate) const SESSIONS: &str = "sessions";
 const TIMERS: &str = "timers";
 /// The section of the events; left out while there are none.
 const EVENTS: &str = "events";
+/// The section of the idempotency keys; left out until there was one.
+const KEYS: &str = "keys";
 const SERVICE_PREFIX: &str = "service/";
 
 /// What stands at the head of a snapshot file, as MessagePack.
@@ -114,6 +117,7 @@ impl Replica {
             sessions: self.sessions.clone(),
             timers: self.timers.clone(),
             events: self.events.clone(),
+            keys: self.keys.clone(),
             services: services
                 .map(|(name, service)| (*name, service.freeze()))
                 .collect(),
@@ -140,6 +144,7 @@ pub(crate) struct Frozen {
     sessions: Sessions,
     timers: Timers,
     events: Histories,
+    keys: Keys,
     /// Each service with its copy, if that was cheap.
     services: Vec<(&'static str, Option<Box<dyn AnyService>>)>,
 }
@@ -166,6 +171,12 @@ impl Frozen {
             sink.section(EVENTS, &mut |out| {
                 codec::encode_into(&self.events, out)
                     .map_err(|error| Error::fatal(format!("cannot write the events: {error}")))
+            })?;
+        }
+        if !self.keys.is_empty() {
+            sink.section(KEYS, &mut |out| {
+                codec::encode_into(&self.keys, out)
+                    .map_err(|error| Error::fatal(format!("cannot write the keys: {error}")))
             })?;
         }
         for (name, copy) in &self.services {
@@ -256,6 +267,9 @@ impl Loading {
                 .map_err(|error| failed(Error::fatal(error.to_string())))?;
         } else if name == EVENTS {
             self.replica.events = codec::decode_from::<Histories>(from)
+                .map_err(|error| failed(Error::fatal(error.to_string())))?;
+        } else if name == KEYS {
+            self.replica.keys = codec::decode_from::<Keys>(from)
                 .map_err(|error| failed(Error::fatal(error.to_string())))?;
         } else if name == TIMERS {
             self.replica.timers = codec::decode_from::<Timers>(from)

@@ -19,10 +19,12 @@ pub(crate) const BRAFT: &str = "braft";
 /// The version of these that this build knows. An item or a header that older builds cannot read
 /// is written only while a later version is active.
 ///
-/// 2: settings can be changed.
+/// 2: settings can be changed, and commands may have an idempotency key.
 pub(crate) const BRAFT_VERSION: u32 = 2;
 /// The version from which on settings can be changed.
 pub(crate) const SETTINGS_CHANGE: u32 = 2;
+/// The one since which commands may have an idempotency key.
+const KEYS_SINCE: u32 = 2;
 
 /// The active versions. None at all in a cluster that has not agreed on any yet: then the first
 /// version of every service counts.
@@ -178,6 +180,12 @@ impl Machine {
     pub(crate) fn active_versions(&self) -> Versions {
         let door = self.door.read().unwrap_or_else(|door| door.into_inner());
         door.versions.clone()
+    }
+
+    /// Whether all nodes know of idempotency keys.
+    pub(crate) fn knows_keys(&self) -> bool {
+        let door = self.door.read().unwrap_or_else(|door| door.into_inner());
+        door.versions.of(BRAFT) >= KEYS_SINCE
     }
 
     /// Lets in what the active versions know.
@@ -348,6 +356,7 @@ mod tests {
             sequence,
             responded_to: 0,
             fence: None,
+            key: None,
             service: Bytes::from_static(b"Sum"),
             payload: codec::encode(command).expect("data").into(),
         }

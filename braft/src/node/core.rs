@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::timeout;
 
 use super::fresh::FreshReads;
 use crate::client::{ClusterPin, Pool};
@@ -22,6 +24,10 @@ use crate::raft::{RaftNode, RaftOptions, RaftSlot, RaftView};
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::Wal;
+
+/// The longest a question whether this node is ready waits for what is committed by then to be
+/// applied: below the second that probes wait for an answer.
+const READY_WAIT: Duration = Duration::from_millis(500);
 
 /// Why a node is no longer running.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,28 +168,60 @@ impl Core {
         ]
     }
 
-    /// Whether this node knows a leader and the state up to now; if not, why.
-    pub(crate) fn ready(&self) -> Result<(), String> {
+    /// Whether this node's process should go on: it does until it has stopped for good.
+    pub(crate) fn alive(&self) -> Result<(), String> {
+        match &*self.stopped.borrow() {
+            Some(Stopped::Fatal(why)) => Err(why.clone()),
+            Some(Stopped::Shutdown) | None => Ok(()),
+        }
+    }
+
+    /// Whether this node knows a leader and, within a moment, the state up to now; if not, why.
+    ///
+    /// Under load there is always something that is committed and not yet applied: what counts is
+    /// what was committed when the question came.
+    pub(crate) async fn ready(&self) -> Result<(), String> {
+        self.alive()?;
         let raft = self.raft().ok_or_else(|| {
             self.formed
                 .get()
                 .map(Formed::report)
                 .unwrap_or_else(|| "starting".to_owned())
         })?;
-        self.serves(&raft.view())
+        let view = raft.view();
+        self.is_member(&view)?;
+        if !raft.is_in_touch() {
+            return Err("this node has lost touch with the others".to_owned());
+        }
+        let committed = view.committed.map_or(0, |(_, index)| index);
+        let mut applied = raft.watch_applied();
+        let caught_up = applied.wait_for(|applied| *applied >= committed);
+        if timeout(READY_WAIT, caught_up).await.is_err() {
+            let behind = committed.saturating_sub(raft.applied_index());
+            return Err(format!(
+                "this node is catching up: {behind} log entries are left"
+            ));
+        }
+        Ok(())
     }
 
-    /// The same for a view of raft.
+    /// Whether a view of raft is that of a node that knows a leader and the state up to now.
     pub(super) fn serves(&self, view: &RaftView) -> Result<(), String> {
+        self.is_member(view)?;
+        if view.applied < view.committed {
+            return Err("this node is catching up".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether it is that of a node that belongs to a cluster with a leader, and may serve.
+    fn is_member(&self, view: &RaftView) -> Result<(), String> {
         if view.leader.is_none() {
             return Err("no leader is known".to_owned());
         }
         let me = self.peers.me().node_id;
         if !view.members.members.nodes.contains_key(&me) {
             return Err("this node is not a member yet".to_owned());
-        }
-        if view.applied < view.committed {
-            return Err("this node is catching up".to_owned());
         }
         if let Some(refusal) = self.raft().and_then(RaftNode::out_of_service) {
             return Err(refusal.message);

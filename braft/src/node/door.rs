@@ -155,6 +155,11 @@ fn propose(raft: &RaftNode, call: Incoming) {
             if let Some(refusal) = fence.and_then(|fence| check_fence(raft, fence)) {
                 return call.reply.refuse(refusal);
             }
+            if call.key.is_some() && !raft.machine().knows_keys() {
+                let text =
+                    "idempotency keys can be used once all nodes have a binary that knows them";
+                return call.reply.refuse(Refusal::not_here(text, None));
+            }
             // What cannot be decoded must not reach the log: it would stop every replica.
             let checked = raft
                 .machine()
@@ -174,6 +179,7 @@ fn propose(raft: &RaftNode, call: Incoming) {
                 sequence,
                 responded_to,
                 fence,
+                key: call.key,
                 service,
                 payload: call.payload,
             }

@@ -179,6 +179,7 @@ impl Leader {
                 service: "".into(),
                 action: Action::ReadIndex,
                 payload: Bytes::new(),
+                key: None,
                 deadline,
                 forwarded: true,
                 reply,

@@ -57,6 +57,10 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let disk = open_disk(resolved.seams.fs.clone(), path, options).await?;
     let cluster_id = disk.dir.cluster_id();
     let watch = resolved.seams.watch.clone();
+    #[cfg(feature = "http")]
+    let services = resolved.factories.iter();
+    #[cfg(feature = "http")]
+    let services = services.map(|factory| factory().json()).collect();
     let machine = Machine::new(std::mem::take(&mut resolved.factories), watch)
         .map_err(|error| Error::rejected(error.to_string()))?;
     let about = About::new(&resolved, http_listener.as_ref());
@@ -140,7 +144,14 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     leading::start(leading, &node, &node_tasks.tracker, &node_tasks.stop);
     let core = node.inner.core.clone();
     let own = resolved.own_routes(&node);
-    let router = http::signed(http::routes(core.clone()).merge(own), core);
+    let routes = http::routes(core.clone());
+    #[cfg(feature = "http")]
+    let routes = routes.merge(http::json::routes(
+        core.clone(),
+        services,
+        node_tasks.stop.clone(),
+    ));
+    let router = http::signed(routes.merge(own), core);
     drop(node.inner.router.set(router.clone()));
     if let Some(listener) = http_listener {
         let stop = node_tasks.stop.clone();

@@ -161,8 +161,11 @@ fn size(item: &Item) -> usize {
     const OVERHEAD: usize = 64;
     match item {
         Item::Command {
-            service, payload, ..
-        } => OVERHEAD + service.len() + payload.len(),
+            key,
+            service,
+            payload,
+            ..
+        } => OVERHEAD + key.as_ref().map_or(0, Bytes::len) + service.len() + payload.len(),
         Item::SeedSettings { settings } => OVERHEAD + settings.len(),
         Item::ActivateVersions { versions } => OVERHEAD + versions.len(),
         Item::ChangeSettings { changes } => OVERHEAD + changes.len(),

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::node::{ANSWER, Node, name};
@@ -16,7 +17,9 @@ pub trait Describe {
     /// The next argument of the operation.
     fn argument<T: DeserializeOwned>(&mut self, name: &str, since: u32);
     /// What the operation answers.
-    fn answer<T: DeserializeOwned>(&mut self);
+    fn answer<T: Serialize + DeserializeOwned>(&mut self);
+    /// What the service emits.
+    fn event<T: Serialize + DeserializeOwned>(&mut self);
 }
 
 /// What generated code asks of a type. An inherent function comes before a trait's of the same name,
@@ -29,7 +32,7 @@ impl<T> Traced<T> {
     pub const NEW: Self = Traced(PhantomData);
 }
 
-impl<T: DeserializeOwned> Traced<T> {
+impl<T: Serialize + DeserializeOwned> Traced<T> {
     /// Describes it as an argument.
     pub fn argument<D: Describe>(&self, describe: &mut D, name: &str, since: u32) {
         describe.argument::<T>(name, since);
@@ -39,14 +42,21 @@ impl<T: DeserializeOwned> Traced<T> {
     pub fn answer<D: Describe>(&self, describe: &mut D) {
         describe.answer::<T>();
     }
+
+    /// Describes it as an event.
+    pub fn event<D: Describe>(&self, describe: &mut D) {
+        describe.event::<T>();
+    }
 }
 
-/// The answer for a type that cannot be read: it is refused elsewhere.
+/// The answer for a type that cannot be read or written: it is refused elsewhere.
 pub trait Untraced {
     /// Nothing.
     fn argument<D: Describe>(&self, _: &mut D, _: &str, _: u32) {}
     /// Nothing.
     fn answer<D: Describe>(&self, _: &mut D) {}
+    /// Nothing.
+    fn event<D: Describe>(&self, _: &mut D) {}
 }
 
 impl<T> Untraced for Traced<T> {}
@@ -89,7 +99,7 @@ impl Describe for Description {
         });
     }
 
-    fn answer<T: DeserializeOwned>(&mut self) {
+    fn answer<T: Serialize + DeserializeOwned>(&mut self) {
         let shape = trace::shape::<T>();
         self.add(Node {
             label: ANSWER.to_owned(),
@@ -97,4 +107,7 @@ impl Describe for Description {
             ..shape
         });
     }
+
+    // Not a part of what a lock compares: subscribers read events, no replica does.
+    fn event<T: Serialize + DeserializeOwned>(&mut self) {}
 }

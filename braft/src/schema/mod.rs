@@ -19,8 +19,14 @@ use std::fmt;
 pub(crate) use self::compare::{changes, keep_retired};
 use self::describe::Description;
 pub use self::describe::{Describe, Traced, Untraced};
+#[cfg(feature = "http")]
+pub(crate) use self::node::Node;
+#[cfg(not(feature = "http"))]
+use self::node::Node;
 pub use self::node::ParseSchemaError;
-use self::node::{Node, parse};
+use self::node::parse;
+#[cfg(feature = "http")]
+pub(crate) use self::trace::text_shape;
 use crate::service::Service;
 
 /// The schema of a service: name, version, operations with their arguments and answers, and the

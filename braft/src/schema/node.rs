@@ -13,12 +13,12 @@ pub(super) const ANSWER: &str = "->";
 pub(crate) struct Node {
     pub(crate) label: String,
     /// The kind of type; empty for what is none, and for a type that is not known yet.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// The first version that has it; 1 or 0 for the first one.
     pub(super) since: u32,
     /// The first version that has it no more; 0 for none.
     pub(super) removed: u32,
-    pub(super) children: Vec<Node>,
+    pub(crate) children: Vec<Node>,
 }
 
 /// A text is not that of a schema.

@@ -43,8 +43,18 @@ const UNTRACED: &str = "untraced";
 /// The kind of a type inside itself.
 const AGAIN: &str = "again";
 
-/// The shape of a type.
+/// The shape of a type, as it travels.
 pub(super) fn shape<T: DeserializeOwned>() -> Node {
+    traced::<T>(false)
+}
+
+/// The shape of a type as people write it: an address is a text there, say.
+#[cfg(feature = "http")]
+pub(crate) fn text_shape<T: DeserializeOwned>() -> Node {
+    traced::<T>(true)
+}
+
+fn traced<T: DeserializeOwned>(is_text: bool) -> Node {
     let mut root = Node::new("");
     let (mut idle, mut size) = (0, 0);
     for _ in 0..MAX_RUNS {
@@ -53,6 +63,7 @@ pub(super) fn shape<T: DeserializeOwned>() -> Node {
             around: Around::new(),
             attempt: idle,
             depth: 0,
+            is_text,
         };
         // A refusal teaches as much as a value: what was asked for until then is noted.
         drop(T::deserialize(tracer));
@@ -113,6 +124,8 @@ struct Tracer<'t> {
     /// Counts up while nothing new is found, so that other values are tried.
     attempt: usize,
     depth: usize,
+    /// Whether types show the form that is meant for people.
+    is_text: bool,
 }
 
 impl<'t> Tracer<'t> {
@@ -165,6 +178,7 @@ impl<'t> Tracer<'t> {
             around: self.around.clone(),
             attempt: self.attempt,
             depth: self.depth + 1,
+            is_text: self.is_text,
         }
     }
 
@@ -221,9 +235,9 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         deserialize_ignored_any as deserialize_any
     );
 
-    // As on the wire: types that have a form for people and one for machines use the latter.
+    // On the wire types that have a form for people and one for machines use the latter.
     fn is_human_readable(&self) -> bool {
-        false
+        self.is_text
     }
 
     fn deserialize_any<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Refused> {

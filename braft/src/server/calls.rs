@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::error::Error;
+use crate::keys::check_key;
 use crate::request::{
     Action, Answered, Answering, Gateway, Incoming, Refusal, Reply, ReplyTo, StreamReply,
     check_size,
@@ -217,10 +218,15 @@ impl Intake {
         check_size(&request.payload)?;
         let action =
             action_from(request.operation).map_err(|error| Error::rejected(error.to_string()))?;
+        let key = Some(request.idempotency_key).filter(|key| !key.is_empty());
+        if let Some(key) = &key {
+            check_key(key)?;
+        }
         Ok(Incoming {
             service: self.service(&request.service),
             action,
             payload: payload(action, request.payload),
+            key,
             deadline: now + Duration::from_millis(request.remaining_ms.into()),
             forwarded: request.forwarded,
             reply: ReplyTo::Stream(StreamReply::new(request.id, action, self.answering.clone())),

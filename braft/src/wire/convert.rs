@@ -143,6 +143,7 @@ pub(super) fn refusal_to(refusal: Refusal) -> v1::CallError {
         ErrorKind::Fatal => v1::ErrorKind::Fatal,
         ErrorKind::Fenced => v1::ErrorKind::Fenced,
         ErrorKind::Compacted => v1::ErrorKind::Compacted,
+        ErrorKind::KeyReused => v1::ErrorKind::KeyReused,
     };
     let outcome = match refusal.outcome {
         Outcome::NotApplied => v1::ErrorOutcome::NotApplied,
@@ -169,6 +170,7 @@ pub(super) fn refusal_from(error: v1::CallError) -> Refusal {
         Ok(v1::ErrorKind::Fatal) => ErrorKind::Fatal,
         Ok(v1::ErrorKind::Fenced) => ErrorKind::Fenced,
         Ok(v1::ErrorKind::Compacted) => ErrorKind::Compacted,
+        Ok(v1::ErrorKind::KeyReused) => ErrorKind::KeyReused,
         Ok(v1::ErrorKind::Unspecified) | Err(_) => {
             return Refusal::lost(format!(
                 "the node answered with error kind {}, which this version does not know: {}",

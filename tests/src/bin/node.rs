@@ -7,7 +7,8 @@ async fn main() -> Result<ExitCode, braft::Error> {
     let mut config = braft::Config::from_env()?
         .service::<tests::Ledger>()
         .service::<tests::Counter>()
-        .service::<tests::Mill>();
+        .service::<tests::Mill>()
+        .service::<tests::Board>();
     if std::env::var_os("STUBBORN_LEADER").is_some() {
         config = tests::stubborn(config);
     }

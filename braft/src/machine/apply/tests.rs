@@ -32,6 +32,7 @@ fn assign(session: u64, sequence: u64, fence: u64, member: &str) -> Item {
         sequence,
         responded_to: 0,
         fence: NonZeroU64::new(fence),
+        key: None,
         service: Bytes::from_static(WorkLists::NAME.as_bytes()),
         payload: codec::encode(&command).unwrap().into(),
     }

@@ -93,6 +93,7 @@ impl Log {
             sequence: self.sequence,
             responded_to: 0,
             fence: None,
+            key: None,
             service: Bytes::from_static(Fragile::NAME.as_bytes()),
             payload: codec::encode(command).unwrap().into(),
         }

@@ -15,6 +15,7 @@ pub fn error_response(error: &Error) -> Response {
         ErrorKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         ErrorKind::UnknownOutcome => (StatusCode::GATEWAY_TIMEOUT, "unknown"),
         ErrorKind::SessionExpired | ErrorKind::Fenced => (StatusCode::CONFLICT, "rejected"),
+        ErrorKind::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "rejected"),
         ErrorKind::Compacted => (StatusCode::GONE, "rejected"),
         ErrorKind::Fatal => (StatusCode::INTERNAL_SERVER_ERROR, "unavailable"),
     };

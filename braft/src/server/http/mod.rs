@@ -1,17 +1,20 @@
 //! HTTP for people and programs: status and health.
 
 mod error;
+mod health;
+#[cfg(feature = "http")]
+pub(crate) mod json;
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 pub use error::error_response;
 
@@ -22,8 +25,8 @@ use crate::status::overview;
 pub(crate) fn routes(core: Arc<Core>) -> Router {
     Router::new()
         .route("/raft", get(raft))
-        .route("/healthz", get(alive))
-        .route("/readyz", get(ready))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
         .with_state(core)
 }
 
@@ -53,19 +56,4 @@ async fn sign(
 async fn raft(State(core): State<Arc<Core>>) -> Json<Value> {
     let all = core.all_statuses().await;
     Json(overview(&core.status(), &all))
-}
-
-async fn alive() -> &'static str {
-    "alive\n"
-}
-
-async fn ready(State(core): State<Arc<Core>>) -> Response {
-    match core.ready() {
-        Ok(()) => "ready\n".into_response(),
-        Err(why) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({ "ready": false, "why": why })),
-        )
-            .into_response(),
-    }
 }

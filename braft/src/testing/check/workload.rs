@@ -122,6 +122,7 @@ impl Workload {
                     None => What::Command { fence: None },
                 },
                 payload: call.clone().into(),
+                key: None,
                 deadline: Some(if hasty { HASTY } else { PATIENT }),
             };
             let began = self.start.elapsed();

@@ -81,6 +81,10 @@ pub struct CallRequest {
     /// Set by a node that passes the call on to the leader: never passed on twice.
     #[prost(bool, tag = "5")]
     pub forwarded: bool,
+    /// A name that the caller has given to a command; empty for none. A command under the same name
+    /// that was carried out before is not carried out again: its outcome is the answer.
+    #[prost(bytes = "bytes", tag = "65")]
+    pub idempotency_key: ::prost::bytes::Bytes,
     #[prost(oneof = "call_request::Operation", tags = "6, 7, 8, 9, 50")]
     pub operation: ::core::option::Option<call_request::Operation>,
 }
@@ -237,6 +241,8 @@ pub enum ErrorKind {
     Fatal = 6,
     Fenced = 7,
     Compacted = 45,
+    /// Another command bears the same idempotency key; nothing was done.
+    KeyReused = 65,
 }
 impl ErrorKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -254,6 +260,7 @@ impl ErrorKind {
             Self::Fatal => "ERROR_KIND_FATAL",
             Self::Fenced => "ERROR_KIND_FENCED",
             Self::Compacted => "ERROR_KIND_COMPACTED",
+            Self::KeyReused => "ERROR_KIND_KEY_REUSED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -268,6 +275,7 @@ impl ErrorKind {
             "ERROR_KIND_FATAL" => Some(Self::Fatal),
             "ERROR_KIND_FENCED" => Some(Self::Fenced),
             "ERROR_KIND_COMPACTED" => Some(Self::Compacted),
+            "ERROR_KIND_KEY_REUSED" => Some(Self::KeyReused),
             _ => None,
         }
     }

@@ -1,0 +1,120 @@
+//! `GET /openapi.json`: what the services look like, for tools (OpenAPI 3.1).
+//!
+//! Types are found out by tracing what their `Deserialize` asks for. A type that does not say, such as
+//! an untagged enum, is any JSON.
+
+mod operation;
+mod schemas;
+
+use serde_json::{Map, Value, json};
+
+use self::operation::{events, operations};
+use self::schemas::Schemas;
+use crate::json::JsonService;
+
+/// The document.
+pub(super) fn document(services: &[JsonService]) -> Value {
+    let mut schemas = Schemas::default();
+    let mut paths = Map::new();
+    for service in services {
+        for operation in &service.operations {
+            let path = format!("/v1/{}/{}", service.name, operation.method.name);
+            let found = operations(service, operation, &mut schemas);
+            paths.insert(path, found);
+        }
+        if let Some(form) = service.event {
+            let path = format!("/v1/{}/events", service.name);
+            let events = events(service, form, &mut schemas);
+            let place = paths.entry(path).or_insert_with(|| json!({}));
+            place["get"] = events;
+        }
+    }
+    let tags = services
+        .iter()
+        .map(|service| json!({ "name": service.name }));
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "braft services",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Calls of replicated services. Any node takes any call.",
+        },
+        "tags": tags.collect::<Vec<_>>(),
+        "paths": paths,
+        "components": {
+            "schemas": schemas.finish(),
+            "parameters": parameters(),
+            "responses": responses(),
+        },
+    })
+}
+
+/// A minute at most.
+const TIMEOUT: &str = "^([1-9][0-9]{0,3}ms|[1-9]s|[1-5][0-9]s|60s|1m)$";
+
+fn parameters() -> Value {
+    json!({
+        "read": {
+            "name": "read",
+            "in": "query",
+            "description": "How fresh the answer must be.",
+            "schema": {
+                "type": "string",
+                "enum": ["linearizable", "lease", "follower", "local"],
+                "default": "linearizable",
+            },
+        },
+        "timeout": {
+            "name": "braft-timeout",
+            "in": "header",
+            "description": "How long the caller waits: 500ms, 2s; a minute at most.",
+            "schema": { "type": "string", "pattern": TIMEOUT, "default": "5s" },
+        },
+        "key": {
+            "name": "idempotency-key",
+            "in": "header",
+            "description": "Names the command: a repeat under the same key has the same outcome.",
+            "schema": { "type": "string", "pattern": "^[!-~]{1,128}$" },
+        },
+    })
+}
+
+/// What is the same for all operations.
+const RESPONSES: [(&str, &str, &str); 10] = [
+    ("400", "Rejected", "The call is wrong; the detail says how."),
+    ("403", "Foreign", "A page of another origin has sent it."),
+    ("404", "NotFound", "There is no such service or method."),
+    ("408", "Late", "The body was not there in time."),
+    (
+        "409",
+        "Applied",
+        "The command was applied, and its answer cannot be given.",
+    ),
+    ("413", "TooLarge", "The body or the call is too large."),
+    ("415", "NotJson", "The body is not said to be JSON."),
+    ("429", "Busy", "A limit is reached; nothing was done."),
+    (
+        "503",
+        "Unavailable",
+        "No node could carry it out; nothing was done.",
+    ),
+    (
+        "504",
+        "Unknown",
+        "It may have been applied. Repeat it under the same key.",
+    ),
+];
+
+fn responses() -> Value {
+    let named = RESPONSES.iter().map(|(_, name, description)| {
+        let content = json!({ "application/problem+json": {
+            "schema": { "$ref": "#/components/schemas/Problem" },
+        } });
+        let response = json!({ "description": description, "content": content });
+        ((*name).to_owned(), response)
+    });
+    named.collect::<Map<_, _>>().into()
+}
+
+#[cfg(test)]
+mod tests;

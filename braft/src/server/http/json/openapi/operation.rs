@@ -1,0 +1,186 @@
+//! One operation in the document.
+
+use serde_json::{Map, Value, json};
+
+use super::RESPONSES;
+use super::schemas::{Schemas, label};
+use crate::json::{Form, JsonOperation, JsonService};
+use crate::schema::Node;
+
+/// Parameters of a GET that are not arguments.
+const RESERVED: [&str; 3] = ["read", "max_age", "args"];
+
+/// POST, and GET for a query.
+pub(super) fn operations(
+    service: &JsonService,
+    operation: &JsonOperation,
+    schemas: &mut Schemas,
+) -> Value {
+    let arguments = operation.arguments.iter();
+    let arguments: Vec<_> = arguments
+        .map(|(name, shape)| (name.as_str(), shape()))
+        .collect();
+    let responses = answered(&(operation.answer.shape)(), schemas);
+    let mut post = head(service, operation, "");
+    post["requestBody"] = body(&arguments, schemas);
+    post["responses"] = responses.clone();
+    let own = if operation.method.is_command {
+        ["timeout", "key"]
+    } else {
+        ["timeout", "read"]
+    };
+    let own: Vec<_> = own.map(parameter).into();
+    post["parameters"] = own.clone().into();
+    let mut found = json!({ "post": post });
+    let is_flat = arguments.iter().all(|(name, _)| !RESERVED.contains(name));
+    if !operation.method.is_command && is_flat {
+        let mut get = head(service, operation, ".get");
+        let flat = arguments
+            .iter()
+            .map(|(name, shape)| in_query(name, shape, schemas));
+        get["parameters"] = flat.chain(own).collect();
+        get["responses"] = responses;
+        found["get"] = get;
+    }
+    found
+}
+
+/// The stream of a service's events.
+pub(super) fn events(service: &JsonService, form: Form, schemas: &mut Schemas) -> Value {
+    let event = schemas.of(&(form.shape)());
+    let description = "Server-sent events, from the oldest that is kept. The id of each is its \
+                       position; the event `compacted` says that those which come next are no \
+                       longer kept.";
+    let mut responses = Map::new();
+    responses.insert(
+        "200".to_owned(),
+        json!({
+            "description": "Events, each with its JSON as data.",
+            "content": { "text/event-stream": { "schema": { "type": "string" }, "x-event": event } },
+        }),
+    );
+    responses.insert(
+        "410".to_owned(),
+        problem("What comes after that position is no longer kept.", None),
+    );
+    json!({
+        "operationId": format!("{}.events", service.name),
+        "tags": [service.name],
+        "summary": "What the service emits.",
+        "description": description,
+        "parameters": [{
+            "name": "after",
+            "in": "query",
+            "description": "The id of the last event that was seen; oldest or latest.",
+            "schema": { "type": "string" },
+        }],
+        "responses": common(responses),
+    })
+}
+
+fn head(service: &JsonService, operation: &JsonOperation, suffix: &str) -> Value {
+    let method = operation.method;
+    let mut head = json!({
+        "operationId": format!("{}.{}{suffix}", service.name, method.name),
+        "tags": [service.name],
+        "summary": if method.doc.is_empty() { method.name } else { method.doc },
+        "x-braft-kind": if method.is_command { "command" } else { "query" },
+    });
+    if let Some(removed) = method.removed {
+        head["deprecated"] = true.into();
+        head["description"] = format!("Refused from version {removed} on.").into();
+    } else if method.since > 1 {
+        head["description"] = format!("Known since version {}.", method.since).into();
+    }
+    head
+}
+
+fn parameter(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/parameters/{name}") })
+}
+
+fn is_optional(shape: &Node) -> bool {
+    shape.kind == "option"
+}
+
+fn body(arguments: &[(&str, Node)], schemas: &mut Schemas) -> Value {
+    let properties = arguments.iter();
+    let properties = properties.map(|(name, shape)| ((*name).to_owned(), schemas.of(shape)));
+    let properties: Map<_, _> = properties.collect();
+    let required = arguments.iter().filter(|(_, shape)| !is_optional(shape));
+    let required: Vec<_> = required.map(|(name, _)| *name).collect();
+    json!({
+        "required": !required.is_empty(),
+        "content": { "application/json": { "schema": {
+            "type": "object",
+            "properties": properties,
+            "required": required,
+            "additionalProperties": false,
+        } } },
+    })
+}
+
+/// An argument as a parameter: a word as it is, anything else as JSON.
+fn in_query(name: &str, shape: &Node, schemas: &mut Schemas) -> Value {
+    let is_optional = is_optional(shape);
+    let shape = shape
+        .children
+        .first()
+        .filter(|_| is_optional)
+        .unwrap_or(shape);
+    let schema = schemas.of(shape);
+    let mut parameter = json!({ "name": name, "in": "query", "required": !is_optional });
+    if Schemas::is_word(shape) {
+        parameter["schema"] = schema;
+    } else {
+        parameter["content"] = json!({ "application/json": { "schema": schema } });
+    }
+    parameter
+}
+
+/// The answers of an operation; of a `Result` both sides.
+fn answered(answer: &Node, schemas: &mut Schemas) -> Value {
+    let sides: Vec<_> = answer.children.iter().map(label).collect();
+    let is_result = answer.kind == "enum Result" && sides == ["Ok", "Err"];
+    let (value, error) = if is_result {
+        (&answer.children[0], Some(&answer.children[1]))
+    } else {
+        (answer, None)
+    };
+    let mut responses = Map::new();
+    responses.insert(
+        "200".to_owned(),
+        json!({
+            "description": "What the method answered.",
+            "content": { "application/json": { "schema": schemas.of(value) } },
+        }),
+    );
+    let error = error.map(|error| schemas.of(error));
+    let description = if error.is_some() {
+        "The service's own error, under `error`; or the idempotency key is another command's."
+    } else {
+        "The idempotency key is another command's."
+    };
+    responses.insert("422".to_owned(), problem(description, error));
+    common(responses)
+}
+
+fn problem(description: &str, error: Option<Value>) -> Value {
+    let document = json!({ "$ref": "#/components/schemas/Problem" });
+    let schema = match error {
+        None => document,
+        Some(error) => json!({
+            "allOf": [document, { "type": "object", "properties": { "error": error } }],
+        }),
+    };
+    let content = json!({ "application/problem+json": { "schema": schema } });
+    json!({ "description": description, "content": content })
+}
+
+fn common(mut responses: Map<String, Value>) -> Value {
+    for (status, name, _) in RESPONSES {
+        let reference = json!({ "$ref": format!("#/components/responses/{name}") });
+        responses.insert(status.to_owned(), reference);
+    }
+    responses.into()
+}

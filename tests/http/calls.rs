@@ -1,0 +1,110 @@
+//! Calls that are answered.
+
+use braft::testing::{Cluster, TestNode, TestResult};
+use serde_json::{Value, json};
+use tests::{Board, Counter};
+
+use crate::ask::{get, method, post};
+
+const PIN: &str = "/v1/Board/pin";
+
+#[braft::test(nodes = 3)]
+async fn each_node_takes_each_call_and_all_see_the_same(cluster: Cluster<Counter>) -> TestResult {
+    let mut total = 0;
+    for node in 0..3 {
+        let node = cluster.node(TestNode(node))?;
+        total += 2;
+        let added = post("/v1/Counter/add", json!({ "by": 2 })).of(&node).await;
+        assert_eq!(added.value(), total);
+        assert_eq!(added.header("cache-control"), "no-store");
+        assert!(!added.header("braft-id").is_empty());
+        for reads in ["", "?read=linearizable", "?read=lease", "?read=follower"] {
+            let path = format!("/v1/Counter/get{reads}");
+            assert_eq!(get(&path).of(&node).await.value(), total, "{path}");
+            assert_eq!(post(&path, "").of(&node).await.value(), total, "{path}");
+        }
+    }
+    cluster.converged().await?;
+    let node = cluster.node(TestNode(0))?;
+    for reads in ["local", "local&max_age=10s"] {
+        let path = format!("/v1/Counter/get?read={reads}");
+        assert_eq!(get(&path).of(&node).await.value(), total);
+    }
+    // What braft does for programs is the same state.
+    assert_eq!(cluster.client().get().await?, total);
+    let head = method("HEAD", "/v1/Counter/get").of(&node).await;
+    assert_eq!(head.status, 200);
+    Ok(())
+}
+
+#[braft::test(nodes = 1)]
+async fn values_go_through_their_rust_types(cluster: Cluster<Board>) -> TestResult {
+    let node = cluster.node(TestNode(0))?;
+    let note = json!({
+        "text": "\u{1}\"é\u{10ffff}",
+        "color": { "Mixed": { "red": 1, "blue": 255 } },
+        "at": { "x": i32::MIN, "y": 7 },
+        "by": "2001:db8::1",
+    });
+    let id = post(PIN, &note).of(&node).await.value();
+    assert_eq!(id, 1);
+    let same = cluster.client().note(1).await?.ok_or("it is gone")?;
+    assert_eq!(same.by, Some("2001:db8::1".parse()?));
+    let path = "/v1/Board/note?id=1";
+    assert_eq!(get(path).of(&node).await.value(), note);
+    let nothing = get("/v1/Board/note?args=%7B%22id%22:9%7D").of(&node).await;
+    assert_eq!(nothing.value(), Value::Null);
+    let red = get("/v1/Board/of_color?color=%7B%22Mixed%22:%7B%22red%22:1,%22blue%22:255%7D%7D");
+    assert_eq!(red.of(&node).await.value(), json!([1]));
+    let white = get("/v1/Board/of_color?color=White").of(&node).await;
+    assert_eq!(white.value(), json!([]));
+
+    // Not value by value: no number is rounded, and keys need not be text.
+    let text = format!(
+        r#"{{"big":{},"signed":{},"bytes":[0,255],"spots":[[{{"x":1,"y":-2}},{}]],"names":{{"7":"g"}}}}"#,
+        u64::MAX,
+        i64::MIN,
+        (1_u64 << 53) + 1
+    );
+    let echo = post("/v1/Board/echo", &text).of(&node).await;
+    assert_eq!((echo.status, &echo.text), (200, &text));
+    let unit = method("POST", "/v1/Board/clear").of(&node).await;
+    assert_eq!(unit.value(), Value::Null);
+    Ok(())
+}
+
+#[braft::test(nodes = 1)]
+async fn what_the_service_refuses_is_422_with_its_own_error(cluster: Cluster<Board>) -> TestResult {
+    let node = cluster.node(TestNode(0))?;
+    let note = |text: &str| json!({ "text": text, "color": "White", "at": { "x": 0, "y": 0 } });
+    let blank = post(PIN, note(" ")).of(&node).await;
+    let problem = blank.problem(422, "service");
+    assert_eq!(problem["error"], "Blank");
+    // It was carried out, and answered so.
+    assert_eq!(problem["outcome"], "applied");
+    assert_eq!(post(PIN, note("a")).of(&node).await.value(), 1);
+    let taken = post(PIN, note("b")).of(&node).await;
+    assert_eq!(
+        taken.problem(422, "service")["error"],
+        json!({ "Taken": { "by": 1 } })
+    );
+    Ok(())
+}
+
+#[test]
+fn braft_s_own_services_are_not_served() {
+    braft::testing::run_test(1, "own", |_: Cluster<Counter>| async {
+        let cluster = Cluster::<Counter>::start_with(1, |config| config.distribute()).await?;
+        let node = cluster.node(TestNode(0))?;
+        let own = get("/v1/braft.distribute/lists").of(&node).await;
+        let problem = own.problem(404, "rejected");
+        assert!(
+            problem["detail"]
+                .as_str()
+                .unwrap_or_default()
+                .ends_with("there is Counter")
+        );
+        cluster.stop_all().await;
+        Ok(())
+    });
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Checks the description of the services of a running node, and calls them with whatever it allows:
+#   contract.sh URL VENV [EXAMPLES]
+# VENV is where openapi-spec-validator and schemathesis are, or are installed (Python 3.10 or newer).
+# Ends with 77 where they cannot be had.
+set -euo pipefail
+url=$1 venv=$2 examples=${3:-25}
+here=$(cd "$(dirname "$0")" && pwd)
+
+if [ ! -x "$venv/bin/schemathesis" ]; then
+  { python3 -m venv "$venv" &&
+    "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/contract.txt"; } >&2 || exit 77
+fi
+
+curl -fsS "$url/openapi.json" -o "$venv/openapi.json"
+"$venv/bin/openapi-spec-validator" "$venv/openapi.json"
+
+# The stream of events does not end, and is left out.
+cd "$venv"
+"$venv/bin/schemathesis" --config-file "$here/schemathesis.toml" run "$venv/openapi.json" --url "$url" \
+  --exclude-path-regex '/events$' \
+  --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,negative_data_rejection \
+  --max-examples "$examples" --phases examples,coverage,fuzzing --request-timeout 20 \
+  --generation-deterministic --no-color
