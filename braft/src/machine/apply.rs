@@ -1,6 +1,7 @@
 //! Carrying out log entries.
 
 use std::ops::RangeBounds;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -14,10 +15,12 @@ use crate::context::{LogPosition, RequestId};
 use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::member::{Members, StoredMembers};
+use crate::planted::{self, Bug};
 use crate::request::Refusal;
 use crate::service::Moment;
 use crate::session::{Admission, Place, session_id};
 use crate::settings::OnPanic;
+use crate::world;
 
 /// The answer to each item of one entry, in order.
 pub(crate) type Answers = Vec<Result<Bytes, Refusal>>;
@@ -218,6 +221,10 @@ impl Replica {
         let mut reader = EntryReader::new(bytes.clone()).map_err(unreadable)?;
         if steps.contains(&Step::FIRST) {
             self.clock = self.clock.max(reader.time);
+            if planted::is(Bug::ClockInApply) {
+                let own = world::wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+                self.clock = self.clock.max(own.unwrap_or_default());
+            }
             self.sessions.evict_expired(self.clock, &self.settings);
             self.find_due();
         }
@@ -269,6 +276,9 @@ impl Replica {
                         Ok(Err(stale_fence(fence, position.term)))
                     }
                     Admission::Run => {
+                        self.run((step, position), seed, request, (&service, &payload))
+                    }
+                    Admission::Answered(_) if planted::is(Bug::ApplyTwice) => {
                         self.run((step, position), seed, request, (&service, &payload))
                     }
                     Admission::Answered(answer) => Ok(Ok(answer)),

@@ -12,6 +12,7 @@ use super::{Comparison, Machine, Panics, RemovedNodes, Replica, Versions, too_ol
 use crate::codec;
 use crate::error::Error;
 use crate::member::StoredMembers;
+use crate::planted::{self, Bug};
 use crate::service::AnyService;
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -111,7 +112,11 @@ impl Replica {
     pub(crate) fn freeze(&self) -> Frozen {
         let services = self.services.iter();
         Frozen {
-            sessions: self.sessions.clone(),
+            sessions: if planted::is(Bug::SnapshotWithoutSessions) {
+                Sessions::default()
+            } else {
+                self.sessions.clone()
+            },
             timers: self.timers.clone(),
             events: self.events.clone(),
             services: services

@@ -33,6 +33,9 @@ mod result;
 mod run;
 mod simulation;
 
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub use crate::planted::Bug;
 pub use check::{Check, Passed, check};
 pub use cluster::{Cluster, Down, TestNode};
 pub use lock::schema_lock;

@@ -11,6 +11,7 @@ mod sealed;
 mod tests;
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +21,7 @@ pub(crate) use self::error::{OpenNodeDirError, SetClusterIdError};
 use self::identity::{Identity, read_node};
 use self::sealed::{PREFIX, read_sealed, seal};
 use super::fs::{Fs, FsFile, Mode, replace_file};
+use crate::planted::{self, Bug};
 
 const LOCK: &str = "LOCK";
 const NODE: &str = "node";
@@ -56,7 +58,10 @@ impl NodeDir {
             read_node(&*fs, path)?
         } else {
             refuse_orphans(&*fs, path)?;
-            let identity = Identity::random().map_err(io)?;
+            let mut identity = Identity::random().map_err(io)?;
+            if planted::is(Bug::ReuseNodeId) {
+                identity.node_id = u64::from(crc32fast::hash(path.as_os_str().as_bytes()));
+            }
             replace_file(&*fs, path, NODE, &identity.encode()).map_err(io)?;
             identity
         };
