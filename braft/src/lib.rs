@@ -10,7 +10,7 @@
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
 //! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
-//! | 0 | `error`, `backoff`, `codec`, `probe`, `siphash` |
+//! | 0 | `error`, `backoff`, `codec`, `planted`, `probe`, `siphash` |
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -46,6 +46,7 @@ mod net;
 mod node;
 #[cfg(feature = "cli")]
 mod offline;
+mod planted;
 mod probe;
 mod raft;
 mod replay;

@@ -12,6 +12,8 @@ pub(crate) struct Seams {
     pub(crate) dialer: Dialer,
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) watch: Watch,
+    /// Segments smaller than a user may have them.
+    pub(crate) segment_bytes: Option<u64>,
 }
 
 impl Seams {
@@ -30,6 +32,7 @@ impl Default for Seams {
             dialer: Dialer::default(),
             fs: Arc::new(DiskFs),
             watch: Watch::default(),
+            segment_bytes: None,
         }
     }
 }

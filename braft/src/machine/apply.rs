@@ -1,6 +1,7 @@
 //! Carrying out log entries.
 
 use std::ops::RangeBounds;
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -15,10 +16,12 @@ use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::keys::reused;
 use crate::member::{Members, StoredMembers};
+use crate::planted::{self, Bug};
 use crate::request::Refusal;
 use crate::service::Moment;
 use crate::session::{Admission, Place, session_id};
 use crate::settings::OnPanic;
+use crate::world;
 
 /// The answer to each item of one entry, in order.
 pub(crate) type Answers = Vec<Result<Bytes, Refusal>>;
@@ -219,6 +222,10 @@ impl Replica {
         let mut reader = EntryReader::new(bytes.clone()).map_err(unreadable)?;
         if steps.contains(&Step::FIRST) {
             self.clock = self.clock.max(reader.time);
+            if planted::is(Bug::ClockInApply) {
+                let own = world::wall_clock().duration_since(SystemTime::UNIX_EPOCH);
+                self.clock = self.clock.max(own.unwrap_or_default());
+            }
             self.sessions.evict_expired(self.clock, &self.settings);
             self.keys.forget_old(self.clock, &self.settings);
             self.find_due();
@@ -277,6 +284,9 @@ impl Replica {
                             None => self.run((step, position), seed, request, call),
                             Some(key) => self.run_keyed((step, position), seed, request, call, key),
                         }
+                    }
+                    Admission::Answered(_) if planted::is(Bug::ApplyTwice) => {
+                        self.run((step, position), seed, request, (&service, &payload))
                     }
                     Admission::Answered(answer) => Ok(Ok(answer)),
                     Admission::Panicked(place) => {

@@ -225,6 +225,14 @@ impl Machine {
             .collect()
     }
 
+    /// Takes settings that no log entry has set, and keeps them: what must never be done.
+    #[cfg(feature = "planted")]
+    pub(crate) fn obey(&self, settings: &Settings) {
+        let mut replica = self.write();
+        replica.settings = settings.clone();
+        replica.seeded = true;
+    }
+
     fn empty_replica(&self) -> Replica {
         self.empty_replica_at(Versions::default())
     }

@@ -13,6 +13,7 @@ use crate::codec;
 use crate::error::Error;
 use crate::keys::Keys;
 use crate::member::StoredMembers;
+use crate::planted::{self, Bug};
 use crate::service::AnyService;
 use crate::session::Sessions;
 use crate::settings::Settings;
@@ -114,7 +115,11 @@ impl Replica {
     pub(crate) fn freeze(&self) -> Frozen {
         let services = self.services.iter();
         Frozen {
-            sessions: self.sessions.clone(),
+            sessions: if planted::is(Bug::SnapshotWithoutSessions) {
+                Sessions::default()
+            } else {
+                self.sessions.clone()
+            },
             timers: self.timers.clone(),
             events: self.events.clone(),
             keys: self.keys.clone(),

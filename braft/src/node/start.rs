@@ -27,6 +27,8 @@ use crate::discovery::Announcement;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::display_id;
+#[cfg(feature = "planted")]
+use crate::planted::{self, Bug};
 use crate::raft::network::{Identity, Peers, RaftService};
 use crate::raft::{RaftOptions, RaftSlot};
 use crate::server::calls::Calls;
@@ -49,7 +51,10 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let (listener, http_listener) = resolved.listen()?;
     let path = resolved.data_dir.clone();
     let options = WalOptions {
-        segment_bytes: resolved.segment_bytes,
+        segment_bytes: resolved
+            .seams
+            .segment_bytes
+            .unwrap_or(resolved.segment_bytes),
         reserve_bytes: resolved.disk_reserve_bytes,
         inline: crate::world::is_simulated(),
         ..WalOptions::default()
@@ -63,6 +68,10 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let services = services.map(|factory| factory().json()).collect();
     let machine = Machine::new(std::mem::take(&mut resolved.factories), watch)
         .map_err(|error| Error::rejected(error.to_string()))?;
+    #[cfg(feature = "planted")]
+    if planted::is(Bug::OwnSettings) {
+        machine.obey(&resolved.settings);
+    }
     let about = About::new(&resolved, http_listener.as_ref());
     let core = Arc::new(assemble(&resolved, disk, machine, about, cluster_id)?);
     let mut node_tasks = Tasks::default();

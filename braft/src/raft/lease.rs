@@ -50,6 +50,7 @@ use super::network::{Acks, Timers};
 use super::types::{TypeConfig, plain};
 use crate::leadership::{Leader, LeaderChange, LeaderToken};
 use crate::member::display_id;
+use crate::planted::{self, Bug};
 
 /// What part of the lease is given up for clocks that differ, and for the task to end.
 const MARGIN_PART: u32 = 10;
@@ -100,7 +101,11 @@ impl Lease {
             state: Mutex::default(),
             tokens: watch::Sender::new(None),
             changes: watch::Sender::new(LeaderChange::default()),
-            lease: lease - lease / MARGIN_PART,
+            lease: if planted::is(Bug::LeaseWithoutMargin) {
+                lease
+            } else {
+                lease - lease / MARGIN_PART
+            },
             me,
         }))
     }
@@ -127,6 +132,9 @@ impl Lease {
         &self,
         ask: impl Future<Output = Result<u64, E>>,
     ) -> Result<(), E> {
+        if planted::is(Bug::HandOverWithToken) {
+            return ask.await.map(drop);
+        }
         self.state().handing_over += 1;
         self.revoke();
         let term = ask.await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::async_runtime::WatchReceiver;
 use openraft::{ReadPolicy, ServerState};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::Instant;
@@ -16,6 +17,7 @@ use super::lease::Lease;
 use super::load::{Load, Place};
 use super::state_machine::StateMachine;
 use crate::error::Error;
+use crate::planted::{self, Bug};
 use crate::request::{Refusal, Reply, ReplyTo};
 
 /// Confirmations under way at once: while one travels, the next one's readers gather.
@@ -193,6 +195,11 @@ impl Confirmation {
     async fn confirm(mut self) -> Result<u64, Refuse> {
         if let Some(index) = self.by_lease().await {
             return Ok(index);
+        }
+        if planted::is(Bug::SkipReadIndex)
+            && let Some(index) = self.raft.metrics().borrow_watched().last_applied
+        {
+            return Ok(index.index());
         }
         let confirmed = tokio::select! {
             confirmed = self.raft.get_read_log_id(ReadPolicy::ReadIndex) => confirmed,

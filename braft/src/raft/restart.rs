@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::network::Timers;
+use crate::planted::{self, Bug};
 use crate::storage::wal::Vote;
 
 /// Until when this node, started now with this vote on its disk, keeps out of elections.
@@ -30,6 +31,9 @@ pub(super) fn silent_until(
     now: Instant,
 ) -> Option<Instant> {
     let lease = Duration::from_millis(timers.election_max_ms.into());
+    if planted::is(Bug::VoteAfterRestart) {
+        return None;
+    }
     vote.and_then(|vote| vote.voted_for)
         .filter(|leader| *leader != me)
         .map(|_| now + lease)

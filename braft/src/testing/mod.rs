@@ -36,6 +36,9 @@ mod result;
 mod run;
 mod simulation;
 
+#[cfg(feature = "planted")]
+#[doc(hidden)]
+pub use crate::planted::Bug;
 pub use check::{Check, CheckFailure, Passed, check};
 pub use cluster::{Cluster, Down, TestNode};
 pub use linearizable::{Linearizability, Model, Observed, linearizable};

@@ -2,17 +2,20 @@
 
 #![allow(unreachable_pub)]
 
-use std::collections::BTreeMap;
+#[cfg(feature = "planted")]
+mod planted;
+mod stock;
+
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use braft::raft_service;
 use braft::testing::{Passed, check};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
+
+use stock::Stock;
 
 /// Plays seeds of simulated clusters under faults, and judges each by the plain struct.
 #[derive(Parser)]
@@ -35,52 +38,14 @@ struct Options {
     /// Seeds played at once.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-}
-
-/// Stock of articles: commands that answer, that fail, and that depend on the context.
-#[raft_service]
-#[derive(Default, Serialize, Deserialize)]
-pub struct Stock {
-    pieces: BTreeMap<String, u64>,
-    moves: Vec<u64>,
-}
-
-/// There is too little of it.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct TooFew {
-    left: u64,
-}
-
-#[raft_service]
-impl Stock {
-    /// Adds pieces.
-    pub fn add(&mut self, context: &mut braft::Context, article: String, pieces: u8) -> u64 {
-        self.moves.push(context.rng().below(100));
-        if self.moves.len() > 8 {
-            self.moves.remove(0);
-        }
-        let stock = self.pieces.entry(article).or_default();
-        *stock += u64::from(pieces);
-        *stock
-    }
-
-    /// Takes pieces.
-    pub fn take(&mut self, article: &str, pieces: u8) -> Result<u64, TooFew> {
-        let stock = self.pieces.get_mut(article).ok_or(TooFew { left: 0 })?;
-        let left = *stock;
-        *stock = left.checked_sub(pieces.into()).ok_or(TooFew { left })?;
-        Ok(*stock)
-    }
-
-    /// What there is of an article.
-    pub fn of(&self, article: &str) -> Option<u64> {
-        self.pieces.get(article).copied()
-    }
-
-    /// Random numbers of the last moves.
-    pub fn moves(&self) -> Vec<u64> {
-        self.moves.clone()
-    }
+    /// Plant one mistake after the other into the nodes, and play seeds until each is caught.
+    #[cfg(feature = "planted")]
+    #[arg(long)]
+    planted: bool,
+    /// Of the planted mistakes only those whose names contain this.
+    #[cfg(feature = "planted")]
+    #[arg(long, requires = "planted")]
+    only: Option<String>,
 }
 
 #[derive(Default)]
@@ -114,6 +79,10 @@ impl Totals {
 
 fn main() -> ExitCode {
     let options = Options::parse();
+    #[cfg(feature = "planted")]
+    if options.planted {
+        return planted::hunt(&options);
+    }
     let began = Instant::now();
     let until = options
         .minutes

@@ -6,6 +6,7 @@ use super::{
     Action, Body, Event, Hello, Message, PromiseRecord, Proposal, Refusal, Timing, view::View,
 };
 use crate::discovery::{PeerAddress, PeerSet};
+use crate::planted::{self, Bug};
 
 /// Most members one proposal may have; larger ones are not looked at.
 pub(super) const MAX_MEMBERS: usize = 64;
@@ -351,7 +352,7 @@ impl Formation {
             self.evidence.promised.insert(self.identity.node_id);
         }
         if let Some(promise) = &self.record.promise
-            && promise.members.len() == 1
+            && (promise.members.len() == 1 || planted::is(Bug::FormWithoutPromises))
         {
             self.evidence.complete_since = Some(Duration::ZERO);
         }

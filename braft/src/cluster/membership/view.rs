@@ -7,6 +7,7 @@ use std::{
 
 use crate::discovery::PeerAddress;
 pub(crate) use crate::member::Removal;
+use crate::planted::{self, Bug};
 
 /// A learner is caught up when it lags by no more than so many entries. Small enough that it is
 /// made up within one round of appends, large enough to be reached under full load.
@@ -161,7 +162,8 @@ impl View {
     pub(super) fn is_dead(&self, node_id: u64, member: &Member) -> bool {
         node_id != self.leader
             && member.shunned.is_none()
-            && member.silent >= self.limits.dead_after
+            && (member.silent >= self.limits.dead_after
+                || planted::is(Bug::RemoveOnSilentDiscovery) && !member.discovered)
     }
 
     /// The learner that has taken a member's place: it answers at the same address or bears the

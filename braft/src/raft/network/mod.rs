@@ -16,6 +16,8 @@ mod walls;
 
 pub(crate) use acks::Acks;
 pub(crate) use client::Network;
+#[cfg(feature = "testing")]
+pub(crate) use handshake::PROTOCOL;
 pub(crate) use handshake::versions_from;
 pub(crate) use peers::{Identity, Peers, Progress, Timers};
 pub(crate) use service::RaftService;

@@ -1,6 +1,5 @@
 //! A file system in memory that fails and crashes when told to.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -10,12 +9,19 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+mod disk;
+
+use self::disk::Disk;
+pub(crate) use self::disk::Image;
+use self::disk::Inode;
+use self::disk::PowerCut;
+pub(crate) use self::disk::Step;
+use self::disk::dead;
+use self::disk::due;
 use super::Fs;
 use super::FsFile;
 use super::Mode;
 
-/// What a torn write keeps or loses as a whole.
-const SECTOR: usize = 512;
 
 /// A file system in memory.
 ///
@@ -24,6 +30,8 @@ const SECTOR: usize = 512;
 #[derive(Clone, Default)]
 pub(crate) struct FaultFs {
     shared: Arc<Shared>,
+    /// The life of the machine to which this handle belongs; none: to whichever there is.
+    life: Option<u64>,
 }
 
 #[derive(Default)]
@@ -33,95 +41,12 @@ struct Shared {
     syncs: Condvar,
 }
 
-#[derive(Default)]
-struct Disk {
-    names: BTreeMap<PathBuf, usize>,
-    durable_names: BTreeMap<PathBuf, usize>,
-    inodes: Vec<Inode>,
-    /// Counts crashes; a file of an earlier life is dead.
-    life: u64,
-    capacity: Option<u64>,
-    /// Operations until the next failure, and its kind.
-    failing_write: Option<(u64, io::ErrorKind)>,
-    failing_sync: Option<(u64, io::ErrorKind)>,
-    /// Syncs wait while this is set.
-    held: bool,
-    /// How many of them wait.
-    waiting: usize,
-    syncs: u64,
-}
-
-#[derive(Clone, Default)]
-struct Inode {
-    bytes: Vec<u8>,
-    durable: Vec<u8>,
-    pending: Vec<(usize, Vec<u8>)>,
-    locked: bool,
-}
-
-/// All files as they are, to go back to.
-pub(crate) struct Image {
-    names: BTreeMap<PathBuf, usize>,
-    inodes: Vec<Inode>,
-}
-
 struct FaultFile {
     shared: Arc<Shared>,
+    path: PathBuf,
     inode: usize,
     life: u64,
     locks: Mutex<bool>,
-}
-
-fn due(failure: &mut Option<(u64, io::ErrorKind)>) -> io::Result<()> {
-    match failure {
-        Some((0, kind)) => {
-            let error = io::Error::new(*kind, "injected fault");
-            *failure = None;
-            Err(error)
-        }
-        Some((left, _)) => {
-            *left -= 1;
-            Ok(())
-        }
-        None => Ok(()),
-    }
-}
-
-impl Disk {
-    fn inode(&mut self, file: &FaultFile) -> io::Result<&mut Inode> {
-        if file.life != self.life {
-            return Err(io::Error::other("the machine has crashed since"));
-        }
-        Ok(&mut self.inodes[file.inode])
-    }
-
-    fn used(&self) -> u64 {
-        self.names
-            .values()
-            .map(|inode| self.inodes[*inode].bytes.len() as u64)
-            .sum()
-    }
-
-    fn free(&self) -> u64 {
-        self.capacity.map_or(u64::MAX / 2, |capacity| {
-            capacity.saturating_sub(self.used())
-        })
-    }
-
-    fn grow(&mut self, file: &FaultFile, bytes: usize) -> io::Result<()> {
-        let more = bytes.saturating_sub(self.inode(file)?.bytes.len()) as u64;
-        if more > 0 && more > self.free() {
-            return Err(io::Error::new(
-                io::ErrorKind::StorageFull,
-                "injected full disk",
-            ));
-        }
-        let inode = self.inode(file)?;
-        if inode.bytes.len() < bytes {
-            inode.bytes.resize(bytes, 0);
-        }
-        Ok(())
-    }
 }
 
 impl Shared {
@@ -232,49 +157,63 @@ impl FaultFs {
     /// Crashes the machine: of what was not synced each sector, and all names together, survive
     /// or not as the seed will have it. Seed 0 loses all of it.
     pub(crate) fn crash(&self, seed: u64) {
-        let mut random = seed;
-        let mut survives = || {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            random & 0x100 != 0
-        };
-        let mut disk = self.shared.lock();
-        let disk = &mut *disk;
-        if survives() {
-            disk.durable_names.clone_from(&disk.names);
-        } else {
-            disk.names.clone_from(&disk.durable_names);
-        }
-        for inode in &mut disk.inodes {
-            let whole = inode.bytes.len();
-            for (offset, bytes) in inode.pending.drain(..) {
-                let mut at = 0;
-                while at < bytes.len() {
-                    let sector_end = (offset + at) / SECTOR * SECTOR + SECTOR;
-                    let end = bytes.len().min(sector_end - offset);
-                    if survives() {
-                        let durable = &mut inode.durable;
-                        durable.resize(durable.len().max(offset + end).min(whole), 0);
-                        let to = (offset + end).min(durable.len());
-                        let from = (offset + at).min(to);
-                        durable[from..to].copy_from_slice(&bytes[at..at + to - from]);
-                    }
-                    at = end;
-                }
-            }
-            inode.bytes.clone_from(&inode.durable);
-            inode.locked = false;
-        }
-        disk.life += 1;
-        disk.held = false;
+        self.shared.lock().crash(seed);
         self.shared.syncs.notify_all();
+    }
+
+    /// Crashes the machine at a step to come, in a directory of this name: the one after `after`
+    /// more. `then` cuts all else, and must not touch the disk.
+    pub(crate) fn crash_at(
+        &self,
+        (step, dir): (Step, &'static str),
+        after: u64,
+        seed: u64,
+        then: impl FnOnce() + Send + 'static,
+    ) {
+        self.shared.lock().power_cut = Some(PowerCut {
+            step,
+            dir,
+            after,
+            seed,
+            then: Box::new(then),
+        });
+    }
+
+    /// Whether a crash at a step is still to come.
+    pub(crate) fn crash_is_due(&self) -> bool {
+        self.shared.lock().power_cut.is_some()
+    }
+
+    /// The disk as the machine has it that is running now: of no use once it has crashed.
+    pub(crate) fn of_this_life(&self) -> FaultFs {
+        FaultFs {
+            shared: Arc::clone(&self.shared),
+            life: Some(self.shared.lock().life),
+        }
+    }
+
+    /// Empties the disk.
+    pub(crate) fn wipe(&self) {
+        let mut disk = self.shared.lock();
+        disk.names.clear();
+        disk.durable_names.clear();
+        disk.inodes.clear();
+        disk.life += 1;
+        disk.power_cut = None;
+    }
+
+    fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {
+        let disk = self.shared.lock();
+        if self.life.is_some_and(|life| life != disk.life) {
+            return Err(dead());
+        }
+        Ok(disk)
     }
 }
 
 impl Fs for FaultFs {
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>> {
-        let mut disk = self.shared.lock();
+        let mut disk = self.disk()?;
         let found = disk.names.get(path).copied();
         let inode = match (found, mode) {
             (Some(inode), Mode::Create) => {
@@ -295,6 +234,7 @@ impl Fs for FaultFs {
         };
         Ok(Arc::new(FaultFile {
             shared: Arc::clone(&self.shared),
+            path: path.to_path_buf(),
             inode,
             life: disk.life,
             locks: Mutex::new(false),
@@ -302,21 +242,20 @@ impl Fs for FaultFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut disk = self.shared.lock();
+        let mut disk = self.disk()?;
         let inode = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         disk.names.insert(to.to_path_buf(), inode);
-        Ok(())
+        disk.step(Step::Rename, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let removed = self.shared.lock().names.remove(path);
-        removed
-            .map(drop)
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        let mut disk = self.disk()?;
+        disk.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        disk.step(Step::Remove, path)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let disk = self.shared.lock();
+        let disk = self.disk()?;
         let inside = disk.names.keys().filter(|path| path.parent() == Some(dir));
         let names = inside.filter_map(|path| path.file_name()?.to_str());
         Ok(names.map(String::from).collect())
@@ -327,7 +266,8 @@ impl Fs for FaultFs {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut disk = self.shared.lock();
+        let mut disk = self.disk()?;
+        disk.step(Step::SyncDir, &dir.join("all"))?;
         due(&mut disk.failing_sync)?;
         let disk = &mut *disk;
         let inside = |path: &Path| path.parent() == Some(dir);
@@ -339,11 +279,11 @@ impl Fs for FaultFs {
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        Ok(self.shared.lock().names.contains_key(path))
+        Ok(self.disk()?.names.contains_key(path))
     }
 
     fn free_bytes(&self, _: &Path) -> io::Result<u64> {
-        Ok(self.shared.lock().free())
+        Ok(self.disk()?.free())
     }
 }
 
@@ -365,7 +305,7 @@ impl FsFile for FaultFile {
         let inode = disk.inode(self)?;
         inode.bytes[offset..offset + bytes.len()].copy_from_slice(bytes);
         inode.pending.push((offset, bytes.to_vec()));
-        Ok(())
+        disk.step(Step::Write, &self.path)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -380,6 +320,8 @@ impl FsFile for FaultFile {
                 .unwrap_or_else(PoisonError::into_inner);
         }
         disk.waiting -= 1;
+        disk.inode(self)?;
+        disk.step(Step::Sync, &self.path)?;
         due(&mut disk.failing_sync)?;
         let inode = disk.inode(self)?;
         let bytes = inode.bytes.len();

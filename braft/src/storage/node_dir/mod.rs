@@ -12,6 +12,7 @@ mod tests;
 mod unfinished;
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,6 +24,7 @@ use self::identity::read_node;
 use self::sealed::{PREFIX, read_sealed, seal};
 pub(crate) use self::unfinished::{Stage, UNFINISHED, Unfinished, check as check_finished};
 use super::fs::{Fs, FsFile, Mode, replace_file};
+use crate::planted::{self, Bug};
 
 pub(crate) const LOCK: &str = "LOCK";
 pub(crate) const NODE: &str = "node";
@@ -60,7 +62,10 @@ impl NodeDir {
             read_node(&*fs, path)?
         } else {
             refuse_orphans(&*fs, path)?;
-            let identity = Identity::random().map_err(io)?;
+            let mut identity = Identity::random().map_err(io)?;
+            if planted::is(Bug::ReuseNodeId) {
+                identity.node_id = u64::from(crc32fast::hash(path.as_os_str().as_bytes()));
+            }
             replace_file(&*fs, path, NODE, &identity.encode()).map_err(io)?;
             identity
         };

@@ -44,6 +44,7 @@ use super::fs::Fs;
 use super::fs::FsFile;
 use super::fs::Mode;
 use super::wal::LogId;
+use crate::planted::{self, Bug};
 
 /// What a finished file's name ends with.
 const FINISHED: &str = ".snap";
@@ -161,7 +162,9 @@ impl Store {
         }
         let path = self.dir.join(id.name(FINISHED));
         self.fs.rename(temporary, &path).map_err(io)?;
-        self.fs.sync_dir(&self.dir).map_err(io)?;
+        if !planted::is(Bug::SnapshotNameNotSynced) {
+            self.fs.sync_dir(&self.dir).map_err(io)?;
+        }
         let file = SnapshotFile::open(&*self.fs, &path)?;
         if let Some(older) = current.replace(file.clone())
             && older.path != path

@@ -73,6 +73,8 @@ pub fn check<S: Service>() -> Check<S> {
         clients: CLIENTS,
         lasting: None,
         after_each: None,
+        #[cfg(feature = "planted")]
+        planted: None,
         service: PhantomData,
     }
 }
@@ -90,6 +92,8 @@ pub struct Check<S> {
     clients: usize,
     lasting: Option<Duration>,
     after_each: Option<Box<AfterEach>>,
+    #[cfg(feature = "planted")]
+    planted: Option<crate::planted::Bug>,
     service: PhantomData<fn() -> S>,
 }
 
@@ -147,6 +151,26 @@ impl<S: Service> Check<S> {
         self
     }
 
+    /// Lets the nodes make a mistake.
+    #[cfg(feature = "planted")]
+    #[doc(hidden)]
+    pub fn planted(mut self, bug: crate::planted::Bug) -> Self {
+        self.planted = Some(bug);
+        self
+    }
+
+    /// Plays one seed in a simulation, and tells how long it lasted, and what was broken.
+    ///
+    /// # Errors
+    /// If the seed could not be played to its end.
+    #[cfg(feature = "planted")]
+    #[doc(hidden)]
+    pub async fn play(self, seed: u64) -> TestResult<(Duration, Option<String>)> {
+        let played = run::simulated::<S>(seed, self.size()).await?;
+        let broken = played.story.map(|story| story.violation.text);
+        Ok((played.lasted, broken))
+    }
+
     fn size(&self) -> run::Size {
         let extent = match self.lasting {
             Some(time) => run::Extent::Time(time),
@@ -159,6 +183,8 @@ impl<S: Service> Check<S> {
             nodes: self.nodes,
             clients: self.clients,
             extent,
+            #[cfg(feature = "planted")]
+            planted: self.planted,
         }
     }
 

@@ -113,6 +113,11 @@ impl Record {
         ));
     }
 
+    /// Notes that something was broken that has to hold at each moment.
+    pub(super) fn broke(&self, text: String) {
+        self.shared().note(text);
+    }
+
     /// Whether the replicas are known to differ.
     pub(super) fn differs(&self) -> bool {
         !self.shared().differences.is_empty()

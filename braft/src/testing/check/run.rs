@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::invent::InventError;
 #[cfg(test)]
 use super::nemesis::Event;
-use super::nemesis::{Nemesis, torment};
+use super::nemesis::{CALM, Disks as DiskOf, Nemesis, form_roughly, torment};
 use super::record::Record;
 use super::story::Story;
 use super::verdict::{Evidence, Final, Violation, judge};
@@ -19,6 +19,7 @@ use crate::config::Seams;
 use crate::context::Rng;
 use crate::machine::Watch;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::storage::fs::faults::FaultFs;
 use crate::testing::cluster::{Cluster, TestNode};
 use crate::testing::simulation::{Network, simulate};
@@ -26,6 +27,7 @@ use crate::testing::{TestError, TestResult};
 
 /// Stream of random numbers that the faults draw from; clients have the lower ones.
 const FAULTS: u32 = u32::MAX;
+const FORMATION: u32 = u32::MAX - 3;
 /// Threads of the nodes and clients.
 const WORKER_THREADS: usize = 2;
 /// As a node has them that is told nothing.
@@ -38,6 +40,14 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 const KEEP_LOG_ENTRIES: u64 = 16;
 /// Log entries after which a snapshot is written.
 const SNAPSHOT_EVERY: u64 = 64;
+/// So small that a check goes through many.
+const SEGMENT_BYTES: u64 = 64 << 10;
+/// Of so many simulated clusters one forms under faults.
+const ROUGH_ONE_IN: u64 = 3;
+/// What a cluster begins with depends on which of its nodes comes first; no other may obey its own.
+const SESSION_EXPIRY: Duration = Duration::from_secs(3);
+const DEAD_AFTER: Duration = CALM;
+const STEP_OF_SETTINGS: Duration = Duration::from_millis(500);
 
 /// How much happens in a check.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +55,9 @@ pub(super) struct Size {
     pub(super) nodes: usize,
     pub(super) clients: usize,
     pub(super) extent: Extent,
+    /// What the nodes do wrong.
+    #[cfg(feature = "planted")]
+    pub(super) planted: Option<crate::planted::Bug>,
 }
 
 /// When the clients of a check are done.
@@ -84,6 +97,8 @@ pub(super) async fn on_sockets<S: Service>(seed: u64, size: Size) -> TestResult<
 /// Runs one seed in a simulation.
 pub(super) async fn simulated<S: Service>(seed: u64, size: Size) -> TestResult<Played> {
     on_a_thread::<S>(seed, move || {
+        #[cfg(feature = "planted")]
+        crate::planted::chosen::plant(size.planted);
         simulate(seed, |network| run::<S>(seed, size, Some(network)))
     })
     .await
@@ -122,26 +137,47 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     let record = Record::new(S::NAME);
     let disks = Disks::default();
     let (watched, own) = (Arc::clone(&record), disks.clone());
-    let cluster = Cluster::<S>::start_seamed(
+    let is_rough = is_simulated && seed.is_multiple_of(ROUGH_ONE_IN);
+    // A majority: any two sets that may form a cluster overlap.
+    let expect = if is_rough {
+        size.nodes / 2 + 1
+    } else {
+        size.nodes
+    };
+    let cluster = Cluster::<S>::boot_seamed(
         size.nodes,
         network,
         Box::new(move |node, seams, config| {
+            let config = if is_simulated {
+                config.settings(settings(node)).dead_after(dead_after(node))
+            } else {
+                config
+            };
             config
+                .expect_nodes(expect)
                 .snapshot_every(SNAPSHOT_EVERY)
                 .keep_log_entries(KEEP_LOG_ENTRIES)
                 .heartbeat(HEARTBEAT)
                 .election_timeout(ELECTION_MIN..ELECTION_MAX)
                 .seams(Seams {
-                    fs: Arc::new(own.of(node)),
+                    fs: Arc::new(own.of(node).of_this_life()),
+                    segment_bytes: Some(SEGMENT_BYTES),
                     watch: Watch::by(watched.witness(node.0)),
                     ..seams
                 })
         }),
     )
     .await?;
+    let disk_of: DiskOf = Arc::new(move |node| disks.of(node));
+    let formed = if is_rough {
+        let mut rng = Rng::new(seed, FORMATION);
+        form_roughly(&cluster, &disk_of, &mut rng, size.nodes).await?
+    } else {
+        Vec::new()
+    };
+    cluster.leader().await?;
     let workload = Workload::new(size.extent);
     let over = Arc::new(AtomicBool::new(false));
-    let disk_of = Arc::new(move |node| disks.of(node));
     let rng = Rng::new(seed, FAULTS);
     let nemesis = Nemesis::new(
         cluster.clone(),
@@ -175,7 +211,8 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
         .collect();
     let called = workload.run::<S>(seed, &dialers, &addresses).await;
     over.store(true, Ordering::Relaxed);
-    let (events, tormented) = tormenting.await?;
+    let (mut events, tormented) = tormenting.await?;
+    events.splice(0..0, formed);
     let settled = match &tormented {
         Ok(()) if !record.differs() => settle(&cluster, is_simulated).await,
         _ => Ok(()),
@@ -211,6 +248,26 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
             .err()
             .map(|violation| Story::new::<S>(seed, evidence, events, violation)),
     })
+}
+
+/// Each node's own: which of them holds is decided by whoever leads first.
+fn settings(node: TestNode) -> Settings {
+    Settings {
+        session_expiry_ms: whole_ms(later(SESSION_EXPIRY, node)),
+        ..Settings::default()
+    }
+}
+
+fn dead_after(node: TestNode) -> Duration {
+    later(DEAD_AFTER, node)
+}
+
+fn later(time: Duration, node: TestNode) -> Duration {
+    time + STEP_OF_SETTINGS * u32::try_from(node.0).unwrap_or_default()
+}
+
+fn whole_ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Waits until the replicas are equal: soon, where nothing but the nodes takes time.
@@ -290,6 +347,8 @@ mod tests {
             calls: 200,
             faults: 10,
         },
+        #[cfg(feature = "planted")]
+        planted: None,
     };
 
     #[tokio::test]

@@ -30,6 +30,12 @@ impl<S: Service> Cluster<S> {
         Ok(Down(node))
     }
 
+    /// Cuts a node's connections when it is called, as far as that can be simulated.
+    pub(crate) fn unplug(&self, node: TestNode) -> impl FnOnce() + Send + 'static {
+        let (cluster, address) = (self.clone(), self.address(node));
+        move || cluster.shared.ground.power_off(&address)
+    }
+
     /// Stops a node in order, as on SIGTERM; its data stays.
     ///
     /// # Errors
@@ -63,7 +69,8 @@ impl<S: Service> Cluster<S> {
         self.nodes()[node.0].clock_rate = rate;
     }
 
-    async fn start_again(&self, node: TestNode) -> TestResult {
+    /// Starts a node again that is down.
+    pub(crate) async fn start_again(&self, node: TestNode) -> TestResult {
         let address = self.nodes()[node.0].address;
         let listener = self.shared.ground.bind(address)?;
         Ok(self.boot(node, listener).await?)

@@ -103,8 +103,9 @@ impl<S: Service> Cluster<S> {
         Self::start_on(Ground::loopback()?, nodes, Box::new(configure)).await
     }
 
-    /// Starts a cluster whose nodes run on what the test puts in their machine's place.
-    pub(crate) async fn start_seamed(
+    /// Starts the nodes of a cluster, which run on what the test puts in their machine's place, and
+    /// does not wait until they have formed it.
+    pub(crate) async fn boot_seamed(
         nodes: usize,
         network: Option<Network>,
         configure: Box<Configure>,
@@ -113,10 +114,16 @@ impl<S: Service> Cluster<S> {
             Some(network) => Ground::Simulated(network),
             None => Ground::loopback()?,
         };
-        Self::start_on(ground, nodes, configure).await
+        Self::boot_on(ground, nodes, configure).await
     }
 
     async fn start_on(ground: Ground, nodes: usize, configure: Box<Configure>) -> TestResult<Self> {
+        let cluster = Self::boot_on(ground, nodes, configure).await?;
+        cluster.leader().await?;
+        Ok(cluster)
+    }
+
+    async fn boot_on(ground: Ground, nodes: usize, configure: Box<Configure>) -> TestResult<Self> {
         let shared = Shared {
             ground,
             initial: nodes,
@@ -139,7 +146,6 @@ impl<S: Service> Cluster<S> {
         for started in starts.collect::<Vec<_>>() {
             started.await??;
         }
-        cluster.leader().await?;
         Ok(cluster)
     }
 

@@ -1,0 +1,196 @@
+//! The disk behind a [`FaultFs`](super::FaultFs): what is on it, and what a crash leaves.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::FaultFile;
+
+/// What a torn write keeps or loses as a whole.
+const SECTOR: usize = 512;
+/// Of so many sectors that were not synced and survive a crash, one has a bit that is wrong.
+const GARBLED_ONE_IN: u64 = 32;
+
+/// What a machine is doing to its disk, in a directory, when its power is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Write,
+    Sync,
+    Rename,
+    Remove,
+    SyncDir,
+}
+
+/// A power cut that is to come.
+pub(super) struct PowerCut {
+    pub(super) step: Step,
+    pub(super) dir: &'static str,
+    /// Such steps that come before it.
+    pub(super) after: u64,
+    pub(super) seed: u64,
+    /// Cuts everything else of the machine.
+    pub(super) then: Box<dyn FnOnce() + Send>,
+}
+
+#[derive(Default)]
+pub(super) struct Disk {
+    pub(super) names: BTreeMap<PathBuf, usize>,
+    pub(super) durable_names: BTreeMap<PathBuf, usize>,
+    pub(super) inodes: Vec<Inode>,
+    /// Counts crashes; a file of an earlier life is dead.
+    pub(super) life: u64,
+    pub(super) capacity: Option<u64>,
+    /// Operations until the next failure, and its kind.
+    pub(super) failing_write: Option<(u64, io::ErrorKind)>,
+    pub(super) failing_sync: Option<(u64, io::ErrorKind)>,
+    pub(super) power_cut: Option<PowerCut>,
+    /// Syncs wait while this is set.
+    pub(super) held: bool,
+    /// How many of them wait.
+    pub(super) waiting: usize,
+    pub(super) syncs: u64,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Inode {
+    pub(super) bytes: Vec<u8>,
+    pub(super) durable: Vec<u8>,
+    pub(super) pending: Vec<(usize, Vec<u8>)>,
+    pub(super) locked: bool,
+}
+
+/// All files as they are, to go back to.
+pub(crate) struct Image {
+    pub(super) names: BTreeMap<PathBuf, usize>,
+    pub(super) inodes: Vec<Inode>,
+}
+
+pub(super) fn due(failure: &mut Option<(u64, io::ErrorKind)>) -> io::Result<()> {
+    match failure {
+        Some((0, kind)) => {
+            let error = io::Error::new(*kind, "injected fault");
+            *failure = None;
+            Err(error)
+        }
+        Some((left, _)) => {
+            *left -= 1;
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// What a machine is told that has crashed and does not know it.
+pub(super) fn dead() -> io::Error {
+    io::Error::other("the machine has crashed since")
+}
+
+/// Whether what was drawn for a piece of a crashed disk lets it survive.
+fn survives(drawn: u64) -> bool {
+    drawn & 0x100 != 0
+}
+
+impl Disk {
+    pub(super) fn inode(&mut self, file: &FaultFile) -> io::Result<&mut Inode> {
+        if file.life != self.life {
+            return Err(dead());
+        }
+        Ok(&mut self.inodes[file.inode])
+    }
+
+    /// A step is being taken: this may be the one at which the power is cut.
+    pub(super) fn step(&mut self, step: Step, path: &Path) -> io::Result<()> {
+        let dir = path.parent().and_then(Path::file_name);
+        let Some(cut) = self
+            .power_cut
+            .as_mut()
+            .filter(|cut| cut.step == step && dir.is_some_and(|dir| dir == cut.dir))
+        else {
+            return Ok(());
+        };
+        if cut.after > 0 {
+            cut.after -= 1;
+            return Ok(());
+        }
+        if let Some(PowerCut { seed, then, .. }) = self.power_cut.take() {
+            self.crash(seed);
+            then();
+        }
+        Err(dead())
+    }
+
+    pub(super) fn crash(&mut self, seed: u64) {
+        let mut random = seed;
+        let mut draw = || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        if survives(draw()) {
+            self.durable_names.clone_from(&self.names);
+        } else {
+            self.names.clone_from(&self.durable_names);
+        }
+        for inode in &mut self.inodes {
+            inode.locked = false;
+            // What is not pending is durable as it is.
+            if inode.pending.is_empty() {
+                continue;
+            }
+            let whole = inode.bytes.len();
+            for (offset, bytes) in inode.pending.drain(..) {
+                let mut at = 0;
+                while at < bytes.len() {
+                    let sector_end = (offset + at) / SECTOR * SECTOR + SECTOR;
+                    let end = bytes.len().min(sector_end - offset);
+                    let drawn = draw();
+                    if survives(drawn) {
+                        let durable = &mut inode.durable;
+                        durable.resize(durable.len().max(offset + end).min(whole), 0);
+                        let to = (offset + end).min(durable.len());
+                        let from = (offset + at).min(to);
+                        durable[from..to].copy_from_slice(&bytes[at..at + to - from]);
+                        if from < to && (drawn >> 16).is_multiple_of(GARBLED_ONE_IN) {
+                            durable[from + (drawn >> 32) as usize % (to - from)] ^= 1;
+                        }
+                    }
+                    at = end;
+                }
+            }
+            inode.bytes.clone_from(&inode.durable);
+        }
+        self.life += 1;
+        self.held = false;
+        self.power_cut = None;
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.names
+            .values()
+            .map(|inode| self.inodes[*inode].bytes.len() as u64)
+            .sum()
+    }
+
+    pub(super) fn free(&self) -> u64 {
+        self.capacity.map_or(u64::MAX / 2, |capacity| {
+            capacity.saturating_sub(self.used())
+        })
+    }
+
+    pub(super) fn grow(&mut self, file: &FaultFile, bytes: usize) -> io::Result<()> {
+        let more = bytes.saturating_sub(self.inode(file)?.bytes.len()) as u64;
+        if more > 0 && more > self.free() {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "injected full disk",
+            ));
+        }
+        let inode = self.inode(file)?;
+        if inode.bytes.len() < bytes {
+            inode.bytes.resize(bytes, 0);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,305 @@
+//! Faults of a cluster under check, several at a time.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `mod.rs` | which fault comes next, and how it ends |
+//! | `power.rs` | power that is cut, at a step of a write too |
+//! | `disks.rs` | disks that fail, fill up, lose a bit, are lost |
+//! | `network.rs` | cuts, strangers |
+//! | `members.rs` | snapshots, handovers, nodes that come and go |
+//! | `rough.rs` | a cluster that forms under faults |
+//! | `invariants.rs` | what has to hold at each moment |
+
+mod disks;
+mod invariants;
+mod members;
+mod network;
+mod power;
+mod rough;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+pub(super) use self::invariants::CALM;
+use self::invariants::Invariants;
+pub(super) use self::rough::form_roughly;
+use super::invent::below;
+use super::record::Record;
+use crate::context::Rng;
+use crate::node::Stopped;
+use crate::service::Service;
+use crate::storage::fs::faults::FaultFs;
+use crate::testing::cluster::{Cluster, Down, TestNode};
+use crate::testing::{TestError, TestResult};
+use crate::world;
+
+/// Faults that may last at once.
+const MAX_LASTING: usize = 3;
+/// Nodes that join a cluster during one check.
+const MAX_JOINED: usize = 1;
+/// For how long the cluster is left alone now and then: longer than a silence that counts.
+const REST: Duration = Duration::from_secs(8);
+/// How far a wall clock jumps, either way.
+const MAX_JUMP_SECONDS: u32 = 4_000;
+/// How much faster or slower than others the clock of a node may run.
+const DRIFT: f64 = 0.05;
+
+/// Something that happened to the cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    /// Since the start of the check.
+    pub(super) at: Duration,
+    pub(super) text: String,
+}
+
+/// A fault that lasts until it is undone.
+enum Lasting {
+    Down(Down),
+    /// The next syncs of its disk fail, and it stops.
+    Sick(TestNode),
+    Cut(&'static str),
+    /// Its disk takes no more bytes.
+    Full(TestNode),
+    /// Its power is cut at a step that is to come.
+    Doomed(TestNode),
+}
+
+/// The disk of each node.
+pub(super) type Disks = Arc<dyn Fn(TestNode) -> FaultFs + Send + Sync>;
+
+/// Does harm to a cluster, and undoes it.
+pub(super) struct Nemesis<S> {
+    cluster: Cluster<S>,
+    record: Arc<Record>,
+    disks: Disks,
+    rng: Rng,
+    start: Instant,
+    lasting: Vec<Lasting>,
+    joined: usize,
+    /// Nothing happens before this.
+    rests_until: Instant,
+    invariants: Invariants,
+    pub(super) events: Vec<Event>,
+}
+
+impl<S: Service> Nemesis<S> {
+    pub(super) fn new(
+        cluster: Cluster<S>,
+        record: Arc<Record>,
+        disks: Disks,
+        rng: Rng,
+        start: Instant,
+    ) -> Self {
+        Nemesis {
+            cluster,
+            record,
+            disks,
+            rng,
+            start,
+            lasting: Vec::new(),
+            joined: 0,
+            rests_until: start,
+            invariants: Invariants::new(start),
+            events: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, text: String) {
+        tracing::debug!(text, "fault");
+        self.events.push(Event {
+            at: self.start.elapsed(),
+            text,
+        });
+    }
+
+    fn one_of(&mut self, nodes: &[TestNode]) -> Option<TestNode> {
+        let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+        (count > 0).then(|| nodes[below(&mut self.rng, count) as usize])
+    }
+
+    /// Nodes that run and have no failing disk.
+    fn well(&self) -> Vec<TestNode> {
+        let sick = |node: &TestNode| {
+            let mut lasting = self.lasting.iter();
+            lasting.any(
+                |fault| matches!(fault, Lasting::Sick(sick) | Lasting::Doomed(sick) if sick == node),
+            )
+        };
+        let running = self.cluster.running().into_iter().map(|(node, _)| node);
+        running.filter(|node| !sick(node)).collect()
+    }
+
+    fn look(&mut self) {
+        if !self.lasting.is_empty() {
+            self.invariants.disturbed();
+        }
+        self.invariants.look(&self.cluster, &self.record);
+    }
+
+    /// Why a node has stopped that had no reason to.
+    pub(super) fn stopped(&self) -> Option<(TestNode, String)> {
+        let well = self.well();
+        let mut running = self.cluster.running().into_iter();
+        running.find_map(|(place, node)| {
+            let stopped = node.core().watch_stopped().borrow().clone();
+            match stopped {
+                Some(Stopped::Fatal(why)) if well.contains(&place) => Some((place, why)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Begins or ends one fault.
+    pub(super) async fn act(&mut self) -> TestResult {
+        if !self.lasting.is_empty()
+            && (self.lasting.len() == MAX_LASTING || below(&mut self.rng, 2) == 0)
+        {
+            let count = u32::try_from(self.lasting.len()).unwrap_or(u32::MAX);
+            let which = below(&mut self.rng, count) as usize;
+            let fault = self.lasting.swap_remove(which);
+            return self.undo(fault).await;
+        }
+        self.invariants.disturbed();
+        match below(&mut self.rng, 22) {
+            0 | 1 => self.cut_power(None).await,
+            2 => {
+                let leader = self.leader();
+                self.cut_power(leader).await
+            }
+            3 => self.cut_all_power().await,
+            4 => self.isolate(),
+            5 => self.cut_one_way(),
+            6 => self.force_snapshot().await,
+            7 => self.hand_over().await,
+            8 => self.fail_syncs(),
+            9 => self.fill_disk(),
+            10 if self.joined < MAX_JOINED && self.lasting.is_empty() => self.join().await,
+            11..=13 => self.doom(),
+            14 => self.startle().await,
+            15 => self.lose_disk().await,
+            16 => self.damage_log().await,
+            17 => self.leave().await,
+            18 => self.meet_stranger().await,
+            19 => self.jump(),
+            20 => self.rest().await,
+            _ => self.hang_disk().await,
+        }
+    }
+
+    /// Undoes what lasts.
+    pub(super) async fn relent(&mut self) -> TestResult {
+        while let Some(fault) = self.lasting.pop() {
+            self.undo(fault).await?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&mut self, fault: Lasting) -> TestResult {
+        match fault {
+            Lasting::Down(down) => self.start_again(down).await,
+            Lasting::Sick(node) => self.recover(node).await,
+            Lasting::Doomed(node) => self.doomed_again(node).await,
+            Lasting::Full(node) => {
+                (self.disks)(node).set_capacity(None);
+                self.note(format!("the disk of {} has space again", name(node)));
+                Ok(())
+            }
+            Lasting::Cut(what) => {
+                // All cuts go together.
+                self.lasting
+                    .retain(|fault| !matches!(fault, Lasting::Cut(_)));
+                self.cluster.heal();
+                self.note(format!("the network is whole again ({what})"));
+                Ok(())
+            }
+        }
+    }
+
+    async fn start_again(&mut self, down: Down) -> TestResult {
+        let node = down.node();
+        // A node does not start where it cannot write.
+        (self.disks)(node).set_capacity(None);
+        self.drift(node);
+        self.cluster.restart(down).boxed().await?;
+        self.note(format!("{} starts again", name(node)));
+        Ok(())
+    }
+
+    fn leader(&self) -> Option<TestNode> {
+        let mut running = self.cluster.running().into_iter();
+        running.find_map(|(place, node)| node.core().raft()?.is_leader().then_some(place))
+    }
+
+    /// Sets a wall clock; at the end all show the time.
+    fn jump(&mut self) -> TestResult {
+        let well = self.well();
+        if let Some(node) = self.one_of(&well) {
+            let far = below(&mut self.rng, 2 * MAX_JUMP_SECONDS);
+            let seconds = i64::from(far) - i64::from(MAX_JUMP_SECONDS);
+            self.cluster.set_clock_ahead(node, seconds);
+            self.note(format!("the wall clock of {} is {seconds} s ahead", name(node)));
+        }
+        Ok(())
+    }
+
+    /// Leaves the cluster alone for a while.
+    async fn rest(&mut self) -> TestResult {
+        if !world::is_simulated() {
+            return Ok(());
+        }
+        self.relent().await?;
+        self.note(format!("all is well for {REST:?}"));
+        self.rests_until = Instant::now() + REST;
+        Ok(())
+    }
+
+    fn rests(&self) -> bool {
+        Instant::now() < self.rests_until
+    }
+
+    /// Another rate for the clock of a node that is about to start.
+    fn drift(&mut self, node: TestNode) {
+        let rates = [1.0 - DRIFT, 1.0, 1.0 + DRIFT];
+        let rate = rates[below(&mut self.rng, 3) as usize];
+        self.cluster.set_clock_rate(node, rate);
+    }
+}
+
+/// Does harm until told to stop; the harm undone, the events come back.
+pub(super) async fn torment<S: Service>(
+    mut nemesis: Nemesis<S>,
+    progress: impl Fn() -> usize,
+    every: usize,
+    is_over: impl Fn() -> bool,
+) -> (Vec<Event>, TestResult) {
+    /// A fault waits for so many calls, or for this, in case none get through.
+    const LONGEST_WAIT: Duration = Duration::from_millis(800);
+    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    let result = async {
+        while !is_over() {
+            let (since, next) = (Instant::now(), progress().saturating_add(every));
+            let waits = || progress() < next && since.elapsed() < LONGEST_WAIT;
+            while (waits() || nemesis.rests()) && !is_over() {
+                nemesis.look();
+                if let Some((node, why)) = nemesis.stopped() {
+                    return Err(TestError::of_text(format!("{} stopped: {why}", name(node))));
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+            if is_over() {
+                break;
+            }
+            nemesis.act().await?;
+        }
+        nemesis.relent().await
+    };
+    let result = result.await;
+    (nemesis.events, result)
+}
+
+fn name(node: TestNode) -> String {
+    format!("node {}", node.0)
+}
