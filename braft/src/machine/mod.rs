@@ -33,7 +33,7 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use apply::{Answers, HaltError};
 pub(crate) use comparison::{Comparison, Digests, Diverged};
-pub(crate) use digest::{EVENTS, SESSIONS, TIMERS, part_name};
+pub(crate) use digest::{EVENTS, KEYS, SESSIONS, TIMERS, part_name};
 pub(crate) use pace::Pace;
 pub(crate) use panics::Panics;
 pub(crate) use rebuild::{Logged, Past};
@@ -43,7 +43,7 @@ pub(crate) use refused::stale_fence;
 pub(crate) use removed::RemovedNodes;
 pub(crate) use running::{Query, Running, Sighting};
 #[cfg(feature = "cli")]
-pub(crate) use snapshot::SESSIONS;
+pub(crate) use snapshot::SESSIONS_SECTION;
 pub(crate) use snapshot::{SectionSink, SnapshotHeader};
 use versions::Door;
 pub(crate) use versions::{BRAFT, SETTINGS_CHANGE, Versions, too_old};

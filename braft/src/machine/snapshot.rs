@@ -20,7 +20,7 @@ use crate::settings::Settings;
 
 /// The section of the session table. Service sections bear the service's name behind a prefix, so
 /// that no service can take its place.
-pub(crate) const SESSIONS: &str = "sessions";
+pub(crate) const SESSIONS_SECTION: &str = "sessions";
 /// The section of the wakes; left out while there are none.
 const TIMERS: &str = "timers";
 /// The section of the events; left out while there are none.
@@ -162,7 +162,7 @@ impl Frozen {
 
     /// Writes the sections that were frozen.
     pub(crate) fn save(&self, sink: &mut dyn SectionSink) -> Result<(), Error> {
-        sink.section(SESSIONS, &mut |out| {
+        sink.section(SESSIONS_SECTION, &mut |out| {
             codec::encode_into(&self.sessions, out)
                 .map_err(|error| Error::fatal(format!("cannot write the sessions: {error}")))
         })?;
@@ -238,7 +238,7 @@ impl Machine {
             .iter()
             .map(|name| format!("{SERVICE_PREFIX}{name}"))
             .collect();
-        missing.push(SESSIONS.to_owned());
+        missing.push(SESSIONS_SECTION.to_owned());
         Ok(Loading {
             header,
             replica,
@@ -267,7 +267,7 @@ impl Loading {
             section: name.to_owned(),
             source,
         };
-        if name == SESSIONS {
+        if name == SESSIONS_SECTION {
             self.replica.sessions = codec::decode_from::<Sessions>(from)
                 .map_err(|error| failed(Error::fatal(error.to_string())))?;
         } else if name == EVENTS {
@@ -359,7 +359,7 @@ mod tests {
         let machine = Machine::new(Vec::new(), Watch::default()).unwrap();
         let mut loading = machine.load(codec::decode(&bytes).unwrap()).unwrap();
         let sessions = codec::encode(&Sessions::default()).unwrap();
-        loading.section(SESSIONS, &mut &sessions[..]).unwrap();
+        loading.section(SESSIONS_SECTION, &mut &sessions[..]).unwrap();
         loading.finish(ME).unwrap()
     }
 

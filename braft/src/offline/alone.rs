@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use super::{Progress, disk, failed};
 use crate::codec;
 use crate::error::Error;
-use crate::machine::{SESSIONS, SnapshotHeader};
+use crate::machine::{SESSIONS_SECTION, SnapshotHeader};
 use crate::member::{Members, NodeInfo};
 use crate::session::Sessions;
 use crate::storage::fs::DiskFs;
@@ -76,7 +76,7 @@ pub(super) fn rewrite_snapshot(
     let mut sections = from.sections();
     while let Some((name, mut content)) = sections.next_section().map_err(failed)? {
         let mut section = writer.section(&name).map_err(failed)?;
-        if name == SESSIONS && keep == KeepSessions::No {
+        if name == SESSIONS_SECTION && keep == KeepSessions::No {
             codec::encode_into(&Sessions::default(), &mut section).map_err(failed)?;
             continue;
         }

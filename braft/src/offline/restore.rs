@@ -8,7 +8,7 @@ use super::alone::{self, KeepSessions, NewLog, TERM_GAP};
 use super::{Progress, disk, failed};
 use crate::codec;
 use crate::error::Error;
-use crate::machine::{Comparison, RemovedNodes, SESSIONS, SnapshotHeader};
+use crate::machine::{Comparison, RemovedNodes, SESSIONS_SECTION, SnapshotHeader};
 use crate::member::StoredMembers;
 use crate::storage::backup::{BackupFile, Description, Part};
 use crate::storage::fs::{DiskFs, Fs};
@@ -141,7 +141,7 @@ fn fill(backup: &BackupFile, dir: &Path, progress: Progress<'_>) -> Result<Ident
 
 /// Whether the disk holds what the backup says it should.
 fn compare(wanted: &[Part], written: &[Part]) -> Result<(), Error> {
-    let differs = |part: &&Part| part.name != SESSIONS && !written.contains(part);
+    let differs = |part: &&Part| part.name != SESSIONS_SECTION && !written.contains(part);
     match wanted.iter().find(differs) {
         None => Ok(()),
         Some(part) => Err(Error::fatal(format!(
@@ -171,7 +171,7 @@ mod tests {
         let meta = codec::encode(&header).expect("data");
         let last = LogId { term: 2, index: 9 };
         let mut writer = store.create(last, &meta).expect("created");
-        let mut section = writer.section(SESSIONS).expect("begun");
+        let mut section = writer.section(SESSIONS_SECTION).expect("begun");
         codec::encode_into(&Sessions::default(), &mut section).expect("written");
         let snapshot = writer.finish().expect("finished");
         let description = Description {

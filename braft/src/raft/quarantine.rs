@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::state_machine::{SNAPSHOT_RETRY_PAUSE, StateMachine};
 use crate::error::Error;
-use crate::machine::{Diverged, EVENTS, SESSIONS, TIMERS, part_name};
+use crate::machine::{Diverged, EVENTS, KEYS, SESSIONS, TIMERS, part_name};
 use crate::request::Refusal;
 
 impl StateMachine {
@@ -113,6 +113,7 @@ fn why_diverged(how: &Diverged) -> String {
 pub(crate) fn parts(how: &Diverged) -> String {
     let names = how.parts.iter().map(|part| match part_name(part) {
         SESSIONS => "the answers to commands".to_owned(),
+        KEYS => "the answers to idempotency keys".to_owned(),
         TIMERS => "the timers that are set".to_owned(),
         EVENTS => "the events that are kept".to_owned(),
         name => format!("service {name}"),

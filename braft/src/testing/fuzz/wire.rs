@@ -22,6 +22,7 @@ pub(super) fn entries() -> Vec<Vec<u8>> {
             sequence: 2,
             responded_to: 1,
             fence: None,
+            key: Some(Bytes::from_static(b"key")),
             service: Bytes::from_static(b"Counter"),
             payload: Bytes::from_static(b"\x81\xa3add\x81\xa2by\x02"),
         },
