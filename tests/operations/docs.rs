@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use braft::testing::{Cluster, Down, TestNode, TestResult};
 use braft::{Config, Node, StaticList};
@@ -27,6 +28,9 @@ const NAMES: [&str; 3] = ["kv-1", "kv-2", "kv-3"];
 const IDS: [&str; 3] = ["2c31f08a5e7d9b46", "86e0d4b7193fa5c2", "d95b72c6e04a8f13"];
 const CLUSTER_ID: &str = "5b1e8c02f7d34a96b0c9e6712fd8a354";
 const GUEST: &str = "10.0.0.4:15000";
+/// How often, and how many times, the members are looked at until all is well with them.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const MAX_LOOKS: u32 = 200;
 /// The one that is stopped and whose data is looked at.
 const LAST: TestNode = TestNode(2);
 
@@ -107,6 +111,9 @@ impl Scene {
             .iter()
             .fold(text.to_owned(), |text, (page, life)| {
                 if to_page {
+                    // In a column of a table the width stays.
+                    let width = life.len();
+                    let text = text.replace(&format!("{life}  "), &format!("{page:width$}  "));
                     text.replace(life.as_str(), page)
                 } else {
                     text.replace(page.as_str(), life)
@@ -193,7 +200,15 @@ async fn the_page_shows_what_the_commands_print(cluster: Cluster<Counter>) -> Te
         match piece {
             Piece::Text(text) => now += &text,
             Piece::Output { command, shown } => {
-                let printed = scene.run(&command).await?;
+                let mut printed = scene.run(&command).await?;
+                // How the members are changes by itself: it is waited for.
+                let is_view = matches!(command.as_str(), "status" | "members");
+                let mut looks = if is_view { MAX_LOOKS } else { 0 };
+                while essence(&printed) != essence(&shown) && looks > 0 {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    printed = scene.run(&command).await?;
+                    looks -= 1;
+                }
                 if essence(&printed) != essence(&shown) {
                     differences += &format!("$ braft {command}\n{printed}\n--- shown:\n{shown}\n");
                 }
@@ -203,7 +218,7 @@ async fn the_page_shows_what_the_commands_print(cluster: Cluster<Counter>) -> Te
         }
     }
     if let Some(guest) = scene.guest.take() {
-        guest.shutdown(std::time::Duration::from_secs(5)).await;
+        guest.shutdown(Duration::from_secs(5)).await;
     }
     let help = braft(&["--help"]).await.out;
     let known = help.lines().skip_while(|line| *line != "Commands:").skip(1);

@@ -176,10 +176,12 @@ pub(super) fn restore(file: &Path, dir: &Path, screen: &mut Screen) -> Result<()
     let identity = restored.identity;
     let cluster_id = format!("{:032x}", identity.cluster_id.unwrap_or_default());
     let node_id = display_id(identity.node_id);
+    let log_time_ms = u64::try_from(restored.clock.as_millis()).unwrap_or(u64::MAX);
     let result = json!({
         "cluster_id": cluster_id,
         "node_id": node_id,
         "from_index": restored.backup.index,
+        "log_time_ms": log_time_ms,
     });
     if screen.say_json(&result) {
         return Ok(());
@@ -189,6 +191,11 @@ pub(super) fn restore(file: &Path, dir: &Path, screen: &mut Screen) -> Result<()
         "{shown} is node {node_id} of the new cluster {cluster_id}, with the state up to log index \
          {} of the old one",
         count(restored.backup.index)
+    ));
+    screen.hint(format!(
+        "log time goes on at {}, by the clock of this machine: if that is wrong, set the clock and \
+         restore again",
+        utc(log_time_ms)
     ));
     screen.hint(format!(
         "start it with BRAFT_DATA_DIR={shown}; nodes with empty data directories and the same \

@@ -14,7 +14,7 @@ use crate::raft::{Content, content};
 use crate::storage::fs::OverlayFs;
 use crate::storage::wal::{LogEntry, LogId};
 
-/// Places after which a number of them is shown instead.
+/// The most bytes of a command that are shown.
 const MAX_BYTES_SHOWN: usize = 64 << 10;
 
 pub(super) fn log(command: &LogCommand, screen: &mut Screen) -> Result<(), Failure> {

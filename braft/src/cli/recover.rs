@@ -50,7 +50,10 @@ pub(super) fn recover(dir: &Path, yes: bool, screen: &mut Screen) -> Result<(), 
                      written: recover another node if there is one.\n",
                 );
             }
-            confirm(yes, screen)?;
+            if let Err(declined) = confirm(yes, screen) {
+                recovery.decline()?;
+                return Err(declined);
+            }
         }
     }
     let bar = screen.bar("writing", 0);
@@ -93,7 +96,8 @@ fn confirm(yes: bool, screen: &mut Screen) -> Result<(), Failure> {
         Some(true) => Ok(()),
         Some(false) => Err(Failure::Refused("nothing was changed".to_owned())),
         None => Err(Failure::Refused(
-            "nobody can be asked here, and nothing was changed; give --yes once you have read this"
+            "nobody can be asked here, and nothing was changed; give --yes once you have read what \
+             may be lost, which is shown without --json"
                 .to_owned(),
         )),
     }

@@ -9,7 +9,7 @@ use super::{Opened, Progress, Scan, disk, failed};
 use crate::codec;
 use crate::error::Error;
 use crate::machine::SnapshotHeader;
-use crate::member::{Members, NodeInfo};
+use crate::member::Members;
 use crate::raft::members_entry;
 use crate::storage::fs::{DiskFs, Fs, FsFile};
 use crate::storage::node_dir::{self, Identity, Stage, Unfinished};
@@ -34,6 +34,8 @@ pub(crate) enum Recovery {
 /// What is in the directory, and what would become of it.
 pub(crate) struct Outlook {
     opened: Opened,
+    /// One was begun and cut short before anything was moved.
+    is_begun: bool,
     header: Option<SnapshotHeader>,
     pub(crate) scan: Scan,
     /// The members of the cluster as this node knows them.
@@ -60,7 +62,7 @@ pub(crate) struct Recovered {
 impl Recovery {
     /// Looks at a directory. Nothing is changed in it.
     pub(crate) fn of(dir: &Path, progress: Progress<'_>) -> Result<Self, Error> {
-        match Unfinished::read(&DiskFs, dir).map_err(failed)? {
+        let is_begun = match Unfinished::read(&DiskFs, dir).map_err(failed)? {
             Some(Unfinished::Restore) => {
                 return Err(Error::rejected(format!(
                     "{} was to be filled from a backup, and was not: there is nothing to recover in \
@@ -76,11 +78,23 @@ impl Recovery {
                     kept_in,
                 });
             }
-            Some(Unfinished::Recover { .. }) | None => {}
-        }
+            Some(Unfinished::Recover { .. }) => true,
+            None => false,
+        };
         let opened = Opened::open(&DiskFs, dir)?;
-        let outlook = Outlook::of(opened, progress)?;
+        let outlook = Outlook::of(opened, is_begun, progress)?;
         Ok(Recovery::New(Box::new(outlook)))
+    }
+
+    /// Somebody does not want it: the directory is left to the node that was in it.
+    pub(crate) fn decline(self) -> Result<(), Error> {
+        match self {
+            Recovery::New(outlook) if outlook.is_begun => {
+                let dir = &outlook.opened.path;
+                swap::withdraw(dir).map_err(|error| disk(dir, &error))
+            }
+            Recovery::New(_) | Recovery::Begun { .. } => Ok(()),
+        }
     }
 
     /// Carries it out. What was there stays, in a directory beside it.
@@ -98,7 +112,7 @@ impl Recovery {
 }
 
 impl Outlook {
-    fn of(opened: Opened, progress: Progress<'_>) -> Result<Self, Error> {
+    fn of(opened: Opened, is_begun: bool, progress: Progress<'_>) -> Result<Self, Error> {
         let dir = opened.path.display();
         let cluster_id = opened.identity.cluster_id.ok_or_else(|| {
             Error::rejected(format!(
@@ -143,6 +157,7 @@ impl Outlook {
             members,
             scan,
             header,
+            is_begun,
             opened,
         })
     }
@@ -202,7 +217,8 @@ impl Outlook {
             term,
             index: self.last.index + 1,
         };
-        let members = alone::members(identity.node_id, self.own_info());
+        let info = self.members.nodes.get(&self.node_id).cloned();
+        let members = alone::members(identity.node_id, info);
         batch.push(members_entry(id, &members));
         log.append(batch)?;
         log.finish(identity.node_id, term, self.committed)?;
@@ -210,12 +226,6 @@ impl Outlook {
         named
             .and_then(|()| DiskFs.sync_dir(new))
             .map_err(|error| disk(new, &error))
-    }
-
-    fn own_info(&self) -> Option<NodeInfo> {
-        let info = self.members.nodes.get(&self.node_id)?.clone();
-        // The name may be that of a configuration, and comes with the node again.
-        Some(info)
     }
 }
 

@@ -27,6 +27,8 @@ const NO_DATA: [&str; 2] = [node_dir::LOCK, "lost+found"];
 pub(crate) struct Restored {
     pub(crate) identity: Identity,
     pub(crate) backup: Description,
+    /// Where log time goes on, since 1970.
+    pub(crate) clock: Duration,
 }
 
 /// Fills an empty directory from a backup. `progress` is told of the bytes of the backup twice: they
@@ -53,7 +55,7 @@ pub(crate) fn restore(
     }
     let begun = Unfinished::Restore.write(&fs, dir);
     begun.map_err(|error| disk(dir, &error))?;
-    let identity = fill(backup, dir, progress)?;
+    let (identity, clock) = fill(backup, dir, progress)?;
     let finished = fs.remove(&dir.join(node_dir::UNFINISHED));
     finished
         .and_then(|()| fs.sync_dir(dir))
@@ -61,6 +63,7 @@ pub(crate) fn restore(
     Ok(Restored {
         identity,
         backup: backup.description.clone(),
+        clock,
     })
 }
 
@@ -99,7 +102,11 @@ fn clear(dir: &Path) -> io::Result<()> {
     }
 }
 
-fn fill(backup: &BackupFile, dir: &Path, progress: Progress<'_>) -> Result<Identity, Error> {
+fn fill(
+    backup: &BackupFile,
+    dir: &Path,
+    progress: Progress<'_>,
+) -> Result<(Identity, Duration), Error> {
     let identity = alone::new_identity()?;
     let cluster_id = identity.cluster_id.expect("it has just been drawn");
     let snapshot = backup.snapshot().map_err(failed)?;
@@ -136,7 +143,7 @@ fn fill(backup: &BackupFile, dir: &Path, progress: Progress<'_>) -> Result<Ident
     NewLog::begin(&log, Some(last), 0)?.finish(identity.node_id, last.term, Some(last))?;
     let named = node_dir::write_identity(&DiskFs, dir, identity);
     named.map_err(|error| disk(dir, &error))?;
-    Ok(identity)
+    Ok((identity, header.clock))
 }
 
 /// Whether the disk holds what the backup says it should.

@@ -22,6 +22,7 @@ mod tests;
 mod writer;
 
 pub(crate) use description::{Description, Part};
+#[cfg(any(test, feature = "cli"))]
 pub(crate) use reader::{BackupFile, ReadBackupError};
 pub(crate) use writer::Backup;
 

@@ -22,6 +22,7 @@ pub(crate) use self::error::{OpenNodeDirError, SetClusterIdError};
 pub(crate) use self::identity::Identity;
 use self::identity::read_node;
 use self::sealed::{PREFIX, read_sealed, seal};
+#[cfg(any(test, feature = "cli"))]
 pub(crate) use self::unfinished::{Stage, UNFINISHED, Unfinished, check as check_finished};
 use super::fs::{Fs, FsFile, Mode, replace_file};
 use crate::planted::{self, Bug};
