@@ -95,7 +95,9 @@ fn table(bugs: &[Bug], found: &BTreeMap<usize, Option<Caught>>) -> Table {
 /// Plays seeds, three nodes and five in turn, until one shows the mistake.
 fn until_caught(options: &Options, bug: Bug) -> Option<Caught> {
     let began = Instant::now();
-    let budget = options.minutes.map(|minutes| Duration::from_secs(60 * minutes));
+    let budget = options
+        .minutes
+        .map(|minutes| Duration::from_secs(60 * minutes));
     let mut simulated = Duration::ZERO;
     for seed in options.first..options.first.saturating_add(options.seeds) {
         if budget.is_some_and(|budget| began.elapsed() > budget) {
@@ -134,7 +136,9 @@ fn play(
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let played = match &runtime {
-        Ok(runtime) => runtime.block_on(check.play(seed)).map_err(|error| error.to_string()),
+        Ok(runtime) => runtime
+            .block_on(check.play(seed))
+            .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     match played {

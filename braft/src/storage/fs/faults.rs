@@ -10,6 +10,8 @@ use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
 mod disk;
+#[cfg(test)]
+mod tests;
 
 use self::disk::Disk;
 pub(crate) use self::disk::Image;
@@ -21,7 +23,6 @@ use self::disk::due;
 use super::Fs;
 use super::FsFile;
 use super::Mode;
-
 
 /// A file system in memory.
 ///

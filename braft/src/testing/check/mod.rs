@@ -6,7 +6,7 @@
 //! | `twins.rs` | the service beside a twin that is saved and loaded before each step |
 //! | `run.rs` | one seed on a cluster |
 //! | `workload.rs`, `history.rs` | the clients, and what they saw |
-//! | `nemesis.rs` | the faults |
+//! | `nemesis` | the faults, and what has to hold meanwhile |
 //! | `record.rs` | the committed log, as the replicas carried it out |
 //! | `verdict.rs` | whether the struct alone would have done the same |
 //! | `story.rs`, `picture.rs`, `readable.rs` | a failure, for people |
@@ -229,16 +229,17 @@ impl<S: Service> Check<S> {
     ///
     /// All code of the nodes is the real one; the network, the disks and the clock are made up, so
     /// that seconds of a cluster take a fraction of one, however busy the machine is. The power of
-    /// nodes is cut, of all at once too, and their disks lose what was not synced; disks fill
-    /// up, and fail to sync; the network is cut, one way or both; leadership is handed over;
-    /// snapshots are written; a node joins. Answers are lost on their way, and calls arrive twice.
+    /// nodes is cut, of all at once too, or in the middle of a write, and their disks lose what was
+    /// not synced; disks fill up, fail to sync, bear a wrong bit, and are lost; the network is cut, one
+    /// way or both; clocks drift and jump; leadership is handed over; snapshots are written; nodes
+    /// join, leave, are removed and come back. Answers are lost on their way, and calls arrive twice.
     ///
     /// The committed log is then carried out on the plain struct. Every answer has to be the same,
     /// on each replica and for each client; no command may be carried out twice, nor be lost once it
     /// was acknowledged, nor happen where its client was told that nothing did; what ended before
     /// something else began has to come before it; each linearizable query has to see all that had
     /// ended before it, each session query all that its client had seen; no term may have two
-    /// leaders; and once the faults end, all replicas have to come to the state of the struct within
+    /// leaders, and nobody may be removed while all is well; and once the faults end, all replicas have to come to the state of the struct within
     /// ten seconds.
     ///
     /// A seed plays exactly the same again if the test was built with `--cfg tokio_unstable`; these

@@ -47,7 +47,8 @@ pub(super) struct Entry {
     node: usize,
 }
 
-/// Two replicas that carried out the same entry did not do the same.
+/// Two replicas that carried out the same entry did not do the same; or something else was broken
+/// that holds at each moment, when this was the last entry that was known.
 #[derive(Clone, Debug)]
 pub(super) struct Difference {
     pub(super) index: u64,
@@ -189,6 +190,7 @@ impl Witness for NodeWitness {
         if shared.differences.len() < MAX_DIFFERENCES
             && let Some(text) = difference(known, &entry)
         {
+            let text = format!("the nodes disagree at log index {index}: {text}");
             shared.differences.push(Difference { index, text });
         }
     }

@@ -43,7 +43,7 @@ const SNAPSHOT_EVERY: u64 = 64;
 /// So small that a check goes through many.
 const SEGMENT_BYTES: u64 = 64 << 10;
 /// Of so many simulated clusters one forms under faults.
-const ROUGH_ONE_IN: u64 = 3;
+const ROUGH_ONE_IN: u64 = 2;
 /// What a cluster begins with depends on which of its nodes comes first; no other may obey its own.
 const SESSION_EXPIRY: Duration = Duration::from_secs(3);
 const DEAD_AFTER: Duration = CALM;

@@ -92,8 +92,7 @@ fn runs(log: &BTreeMap<u64, Entry>) -> impl Iterator<Item = (Place, &Ran)> {
 /// Judges a check; the first promise that was broken.
 pub(super) fn judge<S: Service>(evidence: &Evidence) -> Result<(), Violation> {
     if let Some(Difference { index, text }) = &evidence.difference {
-        let text = format!("the nodes disagree at log index {index}: {text}");
-        return Err(Violation::at(*index, text));
+        return Err(Violation::at(*index, text.clone()));
     }
     the_log_is_whole(&evidence.log)?;
     each_command_ran_as_it_was_told(evidence)?;

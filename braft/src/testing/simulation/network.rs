@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, duplex, split};
@@ -76,6 +76,7 @@ impl Network {
         Arc::new(At {
             network: self.clone(),
             address: address.to_owned(),
+            power: OnceLock::new(),
         })
     }
 
@@ -128,18 +129,19 @@ impl Network {
         }
     }
 
-    fn power(&self, address: &str) -> Option<CancellationToken> {
-        self.state()
-            .hosts
-            .get(address)
-            .map(|host| host.power.clone())
-    }
-
-    async fn connect(self, from: String, to: String) -> io::Result<DuplexStream> {
+    async fn connect(
+        self,
+        from: String,
+        to: String,
+        own: CancellationToken,
+    ) -> io::Result<DuplexStream> {
         tokio::time::sleep(self.delay()).await;
         self.open(&from, &to).await;
         self.open(&to, &from).await;
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens there");
+        if own.is_cancelled() {
+            return Err(io::Error::other("this host has lost its power"));
+        }
         let (ours, near) = duplex(PIPE_BYTES);
         let (far, theirs) = duplex(PIPE_BYTES);
         let (power, lines) = {
@@ -148,8 +150,6 @@ impl Network {
             host.connections.send(theirs).map_err(|_| refused())?;
             (host.power.clone(), state.lines.clone())
         };
-        // A client has no power to lose.
-        let own = self.power(&from).unwrap_or_default();
         let (near_out, near_in) = split(near);
         let (far_out, far_in) = split(far);
         let there = carry(self.clone(), from.clone(), to.clone(), near_out, far_in);
@@ -193,20 +193,22 @@ async fn carry(
 struct At {
     network: Network,
     address: String,
+    /// That of the host in this life, once it listens; a client has none to lose.
+    power: OnceLock<CancellationToken>,
 }
 
 impl Net for At {
     fn connect(&self, to: &str) -> Connecting<DuplexStream> {
         let (network, from) = (self.network.clone(), self.address.clone());
-        Box::pin(network.connect(from, to.to_owned()))
+        let power = self.power.get().cloned().unwrap_or_default();
+        Box::pin(network.connect(from, to.to_owned(), power))
     }
 
     fn listen(&self) -> mpsc::UnboundedReceiver<DuplexStream> {
         let (connections, taken) = mpsc::unbounded_channel();
-        let host = Host {
-            connections,
-            power: CancellationToken::new(),
-        };
+        let power = CancellationToken::new();
+        drop(self.power.set(power.clone()));
+        let host = Host { connections, power };
         self.network
             .state()
             .hosts

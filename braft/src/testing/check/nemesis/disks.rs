@@ -65,6 +65,23 @@ impl<S: Service> Nemesis<S> {
         Ok(())
     }
 
+    /// Gives a disk space again, and starts a node that had to stop for want of it.
+    pub(super) async fn make_space(&mut self, node: TestNode) -> TestResult {
+        (self.disks)(node).set_capacity(None);
+        self.note(format!("the disk of {} has space again", name(node)));
+        // It may have lost its power meanwhile.
+        let has_stopped = |running: crate::node::Node| {
+            let stopped = running.core().watch_stopped();
+            stopped.borrow().is_some()
+        };
+        if !self.cluster.node(node).is_ok_and(has_stopped) {
+            return Ok(());
+        }
+        self.note(format!("{} had stopped, its disk being full", name(node)));
+        let down = self.cluster.kill(node).boxed().await?;
+        self.start_again(down).await
+    }
+
     pub(super) async fn hang_disk(&mut self) -> TestResult {
         if world::is_simulated() {
             // A simulation has one thread, and would wait for ever.
@@ -142,7 +159,10 @@ impl<S: Service> Nemesis<S> {
                 )));
             }
             disk.wipe();
-            self.note(format!("{} refuses to start, and gets a new disk", name(node)));
+            self.note(format!(
+                "{} refuses to start, and gets a new disk",
+                name(node)
+            ));
         }
         self.start_again(down).await
     }

@@ -142,3 +142,75 @@ impl Invariants {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::member::{Members, NodeInfo};
+
+    fn members(index: u64, ids: &[u64]) -> StoredMembers {
+        StoredMembers {
+            log_id: Some((1, index)),
+            members: Members {
+                configs: vec![ids.iter().copied().collect()],
+                nodes: ids.iter().map(|id| (*id, NodeInfo::default())).collect(),
+            },
+        }
+    }
+
+    fn text(record: &Record) -> Option<String> {
+        record.read().1.map(|difference| difference.text)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_member_that_goes_in_calm_is_noted_and_one_that_had_trouble_is_not() {
+        for (calm, noted) in [(CALM, true), (CALM / 2, false)] {
+            let record = Record::new("S");
+            let mut invariants = Invariants::new(Instant::now());
+            let places = [(7, 0), (8, 1), (9, 2)].into();
+            invariants.nobody_removed_for_nothing(members(1, &[7, 8, 9]), &places, &record);
+            tokio::time::sleep(CALM).await;
+            invariants.disturbed();
+            tokio::time::sleep(calm).await;
+            invariants.nobody_removed_for_nothing(members(2, &[7, 9]), &places, &record);
+            let text = text(&record);
+            assert_eq!(text.is_some(), noted, "{text:?}");
+            assert!(text.is_none_or(|text| text.contains("node 1 was removed")));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_runs_no_more_may_go() {
+        let record = Record::new("S");
+        let mut invariants = Invariants::new(Instant::now());
+        // Its disk was lost: another id runs in its place.
+        let places = [(7, 0), (10, 1), (9, 2)].into();
+        invariants.nobody_removed_for_nothing(members(1, &[7, 8, 9]), &places, &record);
+        tokio::time::sleep(2 * CALM).await;
+        invariants.nobody_removed_for_nothing(members(2, &[7, 9, 10]), &places, &record);
+        assert_eq!(text(&record), None);
+    }
+
+    #[tokio::test]
+    async fn a_second_cluster_and_a_step_back_are_noted() {
+        let now = Instant::now();
+        let at = |term, index| Progress {
+            term,
+            committed: Some((term, index)),
+            applied: Some((term, index)),
+        };
+        let record = Record::new("S");
+        let mut invariants = Invariants::new(now);
+        invariants.never_back(0, 5, at(2, 9), &record);
+        // Another process of the node begins with what is on its disk.
+        invariants.never_back(0, 6, at(1, 3), &record);
+        invariants.one_cluster(0, Some(4), &record);
+        invariants.one_cluster(1, None, &record);
+        assert_eq!(text(&record), None);
+        invariants.never_back(0, 5, at(2, 8), &record);
+        assert!(text(&record).is_some_and(|text| text.contains("went back")));
+        let record = Record::new("S");
+        invariants.one_cluster(1, Some(5), &record);
+        assert!(text(&record).is_some_and(|text| text.contains("two clusters")));
+    }
+}

@@ -142,11 +142,17 @@ impl<S: Service> Nemesis<S> {
     /// Why a node has stopped that had no reason to.
     pub(super) fn stopped(&self) -> Option<(TestNode, String)> {
         let well = self.well();
-        let mut running = self.cluster.running().into_iter();
-        running.find_map(|(place, node)| {
+        // A follower whose disk is full stops, and says so.
+        let is_full = |place| {
+            let mut lasting = self.lasting.iter();
+            lasting.any(|fault| matches!(fault, Lasting::Full(full) if *full == place))
+        };
+        let mut well = well.into_iter().filter(|place| !is_full(*place));
+        well.find_map(|place| {
+            let node = self.cluster.node(place).ok()?;
             let stopped = node.core().watch_stopped().borrow().clone();
             match stopped {
-                Some(Stopped::Fatal(why)) if well.contains(&place) => Some((place, why)),
+                Some(Stopped::Fatal(why)) => Some((place, why)),
                 _ => None,
             }
         })
@@ -202,11 +208,7 @@ impl<S: Service> Nemesis<S> {
             Lasting::Down(down) => self.start_again(down).await,
             Lasting::Sick(node) => self.recover(node).await,
             Lasting::Doomed(node) => self.doomed_again(node).await,
-            Lasting::Full(node) => {
-                (self.disks)(node).set_capacity(None);
-                self.note(format!("the disk of {} has space again", name(node)));
-                Ok(())
-            }
+            Lasting::Full(node) => self.make_space(node).await,
             Lasting::Cut(what) => {
                 // All cuts go together.
                 self.lasting
@@ -233,14 +235,17 @@ impl<S: Service> Nemesis<S> {
         running.find_map(|(place, node)| node.core().raft()?.is_leader().then_some(place))
     }
 
-    /// Sets a wall clock; at the end all show the time.
+    /// Sets a wall clock.
     fn jump(&mut self) -> TestResult {
         let well = self.well();
         if let Some(node) = self.one_of(&well) {
             let far = below(&mut self.rng, 2 * MAX_JUMP_SECONDS);
             let seconds = i64::from(far) - i64::from(MAX_JUMP_SECONDS);
             self.cluster.set_clock_ahead(node, seconds);
-            self.note(format!("the wall clock of {} is {seconds} s ahead", name(node)));
+            self.note(format!(
+                "the wall clock of {} is {seconds} s ahead",
+                name(node)
+            ));
         }
         Ok(())
     }

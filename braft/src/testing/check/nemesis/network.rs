@@ -49,13 +49,14 @@ impl<S: Service> Nemesis<S> {
     pub(super) async fn meet_stranger(&mut self) -> TestResult {
         let well = self.well();
         if let Some(node) = self.one_of(&well) {
-            self.note(format!("a node of another cluster speaks to {}", name(node)));
+            self.note(format!(
+                "a node of another cluster speaks to {}",
+                name(node)
+            ));
             let heard = tokio::time::timeout(STRANGER_WAITS, self.speak_as_stranger(node)).await;
             if let Ok(Some(what)) = heard {
-                self.record.broke(format!(
-                    "{} {what} a node of another cluster",
-                    name(node)
-                ));
+                self.record
+                    .broke(format!("{} {what} a node of another cluster", name(node)));
             }
         }
         Ok(())
@@ -64,7 +65,11 @@ impl<S: Service> Nemesis<S> {
     /// What the node did that it must not do.
     async fn speak_as_stranger(&self, node: TestNode) -> Option<&'static str> {
         let address = self.cluster.address(node);
-        let target = self.cluster.node(node).ok()?.core().peers().me().node_id;
+        let running = self.cluster.node(node).ok()?;
+        let peers = running.core().peers();
+        // One that belongs to no cluster yet hears whoever may take it in.
+        peers.cluster_id()?;
+        let target = peers.me().node_id;
         let endpoint = Endpoint::from_shared(format!("http://{address}")).ok()?;
         let dialer = self.cluster.dialer("stranger");
         let channel = dialer.connect(&endpoint).await.ok()?;

@@ -111,8 +111,9 @@ impl<S: Service> Nemesis<S> {
             return self.cut_power(None).await;
         };
         self.cluster.isolate(leader);
-        self.lasting
-            .push(Lasting::Cut("a leader was cut off, and the others restarted"));
+        self.lasting.push(Lasting::Cut(
+            "a leader was cut off, and the others restarted",
+        ));
         self.note(format!(
             "{} leads and is cut off, the others lose their power for a moment",
             name(leader)

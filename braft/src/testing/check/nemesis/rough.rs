@@ -12,9 +12,9 @@ use crate::testing::TestResult;
 use crate::testing::cluster::{Cluster, Down, TestNode};
 
 /// Faults while a cluster forms.
-const FAULTS: u32 = 30;
-/// The longest time between two of them.
-const MAX_PAUSE_MS: u32 = 150;
+const FAULTS: u32 = 50;
+/// The longest time between two of them: less than between two looks of a node that forms a cluster.
+const MAX_PAUSE_MS: u32 = 70;
 
 /// Lets the nodes, which have just been started, form a cluster under faults; in the end all run and
 /// reach each other.
