@@ -119,7 +119,7 @@ where
     // No snapshot on the way: of a `BTreeMap` it would hold up commands as well.
     let config = move |config: Config| {
         let config = config.settings(settings.clone());
-        config.snapshot_every(u64::MAX).snapshot_bytes(u64::MAX)
+        config.snapshot_every(1 << 40).snapshot_bytes(1 << 60)
     };
     let cluster = Cluster::<S>::start_with(3, config).await?;
     cluster.all_vote().await?;

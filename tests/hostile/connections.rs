@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use braft::testing::{Cluster, TestNode, TestResult, run_test};
+use braft::testing::{Cluster, TestNode, run_test};
 use braft::{Config, ErrorKind, Outcome};
 use tests::Counter;
 use tonic::Code;
@@ -78,7 +78,8 @@ fn a_stream_beyond_the_limit_is_refused() {
         let config = |config: Config| config.max_connections(1);
         let cluster = Cluster::<Counter>::start_with(1, config).await?;
         cluster.leader().await?;
-        let channel = connect(&cluster.address(TestNode(0))).await?;
+        let address = cluster.address(TestNode(0));
+        let channel = connect(&address).await?;
         let mut streams = Vec::new();
         let refused = loop {
             match Stream::open(channel.clone(), Vec::new()).await? {

@@ -2,6 +2,7 @@
 
 use braft::testing::TestResult;
 use futures_util::{StreamExt, stream};
+use tokio::sync::oneshot;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
@@ -103,8 +104,11 @@ pub(crate) async fn connect(address: &str) -> TestResult<tonic::transport::Chann
     Ok(endpoint.connect().await?)
 }
 
-/// The answers on one stream.
-pub(crate) struct Stream(tonic::Streaming<AnswerFrame>);
+/// The answers on one stream, which is open until this is dropped.
+pub(crate) struct Stream {
+    answers: tonic::Streaming<AnswerFrame>,
+    _open: oneshot::Sender<()>,
+}
 
 impl Stream {
     /// Opens a stream and sends requests on it.
@@ -120,20 +124,24 @@ impl Stream {
         grpc.ready().await?;
         let path = PathAndQuery::from_static("/braft.v1.Calls/Call");
         // The stream stays open: who hangs up does not want an answer.
-        let frames = stream::iter([frame]).chain(stream::pending());
+        let (open, closed) = oneshot::channel();
+        let frames = stream::iter([frame]).chain(stream::pending().take_until(closed));
         let codec: ProstCodec<CallFrame, AnswerFrame> = ProstCodec::default();
         let opened = grpc.streaming(Request::new(frames), path, codec).await;
-        Ok(opened.map(|opened| Stream(opened.into_inner())))
+        Ok(opened.map(|opened| Stream {
+            answers: opened.into_inner(),
+            _open: open,
+        }))
     }
 }
 
 /// Sends requests on one stream, and gathers an answer to each.
 pub(crate) async fn send(address: &str, requests: Vec<CallRequest>) -> TestResult<Vec<CallAnswer>> {
     let count = requests.len();
-    let Stream(mut incoming) = Stream::open(connect(address).await?, requests).await??;
+    let mut stream = Stream::open(connect(address).await?, requests).await??;
     let mut answers = Vec::new();
     while answers.len() < count {
-        let frame = within("an answer", incoming.message()).await??;
+        let frame = within("an answer", stream.answers.message()).await??;
         answers.extend(frame.ok_or("the stream ended")?.answers);
     }
     Ok(answers)

@@ -359,7 +359,9 @@ mod tests {
         let machine = Machine::new(Vec::new(), Watch::default()).unwrap();
         let mut loading = machine.load(codec::decode(&bytes).unwrap()).unwrap();
         let sessions = codec::encode(&Sessions::default()).unwrap();
-        loading.section(SESSIONS_SECTION, &mut &sessions[..]).unwrap();
+        loading
+            .section(SESSIONS_SECTION, &mut &sessions[..])
+            .unwrap();
         loading.finish(ME).unwrap()
     }
 

@@ -1,6 +1,6 @@
 //! From single commands to log entries: fills an entry while the last ones are on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -37,6 +37,9 @@ const MAX_ENTRY_BYTES: usize = 512 << 10;
 const MAX_PENDING_ITEMS: usize = 32_768;
 /// Bytes of items admitted and not yet answered; beyond it the node is busy.
 const MAX_PENDING_BYTES: usize = 64 << 20;
+
+/// What waits shorter than this is not looked through for those that come too late.
+const SOON: Duration = Duration::from_millis(10);
 
 /// Why a command is refused that would be answered too late.
 pub(crate) const TOO_LATE: &str =
@@ -133,8 +136,7 @@ impl Proposer {
         let Ok(permit) = line.in_flight.clone().try_acquire_owned() else {
             return Some(proposal);
         };
-        let mut batch = std::iter::once(proposal).peekable();
-        let (entry, replies) = line.fill(&mut batch);
+        let (entry, replies) = line.fill(&mut VecDeque::from([proposal]));
         if let Some(entry) = entry {
             // Raft's queue has room, or the callers are told that the attempt is lost.
             let _ = unconstrained(line.send(entry, replies, permit)).now_or_never();
@@ -237,34 +239,60 @@ impl Sent {
 
 impl Task {
     async fn run(mut self, mut proposals: mpsc::UnboundedReceiver<Proposal>) {
-        let mut waiting = Vec::new();
+        // Bounded like the queue, by what is admitted.
+        let mut waiting = VecDeque::new();
         loop {
-            let came = tokio::select! {
-                came = proposals.recv_many(&mut waiting, MAX_ITEMS_PER_ENTRY) => came,
-                () = out_of_touch(&mut self.in_touch) => {
-                    self.wait_for_touch(&mut waiting, &mut proposals).await;
-                    continue;
-                }
-            };
-            if came == 0 {
-                return;
+            if waiting.is_empty() {
+                let came = tokio::select! {
+                    came = proposals.recv() => came,
+                    () = out_of_touch(&mut self.in_touch) => {
+                        self.wait_for_touch(&mut waiting, &mut proposals).await;
+                        continue;
+                    }
+                };
+                let Some(first) = came else {
+                    return;
+                };
+                waiting.push_back(first);
             }
             let Some(permit) = self.permit(&mut waiting, &mut proposals).await else {
                 continue;
             };
             // What arrived while the last entries were under way joins this one.
-            while waiting.len() < MAX_ITEMS_PER_ENTRY
-                && let Ok(proposal) = proposals.try_recv()
-            {
-                waiting.push(proposal);
+            while let Ok(proposal) = proposals.try_recv() {
+                waiting.push_back(proposal);
             }
-            let rest = self.propose(&mut waiting, permit).await;
-            waiting = rest;
-            while !waiting.is_empty() {
-                let Some(permit) = self.permit(&mut waiting, &mut proposals).await else {
-                    break;
-                };
-                waiting = self.propose(&mut waiting, permit).await;
+            self.refuse_late(&mut waiting);
+            let (entry, replies) = self.line.fill(&mut waiting);
+            if let Some(entry) = entry {
+                self.line.send(entry, replies, permit).await;
+            }
+        }
+    }
+
+    /// Refuses those that are not expected to be answered by their deadline, wherever they stand:
+    /// their callers hear of it while there is time, and nothing is carried out in vain.
+    fn refuse_late(&self, waiting: &mut VecDeque<Proposal>) {
+        let (entries, items) = self.line.sent.under_way();
+        let drain = self.line.load.drain();
+        let takes = |before: usize| {
+            let entries = entries + 1 + before / MAX_ITEMS_PER_ENTRY;
+            drain.wait(items + before + 1, entries)
+        };
+        if takes(waiting.len()) < SOON {
+            return;
+        }
+        let (now, mut kept) = (Instant::now(), 0);
+        for _ in 0..waiting.len() {
+            let Some(proposal) = waiting.pop_front() else {
+                return;
+            };
+            // The first one goes in any case: what is expected may be wrong, and this shows.
+            if kept == 0 || proposal.deadline > now + takes(kept) {
+                kept += 1;
+                waiting.push_back(proposal);
+            } else {
+                refuse_as_late(&self.line.load, proposal);
             }
         }
     }
@@ -273,7 +301,7 @@ impl Task {
     /// has been told.
     async fn permit(
         &mut self,
-        waiting: &mut Vec<Proposal>,
+        waiting: &mut VecDeque<Proposal>,
         proposals: &mut mpsc::UnboundedReceiver<Proposal>,
     ) -> Option<OwnedSemaphorePermit> {
         let in_flight = self.line.in_flight.clone();
@@ -290,7 +318,7 @@ impl Task {
     /// Refuses everybody until touch is regained. What is on its way may still be committed.
     async fn wait_for_touch(
         &mut self,
-        waiting: &mut Vec<Proposal>,
+        waiting: &mut VecDeque<Proposal>,
         proposals: &mut mpsc::UnboundedReceiver<Proposal>,
     ) {
         tracing::warn!("{OUT_OF_TOUCH}: callers are sent elsewhere");
@@ -302,36 +330,23 @@ impl Task {
             }
             tokio::select! {
                 is_over = async { self.in_touch.wait_for(|in_touch| *in_touch).await.is_err() } => {
-                    if is_over {
-                        // Raft has stopped: refuse until the last handle is dropped.
-                        if proposals.recv_many(waiting, MAX_ITEMS_PER_ENTRY).await == 0 {
-                            return;
-                        }
-                        continue;
-                    }
-                    return;
-                }
-                came = proposals.recv_many(waiting, MAX_ITEMS_PER_ENTRY) => {
-                    if came == 0 {
+                    if !is_over {
                         return;
                     }
+                    // Raft has stopped: refuse until the last handle is dropped.
+                    let Some(proposal) = proposals.recv().await else {
+                        return;
+                    };
+                    waiting.push_back(proposal);
+                }
+                came = proposals.recv() => {
+                    let Some(proposal) = came else {
+                        return;
+                    };
+                    waiting.push_back(proposal);
                 }
             }
         }
-    }
-
-    /// Fills one entry and sends it; returns what did not fit.
-    async fn propose(
-        &mut self,
-        waiting: &mut Vec<Proposal>,
-        permit: OwnedSemaphorePermit,
-    ) -> Vec<Proposal> {
-        let mut batch = std::mem::take(waiting).into_iter().peekable();
-        let (entry, replies) = self.line.fill(&mut batch);
-        if let Some(entry) = entry {
-            self.line.send(entry, replies, permit).await;
-        }
-        batch.collect()
     }
 }
 
@@ -374,35 +389,23 @@ impl Line {
         is_only_call && self.machine.machine().glance(is_only_member) == Some(true)
     }
 
-    /// Moves proposals into one entry until it is full. Those that are not expected to be answered by
-    /// their deadline, behind what is on its way, are refused: nobody would wait for the answer.
-    fn fill(
-        &self,
-        batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
-    ) -> (Option<Bytes>, Replies) {
+    /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
+    fn fill(&self, waiting: &mut VecDeque<Proposal>) -> (Option<Bytes>, Replies) {
         let now = Instant::now();
-        let drain = self.load.drain();
-        let (entries, items) = self.sent.under_way();
-        let most = u32::try_from(drain.next_batch()).unwrap_or(u32::MAX);
         let mut entry = EntryWriter::new(self.time.stamp(), self.seeds.draw());
         let mut replies = Replies {
             to: Vec::new(),
             bytes: 0,
         };
-        while entry.items() < most
-            && let Some(proposal) = batch.next_if(|next| {
-                entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES
-            })
+        let most = self.load.drain().next_batch().min(MAX_ITEMS_PER_ENTRY);
+        while replies.to.len() < most
+            && let Some(next) = waiting.front()
+            && (entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES)
+            && let Some(proposal) = waiting.pop_front()
         {
             let bytes = size(&proposal.item);
-            // The first one goes in any case: what is expected may be wrong, and this shows.
-            let takes = match entry.items() as usize {
-                0 => Duration::ZERO,
-                before => drain.wait(items + before + 1, entries + 1),
-            };
-            if proposal.deadline <= now + takes {
-                self.load.release(1, bytes);
-                proposal.reply.refuse(Refusal::busy(TOO_LATE));
+            if proposal.deadline <= now {
+                refuse_as_late(&self.load, proposal);
                 continue;
             }
             entry.push(&proposal.item);
@@ -450,6 +453,12 @@ async fn out_of_touch(in_touch: &mut watch::Receiver<bool>) {
 struct Replies {
     to: Vec<ReplyTo>,
     bytes: usize,
+}
+
+/// Refuses one that is not expected to be answered in time, with nothing done.
+fn refuse_as_late(load: &Load, proposal: Proposal) {
+    load.release(1, size(&proposal.item));
+    proposal.reply.refuse(Refusal::busy(TOO_LATE));
 }
 
 /// What became of an entry.

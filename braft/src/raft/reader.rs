@@ -341,7 +341,7 @@ mod tests {
 
     #[test]
     fn reads_that_would_be_answered_too_late_are_refused_and_those_in_time_are_not() {
-        const ITEM: Duration = Duration::from_millis(1);
+        const ITEM: Duration = Duration::from_micros(100);
         let (load, mut now) = (load(), Instant::now());
         for items in [100, 200, 300, 400] {
             let begun = now;
