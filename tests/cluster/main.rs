@@ -18,6 +18,7 @@ mod histories;
 mod leader_work;
 mod long_calls;
 mod membership;
+mod overload;
 mod panics;
 mod reads;
 mod replay;

@@ -17,7 +17,7 @@ use crate::entry::Item;
 use crate::error::Error;
 use crate::event::{EventSource, Since};
 use crate::machine::stale_fence;
-use crate::raft::{Admitted, Proposal, RaftNode, Read};
+use crate::raft::{Admitted, Proposal, RaftNode, Read, TOO_LATE};
 use crate::request::{Action, Gateway, Incoming, Refusal};
 
 /// The longest a node lets a read wait until it has seen what the client has seen.
@@ -52,6 +52,11 @@ impl Gateway for Core {
                     _ if out_of_service => refuse_out_of_service(raft, call),
                     Action::ReadIndex => raft.read_index(call.reply),
                     _ if full => refuse_full(call),
+                    // To close a session makes room.
+                    Action::CloseSession { .. } => propose(raft, call),
+                    _ if is_too_late(raft, &call, now) => {
+                        call.reply.refuse(Refusal::busy(TOO_LATE));
+                    }
                     _ => propose(raft, call),
                 }
                 continue;
@@ -128,6 +133,12 @@ fn refuse_full(call: Incoming) {
     call.reply.refuse(Error::busy(
         "the disk of the leader is almost full; free space on it",
     ));
+}
+
+/// Whether a command would be carried out in vain, or nearly so. Looked at before it is decoded.
+fn is_too_late(raft: &RaftNode, call: &Incoming, now: Instant) -> bool {
+    let left = call.deadline.saturating_duration_since(now);
+    !raft.expects_in_time(left)
 }
 
 /// Puts a command into the leader's log, if it can be carried out.

@@ -264,6 +264,11 @@ impl RaftNode {
         self.proposer.propose(proposal);
     }
 
+    /// Whether a command with so much time to go is expected to be answered in time.
+    pub(crate) fn expects_in_time(&self, left: Duration) -> bool {
+        self.proposer.expects_in_time(left)
+    }
+
     /// Takes a read in, or refuses it as busy with nothing done.
     pub(crate) fn admit(&self, read: Read) -> Option<Admitted> {
         reader::admit(&self.reads, read)

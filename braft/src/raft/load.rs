@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::drain::Drain;
+
 /// Counts what is admitted, up to a number and a number of bytes.
 #[derive(Debug)]
 pub(super) struct Load {
@@ -10,6 +12,7 @@ pub(super) struct Load {
     bytes: AtomicUsize,
     max_items: usize,
     max_bytes: usize,
+    drain: Drain,
 }
 
 impl Load {
@@ -19,6 +22,7 @@ impl Load {
             bytes: AtomicUsize::new(0),
             max_items,
             max_bytes,
+            drain: Drain::default(),
         })
     }
 
@@ -48,6 +52,16 @@ impl Load {
     pub(super) fn items(&self) -> usize {
         self.items.load(Ordering::Relaxed)
     }
+
+    /// How fast it is worked off.
+    pub(super) fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// The number of what is admitted, and its bytes.
+    pub(super) fn under_way(&self) -> (usize, usize) {
+        (self.items(), self.bytes.load(Ordering::Relaxed))
+    }
 }
 
 /// The place of one admitted thing.
@@ -55,6 +69,12 @@ impl Load {
 pub(super) struct Place {
     load: Arc<Load>,
     bytes: usize,
+}
+
+impl Place {
+    pub(super) fn load(&self) -> &Arc<Load> {
+        &self.load
+    }
 }
 
 impl Drop for Place {

@@ -11,6 +11,7 @@
 //! | `network/` | dialing peers, raft messages over gRPC |
 //! | `proposer.rs`, `reader.rs` | commands in batches, reads that share a confirmation |
 //! | `load.rs` | what is admitted and not yet answered |
+//! | `drain.rs` | how long that is expected to take |
 //! | `ticker.rs` | an entry when a timer is due and nobody proposes |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
 //! | `brief.rs` | turns at keeping a thread of the runtime busy |
@@ -24,6 +25,7 @@
 
 mod brief;
 mod clock;
+mod drain;
 mod encoding;
 mod handle;
 mod lease;
@@ -50,7 +52,7 @@ mod touch;
 mod types;
 
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};
-pub(crate) use proposer::Proposal;
+pub(crate) use proposer::{Proposal, TOO_LATE};
 pub(crate) use quarantine::parts as diverged_parts;
 pub(crate) use reader::{Admitted, MAX_CONFIRMATIONS, MAX_READERS, MAX_WAITING_READS, Read};
 pub(crate) use slot::RaftSlot;

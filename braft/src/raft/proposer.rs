@@ -1,8 +1,9 @@
 //! From single commands to log entries: fills an entry while the last ones are on their way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::errors::ClientWriteError;
@@ -33,6 +34,13 @@ const MAX_ENTRY_BYTES: usize = 512 << 10;
 const MAX_PENDING_ITEMS: usize = 32_768;
 /// Bytes of items admitted and not yet answered; beyond it the node is busy.
 const MAX_PENDING_BYTES: usize = 64 << 20;
+
+/// What waits shorter than this is not looked through for those that come too late.
+const SOON: Duration = Duration::from_millis(10);
+
+/// Why a command is refused that would be answered too late.
+pub(crate) const TOO_LATE: &str =
+    "the commands that wait on the leader take longer than the time this one has; back off";
 
 /// An item for the log and the way back for its answer.
 #[derive(Debug)]
@@ -72,6 +80,14 @@ impl Proposer {
         };
         tokio::spawn(task.run(proposals));
         Proposer { queue, load }
+    }
+
+    /// Whether a command that comes now is expected to be answered by its deadline. Asked before
+    /// anything is spent on it: to refuse has to be far cheaper than to serve.
+    pub(crate) fn expects_in_time(&self, left: Duration) -> bool {
+        let (items, bytes) = self.load.under_way();
+        let entries = (items / MAX_ITEMS_PER_ENTRY).max(bytes / MAX_ENTRY_BYTES);
+        self.load.drain().admits(items, entries, left)
     }
 
     /// Takes an item for the log, or refuses it as busy with nothing done.
@@ -140,6 +156,13 @@ impl Sent {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many entries are on their way, and the items in them.
+    fn under_way(&self) -> (usize, usize) {
+        let entries = self.lock();
+        let items = entries.values().map(|replies| replies.to.len());
+        (entries.len(), items.sum())
+    }
+
     /// Tells all callers that their attempt is lost; they go elsewhere with the same request id.
     fn give_up(&self, load: &Load) {
         for replies in std::mem::take(&mut *self.lock()).into_values() {
@@ -153,34 +176,60 @@ impl Sent {
 
 impl Task {
     async fn run(mut self, mut proposals: mpsc::UnboundedReceiver<Proposal>) {
-        let mut waiting = Vec::new();
+        // Bounded like the queue, by what is admitted.
+        let mut waiting = VecDeque::new();
         loop {
-            let came = tokio::select! {
-                came = proposals.recv_many(&mut waiting, MAX_ITEMS_PER_ENTRY) => came,
-                () = out_of_touch(&mut self.in_touch) => {
-                    self.wait_for_touch(&mut waiting, &mut proposals).await;
-                    continue;
-                }
-            };
-            if came == 0 {
-                return;
+            if waiting.is_empty() {
+                let came = tokio::select! {
+                    came = proposals.recv() => came,
+                    () = out_of_touch(&mut self.in_touch) => {
+                        self.wait_for_touch(&mut waiting, &mut proposals).await;
+                        continue;
+                    }
+                };
+                let Some(first) = came else {
+                    return;
+                };
+                waiting.push_back(first);
             }
             let Some(permit) = self.permit(&mut waiting, &mut proposals).await else {
                 continue;
             };
             // What arrived while the last entries were under way joins this one.
-            while waiting.len() < MAX_ITEMS_PER_ENTRY
-                && let Ok(proposal) = proposals.try_recv()
-            {
-                waiting.push(proposal);
+            while let Ok(proposal) = proposals.try_recv() {
+                waiting.push_back(proposal);
             }
-            let rest = self.propose(&mut waiting, permit).await;
-            waiting = rest;
-            while !waiting.is_empty() {
-                let Some(permit) = self.permit(&mut waiting, &mut proposals).await else {
-                    break;
-                };
-                waiting = self.propose(&mut waiting, permit).await;
+            self.refuse_late(&mut waiting);
+            let (entry, replies) = fill(&self.time, &self.load, &mut waiting);
+            if let Some(entry) = entry {
+                self.send(entry, replies, permit).await;
+            }
+        }
+    }
+
+    /// Refuses those that are not expected to be answered by their deadline, wherever they stand:
+    /// their callers hear of it while there is time, and nothing is carried out in vain.
+    fn refuse_late(&self, waiting: &mut VecDeque<Proposal>) {
+        let (entries, items) = self.sent.under_way();
+        let drain = self.load.drain();
+        let takes = |before: usize| {
+            let entries = entries + 1 + before / MAX_ITEMS_PER_ENTRY;
+            drain.wait(items + before + 1, entries)
+        };
+        if takes(waiting.len()) < SOON {
+            return;
+        }
+        let (now, mut kept) = (Instant::now(), 0);
+        for _ in 0..waiting.len() {
+            let Some(proposal) = waiting.pop_front() else {
+                return;
+            };
+            // The first one goes in any case: what is expected may be wrong, and this shows.
+            if kept == 0 || proposal.deadline > now + takes(kept) {
+                kept += 1;
+                waiting.push_back(proposal);
+            } else {
+                refuse_as_late(&self.load, proposal);
             }
         }
     }
@@ -189,7 +238,7 @@ impl Task {
     /// has been told.
     async fn permit(
         &mut self,
-        waiting: &mut Vec<Proposal>,
+        waiting: &mut VecDeque<Proposal>,
         proposals: &mut mpsc::UnboundedReceiver<Proposal>,
     ) -> Option<OwnedSemaphorePermit> {
         let in_flight = self.in_flight.clone();
@@ -206,7 +255,7 @@ impl Task {
     /// Refuses everybody until touch is regained. What is on its way may still be committed.
     async fn wait_for_touch(
         &mut self,
-        waiting: &mut Vec<Proposal>,
+        waiting: &mut VecDeque<Proposal>,
         proposals: &mut mpsc::UnboundedReceiver<Proposal>,
     ) {
         tracing::warn!("{OUT_OF_TOUCH}: callers are sent elsewhere");
@@ -218,36 +267,23 @@ impl Task {
             }
             tokio::select! {
                 is_over = async { self.in_touch.wait_for(|in_touch| *in_touch).await.is_err() } => {
-                    if is_over {
-                        // Raft has stopped: refuse until the last handle is dropped.
-                        if proposals.recv_many(waiting, MAX_ITEMS_PER_ENTRY).await == 0 {
-                            return;
-                        }
-                        continue;
-                    }
-                    return;
-                }
-                came = proposals.recv_many(waiting, MAX_ITEMS_PER_ENTRY) => {
-                    if came == 0 {
+                    if !is_over {
                         return;
                     }
+                    // Raft has stopped: refuse until the last handle is dropped.
+                    let Some(proposal) = proposals.recv().await else {
+                        return;
+                    };
+                    waiting.push_back(proposal);
+                }
+                came = proposals.recv() => {
+                    let Some(proposal) = came else {
+                        return;
+                    };
+                    waiting.push_back(proposal);
                 }
             }
         }
-    }
-
-    /// Fills one entry and sends it; returns what did not fit.
-    async fn propose(
-        &mut self,
-        waiting: &mut Vec<Proposal>,
-        permit: OwnedSemaphorePermit,
-    ) -> Vec<Proposal> {
-        let mut batch = std::mem::take(waiting).into_iter().peekable();
-        let (entry, replies) = fill(&self.time, &self.load, &mut batch);
-        if let Some(entry) = entry {
-            self.send(entry, replies, permit).await;
-        }
-        batch.collect()
     }
 
     async fn send(&self, entry: Bytes, replies: Replies, permit: OwnedSemaphorePermit) {
@@ -260,8 +296,12 @@ impl Task {
             load: self.load.clone(),
             _permit: permit,
         };
-        let responder = Responder::new(move |result| {
+        let (load, begun) = (self.load.clone(), Instant::now());
+        let responder = Responder::new(move |result: Outcome| {
             if let Some(replies) = under_way.take() {
+                if result.is_ok() {
+                    load.drain().note(replies.to.len(), begun, Instant::now());
+                }
                 answer(replies.to, result);
             }
         });
@@ -323,11 +363,17 @@ struct Replies {
     bytes: usize,
 }
 
+/// Refuses one that is not expected to be answered in time, with nothing done.
+fn refuse_as_late(load: &Load, proposal: Proposal) {
+    load.release(1, size(&proposal.item));
+    proposal.reply.refuse(Refusal::busy(TOO_LATE));
+}
+
 /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
 fn fill(
     time: &Timekeeper,
     load: &Load,
-    batch: &mut std::iter::Peekable<impl Iterator<Item = Proposal>>,
+    waiting: &mut VecDeque<Proposal>,
 ) -> (Option<Bytes>, Replies) {
     let now = Instant::now();
     let mut entry = EntryWriter::new(time.stamp(), seed());
@@ -335,15 +381,15 @@ fn fill(
         to: Vec::new(),
         bytes: 0,
     };
-    while let Some(proposal) = batch
-        .next_if(|next| entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES)
+    let most = load.drain().next_batch().min(MAX_ITEMS_PER_ENTRY);
+    while replies.to.len() < most
+        && let Some(next) = waiting.front()
+        && (entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES)
+        && let Some(proposal) = waiting.pop_front()
     {
         let bytes = size(&proposal.item);
         if proposal.deadline <= now {
-            load.release(1, bytes);
-            let refusal =
-                Refusal::not_here("the deadline passed before the command was sent", None);
-            proposal.reply.refuse(refusal);
+            refuse_as_late(load, proposal);
             continue;
         }
         entry.push(&proposal.item);
@@ -354,12 +400,15 @@ fn fill(
     (bytes, replies)
 }
 
+/// What became of an entry.
+type Outcome = openraft::raft::ClientWriteResult<TypeConfig>;
+
 /// A seed for the random numbers of one entry.
 fn seed() -> u64 {
     crate::world::random().expect("the operating system gives random numbers")
 }
 
-fn answer(replies: Vec<ReplyTo>, result: openraft::raft::ClientWriteResult<TypeConfig>) {
+fn answer(replies: Vec<ReplyTo>, result: Outcome) {
     match result {
         Ok(response) => {
             let index = response.log_id.index;

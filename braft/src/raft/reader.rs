@@ -3,6 +3,7 @@
 //! Source: Ongaro's dissertation, section 6.4 (ReadIndex, and leases).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::errors::{LinearizableReadError, RaftError};
@@ -27,6 +28,9 @@ pub(crate) const MAX_WAITING_READS: usize = 65_536;
 const MAX_WAITING_BYTES: usize = 64 << 20;
 /// What a waiting read takes in memory beside its query, roughly.
 const READ_OVERHEAD_BYTES: usize = 128;
+/// Why a read is refused that would be answered too late.
+const TOO_LATE: &str =
+    "the reads that wait on this node take longer than the time this one has; back off";
 
 /// Why a leader that hears nothing answers nothing.
 pub(super) const OUT_OF_TOUCH: &str = "this node leads but has lost touch with the others";
@@ -45,7 +49,7 @@ pub(crate) struct Read {
 #[derive(Debug)]
 pub(crate) struct Admitted {
     pub(crate) read: Read,
-    _place: Place,
+    place: Place,
 }
 
 /// The reads of one node.
@@ -55,11 +59,14 @@ pub(super) fn load() -> Arc<Load> {
 
 /// Gives a read its place, or refuses it as busy with nothing done.
 pub(super) fn admit(load: &Arc<Load>, read: Read) -> Option<Admitted> {
+    let items = load.items();
+    let left = read.deadline.saturating_duration_since(Instant::now());
+    if !load.drain().admits(items, items / MAX_READERS, left) {
+        read.reply.refuse(Refusal::busy(TOO_LATE));
+        return None;
+    }
     match load.place(read.payload.len() + READ_OVERHEAD_BYTES) {
-        Some(place) => Some(Admitted {
-            read,
-            _place: place,
-        }),
+        Some(place) => Some(Admitted { read, place }),
         None => {
             read.reply.refuse(Error::busy(format!(
                 "this node has {MAX_WAITING_READS} reads or {} MiB of them under way; \
@@ -263,38 +270,106 @@ pub(super) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Admitt
         }
         return;
     }
-    let reads = still_wanted(reads);
-    if reads.is_empty() {
-        return;
-    }
     let (replica, count) = (machine.clone(), reads.len());
     // Queries may take long, and must not hold up the tasks of this thread.
     machine.run_queries(count, move || {
-        let queries = reads
-            .iter()
-            .map(|Admitted { read, .. }| (read.service.clone(), read.payload.clone()));
-        let answers = replica.machine().query(queries.collect());
-        for (Admitted { read, .. }, answer) in reads.into_iter().zip(answers) {
-            match answer {
-                Ok((answer, index)) => read.reply.send(Reply {
-                    index,
-                    result: Ok(answer),
-                }),
-                Err(refusal) => read.reply.refuse(refusal),
+        let load = reads[0].place.load().clone();
+        let mut reads = reads.into_iter();
+        loop {
+            let begun = Instant::now();
+            let some = next_in_time(&load, &mut reads, begun);
+            if some.is_empty() {
+                return;
+            }
+            let queries = some
+                .iter()
+                .map(|Admitted { read, .. }| (read.service.clone(), read.payload.clone()));
+            let answers = replica.machine().query(queries.collect());
+            load.drain().note(some.len(), begun, Instant::now());
+            for (Admitted { read, .. }, answer) in some.into_iter().zip(answers) {
+                match answer {
+                    Ok((answer, index)) => read.reply.send(Reply {
+                        index,
+                        result: Ok(answer),
+                    }),
+                    Err(refusal) => read.reply.refuse(refusal),
+                }
             }
         }
     });
 }
 
-/// Refuses those whose callers have given up by now: no work is spent on them.
-fn still_wanted(reads: Vec<Admitted>) -> Vec<Admitted> {
-    let now = Instant::now();
-    let (wanted, late): (Vec<_>, Vec<_>) = reads
-        .into_iter()
-        .partition(|admitted| admitted.read.deadline > now);
-    for Admitted { read, .. } in late {
-        let text = "the deadline passed before the query was carried out";
-        read.reply.refuse(Refusal::not_here(text, None));
+/// The next reads to carry out together. Those that are not expected to be answered by their deadline
+/// are refused: no work is spent on them.
+fn next_in_time(
+    load: &Load,
+    reads: &mut impl Iterator<Item = Admitted>,
+    now: Instant,
+) -> Vec<Admitted> {
+    let most = load.drain().next_batch();
+    let mut some = Vec::new();
+    while some.len() < most
+        && let Some(admitted) = reads.next()
+    {
+        // The first one is carried out in any case: what is expected may be wrong, and this shows.
+        let takes = match some.len() {
+            0 => Duration::ZERO,
+            before => load.drain().wait(before + 1, 1),
+        };
+        if admitted.read.deadline <= now + takes {
+            admitted.read.reply.refuse(Refusal::busy(TOO_LATE));
+            continue;
+        }
+        some.push(admitted);
     }
-    wanted
+    some
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::error::{ErrorKind, Outcome};
+
+    #[test]
+    fn reads_that_would_be_answered_too_late_are_refused_and_those_in_time_are_not() {
+        const ITEM: Duration = Duration::from_micros(100);
+        let (load, mut now) = (load(), Instant::now());
+        for items in [100, 200, 300, 400] {
+            let begun = now;
+            now += ITEM * items;
+            load.drain().note(items as usize, begun, now);
+        }
+        let mut answers = Vec::new();
+        let mut read = |left| {
+            let (reply, answer) = oneshot::channel();
+            answers.push(answer);
+            admit(
+                &load,
+                Read {
+                    service: "".into(),
+                    payload: Bytes::new(),
+                    min_index: 0,
+                    deadline: now + left,
+                    reply: ReplyTo::Task(reply),
+                },
+            )
+            .expect("there is room")
+        };
+        let reads: Vec<_> = (0..60).map(|_| read(ITEM * 600)).collect();
+        let late: Vec<_> = (0..60).map(|_| read(ITEM * 70)).collect();
+        let mut all = reads.into_iter().chain(late);
+        let some = next_in_time(&load, &mut all, now);
+        assert!(all.next().is_none() && some.len() >= 60 && some.len() < 80);
+        let refused = answers
+            .iter_mut()
+            .filter_map(|answer| answer.try_recv().ok());
+        let refused: Vec<_> = refused.filter_map(|reply| reply.result.err()).collect();
+        assert_eq!(some.len() + refused.len(), 120);
+        for refusal in refused {
+            assert_eq!(refusal.kind, ErrorKind::Busy);
+            assert_eq!(refusal.outcome, Outcome::NotApplied);
+        }
+    }
 }
