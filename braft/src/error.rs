@@ -14,8 +14,9 @@ pub enum ErrorKind {
     /// The [outcome](Error::outcome) is [`Applied`](Outcome::Applied) if only the answer was at
     /// fault.
     Rejected,
-    /// The cluster is at a limit, which the message names, and did nothing until the deadline. Back
-    /// off, then try again; send less at once.
+    /// The cluster is at a limit, which the message names, and did nothing. The client tried again
+    /// until the deadline, or, where much is refused, as often as is good for the cluster: for one of
+    /// ten calls that are answered. Back off, then try again; send less at once.
     Busy,
     /// No node that could carry the call out was reached before the deadline, and nothing was done.
     /// Try again.

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::budget::Budget;
 use super::follow::follow;
 use super::hop::{Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
 use super::session::{Session, Sessions};
 use crate::call::{Answer, Operation, ReadLevel, Request, Transport};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::Since;
 use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_size};
 use crate::subscription::Batches;
@@ -59,6 +60,7 @@ impl Caller {
             hop: Arc::new(hop),
             sessions: Sessions::default(),
             seen: AtomicU64::new(0),
+            budget: Budget::default(),
         }))
     }
 }
@@ -78,6 +80,7 @@ struct Engine<H: Hop> {
     sessions: Sessions,
     /// The log index up to which this client has seen the state.
     seen: AtomicU64,
+    budget: Budget,
 }
 
 impl<H: Hop> Sender for Engine<H> {
@@ -229,6 +232,7 @@ impl<H: Hop> Engine<H> {
                 })) => {
                     // Before the caller learns of the answer: its next call must see as much.
                     self.seen.fetch_max(index, Ordering::AcqRel);
+                    self.budget.earn();
                     return Ok(answer);
                 }
                 Ok(Ok(Reply {
@@ -239,6 +243,11 @@ impl<H: Hop> Engine<H> {
                 Err(_) => return Err(Ended::Failed(trail.expired(true))),
             };
             let leader_found = self.hop.learn(choice, &refusal);
+            // One that may have been applied goes on: what became of it is worth the attempts.
+            let is_busy = refusal.kind == ErrorKind::Busy && !trail.has_lost();
+            if is_busy && !self.budget.spend() {
+                return Err(Ended::Failed(refusal.into()));
+            }
             let pause = match trail.judge(refusal, leader_found, self.hop.nodes()) {
                 Verdict::Retry(pause) => pause,
                 Verdict::Reopen(pause) => return Err(Ended::SessionGone(pause)),

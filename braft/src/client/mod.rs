@@ -23,6 +23,7 @@ use crate::service::Service;
 use crate::subscription::Events;
 
 #[allow(dead_code)]
+mod budget;
 mod caller;
 mod connect;
 mod flights;

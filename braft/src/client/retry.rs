@@ -51,6 +51,11 @@ impl Trail {
         }
     }
 
+    /// Whether an attempt may have been applied.
+    pub(super) fn has_lost(&self) -> bool {
+        self.lost
+    }
+
     /// Judges a refusal; `leader_found` if the next attempt goes where the refusal said the leader
     /// is, `nodes` the number of nodes to try.
     pub(super) fn judge(&mut self, refusal: Refusal, leader_found: bool, nodes: usize) -> Verdict {
