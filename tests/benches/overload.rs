@@ -1,8 +1,15 @@
 //! Twice the load that a node can carry: throughput, times and memory.
 //!
-//! `cargo bench -p tests --bench overload`. One node in a process of its own, clients in this one,
-//! on the same processors. First what it carries, in a closed loop; then twice as many writes begin
-//! as that, at even times, whether or not those before have ended.
+//! `cargo bench -p tests --bench overload`. One node in a process of its own, on a processor of its own;
+//! clients in this one, on the others. First what the node carries, in a closed loop; then twice as many
+//! calls begin as that, at even times, whether or not those before have ended.
+//!
+//! To begin a call that is refused costs the clients almost as much as one that is answered. On the
+//! processors of the node, twice as many calls would take from it what is to be measured: hence the
+//! processor of its own. With commands that cost next to nothing the clients' processor cannot begin
+//! twice as many as the node carries; so the calls cost the node something, and the lines below say how
+//! many were begun, and what both sides used of their processors.
+//! `BRAFT_OVERLOAD_ROUNDS` says how much they cost, in nanoseconds or so.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,8 +18,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use braft::testing::TestResult;
-use braft::{Client, ErrorKind};
-use tests::LedgerClient;
+use braft::{Client, Error, ErrorKind};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use tests::MillClient;
 
 /// Clients that share nothing: a session and a stream each.
 const CLIENTS: u64 = 32;
@@ -22,10 +30,10 @@ const CLOSED: Duration = Duration::from_secs(4);
 const OPEN: Duration = Duration::from_secs(10);
 /// The whole time of one call.
 const DEADLINE: Duration = Duration::from_secs(1);
-/// Ids that are written: the state stays small.
-const IDS: u64 = 4096;
 const TICK: Duration = Duration::from_millis(2);
 const VALUE_BYTES: usize = 256;
+/// What a call costs the node, in rounds.
+const ROUNDS: u32 = 15_000;
 
 struct Node(Child);
 
@@ -67,35 +75,102 @@ impl Node {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime
-        .block_on(measure())
-        .map_err(|error| error.to_string().into())
+/// Processor time that a process has used so far.
+fn processor_time(pid: u32) -> TestResult<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').ok_or("no name in stat")?;
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok());
+    let ticks = ticks(11).ok_or("no user time")? + ticks(12).ok_or("no system time")?;
+    // A tick is a hundredth of a second on every Linux.
+    Ok(Duration::from_millis(10 * ticks))
 }
 
-async fn measure() -> TestResult {
+/// Gives the first processor to whom `start` starts, and the others to this process. With a single
+/// one they share it.
+fn apart<T>(start: impl FnOnce() -> TestResult<T>) -> TestResult<T> {
+    let all = sched_getaffinity(None)?;
+    let mut processors = (0..CpuSet::MAX_CPU).filter(|place| all.is_set(*place));
+    let first = processors.next().ok_or("no processor")?;
+    if processors.next().is_none() {
+        println!("a single processor: the clients take from the node what is measured");
+        return start();
+    }
+    let (mut one, mut others) = (CpuSet::new(), all);
+    one.set(first);
+    others.unset(first);
+    // Inherited by what this thread starts.
+    sched_setaffinity(None, &one)?;
+    let started = start();
+    sched_setaffinity(None, &others)?;
+    started
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Writes,
+    Reads,
+}
+
+impl Kind {
+    async fn call(self, mill: &MillClient, rounds: u32, value: &str) -> Result<(), Error> {
+        match self {
+            Kind::Writes => {
+                let ground = mill.grind(rounds, value).deadline(DEADLINE);
+                ground.await.map(drop)
+            }
+            Kind::Reads => mill.taste(rounds).deadline(DEADLINE).await.map(drop),
+        }
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    measure().map_err(|error| error.to_string().into())
+}
+
+fn measure() -> TestResult {
     let directory = tempfile::tempdir()?;
     let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let address = free.to_string();
-    let node = Node::start(directory.path(), &address)?;
+    let node = apart(|| Node::start(directory.path(), &address))?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(async {
+        for kind in [Kind::Writes, Kind::Reads] {
+            overload(kind, &node, &address).await?;
+        }
+        Ok(())
+    })
+}
+
+async fn overload(kind: Kind, node: &Node, address: &str) -> TestResult {
+    let rounds = std::env::var("BRAFT_OVERLOAD_ROUNDS").ok();
+    let rounds = rounds.and_then(|text| text.parse().ok()).unwrap_or(ROUNDS);
     let mut clients = Vec::new();
     for _ in 0..CLIENTS {
-        clients.push(LedgerClient::connect([&address]).await?);
+        clients.push(MillClient::connect([address]).await?);
     }
+    println!("\n{kind:?}");
     let mut peak = 0.0_f64;
     for at_once in AT_ONCE {
-        let rate = closed_loop(&clients, at_once).await;
-        println!(
-            "closed loop, {} calls under way: {rate:.0} writes/s",
-            CLIENTS * at_once
-        );
+        let rate = closed_loop(kind, &clients, rounds, at_once).await;
+        let under_way = CLIENTS * at_once;
+        println!("closed loop, {under_way} calls under way: {rate:.0} calls/s");
         peak = peak.max(rate);
     }
     let (before, _) = node.memory()?;
-    let open = open_loop(&clients, (2.0 * peak) as u64).await;
-    let (after, most) = node.memory()?;
+    let used = |pid| processor_time(pid);
+    let (ours, theirs) = (used(std::process::id())?, used(node.0.id())?);
+    let began = Instant::now();
+    let open = open_loop(kind, &clients, rounds, (2.0 * peak) as u64).await;
+    let percent =
+        |used: Duration| (100.0 * used.as_secs_f64() / began.elapsed().as_secs_f64()) as u64;
     open.print(peak);
+    println!(
+        "of a processor, the node used {} %, the clients {} %",
+        percent(used(node.0.id())? - theirs),
+        percent(used(std::process::id())? - ours)
+    );
+    let (after, most) = node.memory()?;
     println!("memory of the node: {before} MiB before, {after} MiB after, {most} MiB at most");
     Ok(())
 }
@@ -104,32 +179,30 @@ fn value() -> String {
     "v".repeat(VALUE_BYTES)
 }
 
-async fn closed_loop(clients: &[LedgerClient], at_once: u64) -> f64 {
+async fn closed_loop(kind: Kind, clients: &[MillClient], rounds: u32, at_once: u64) -> f64 {
     let stop = Arc::new(AtomicBool::new(false));
     let callers: Vec<_> = clients
         .iter()
         .flat_map(|client| (0..at_once).map(move |_| client.clone()))
-        .zip(0..)
-        .map(|(client, first)| {
+        .map(|client| {
             let (stop, value) = (stop.clone(), value());
             tokio::spawn(async move {
-                let (mut id, mut written) = (first, 0_u64);
+                let mut answered = 0_u64;
                 while !stop.load(Ordering::Relaxed) {
-                    id += 1;
-                    written += u64::from(client.record(id % IDS, &value).await.is_ok());
+                    answered += u64::from(kind.call(&client, rounds, &value).await.is_ok());
                 }
-                written
+                answered
             })
         })
         .collect();
     let began = Instant::now();
     tokio::time::sleep(CLOSED).await;
     stop.store(true, Ordering::Relaxed);
-    let mut written = 0;
+    let mut answered = 0;
     for caller in callers {
-        written += caller.await.expect("a caller does not panic");
+        answered += caller.await.expect("a caller does not panic");
     }
-    written as f64 / began.elapsed().as_secs_f64()
+    answered as f64 / began.elapsed().as_secs_f64()
 }
 
 /// What became of the calls of an open loop.
@@ -145,7 +218,7 @@ struct Open {
     longest_micros: AtomicU64,
 }
 
-async fn open_loop(clients: &[LedgerClient], per_second: u64) -> Arc<Open> {
+async fn open_loop(kind: Kind, clients: &[MillClient], rounds: u32, per_second: u64) -> Arc<Open> {
     let open = Arc::new(Open::default());
     let value: Arc<str> = value().into();
     let began = Instant::now();
@@ -154,7 +227,12 @@ async fn open_loop(clients: &[LedgerClient], per_second: u64) -> Arc<Open> {
         let due = (began.elapsed().as_secs_f64() * per_second as f64) as u64;
         for number in open.begun.load(Ordering::Relaxed)..due {
             let client = clients[(number % CLIENTS) as usize].clone();
-            under_way.spawn(write(client, number, value.clone(), open.clone()));
+            let (value, open) = (value.clone(), open.clone());
+            under_way.spawn(async move {
+                let began = Instant::now();
+                let result = kind.call(&client, rounds, &value).await;
+                open.ended(result, began.elapsed());
+            });
         }
         open.begun.fetch_max(due, Ordering::Relaxed);
         while under_way.try_join_next().is_some() {}
@@ -164,35 +242,35 @@ async fn open_loop(clients: &[LedgerClient], per_second: u64) -> Arc<Open> {
     open
 }
 
-async fn write(client: LedgerClient, number: u64, value: Arc<str>, open: Arc<Open>) {
-    let began = Instant::now();
-    let result = client.record(number % IDS, &value).deadline(DEADLINE).await;
-    let micros = began.elapsed().as_micros() as u64;
-    open.longest_micros.fetch_max(micros, Ordering::Relaxed);
-    let count = match result.map_err(|error| error.kind()) {
-        Ok(_) => {
-            let mut times = open.times.lock().unwrap_or_else(PoisonError::into_inner);
-            return times.push(micros as u32);
-        }
-        Err(ErrorKind::Busy) => &open.busy,
-        Err(ErrorKind::Unavailable) => &open.unavailable,
-        Err(ErrorKind::UnknownOutcome) => &open.unknown,
-        Err(_) => &open.other,
-    };
-    count.fetch_add(1, Ordering::Relaxed);
-}
-
 impl Open {
+    fn ended(&self, result: Result<(), Error>, took: Duration) {
+        let micros = took.as_micros() as u64;
+        self.longest_micros.fetch_max(micros, Ordering::Relaxed);
+        let count = match result.map_err(|error| error.kind()) {
+            Ok(()) => {
+                let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+                return times.push(micros as u32);
+            }
+            Err(ErrorKind::Busy) => &self.busy,
+            Err(ErrorKind::Unavailable) => &self.unavailable,
+            Err(ErrorKind::UnknownOutcome) => &self.unknown,
+            Err(_) => &self.other,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn print(&self, peak: f64) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         times.sort_unstable();
-        let written = times.len() as f64 / OPEN.as_secs_f64();
+        let answered = times.len() as f64 / OPEN.as_secs_f64();
         let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or(0) / 1000;
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let begun = count(&self.begun) as f64 / OPEN.as_secs_f64();
         println!(
-            "open loop, {:.0} writes/s begun: {written:.0} writes/s, {:.0} % of the peak",
-            count(&self.begun) as f64 / OPEN.as_secs_f64(),
-            100.0 * written / peak
+            "open loop, {begun:.0} calls/s begun, {:.2} times the peak: {answered:.0} calls/s \
+             answered, {:.0} % of the peak",
+            begun / peak,
+            100.0 * answered / peak
         );
         println!(
             "their times: {} ms median, {} ms of 99 in 100; the longest call of all {} ms, with \

@@ -6,6 +6,7 @@ mod counter;
 mod history;
 mod journal;
 mod ledger;
+mod mill;
 pub mod netns;
 
 pub use callers::Recording;
@@ -14,3 +15,4 @@ pub use counter::{Counter, CounterClient, Overflow};
 pub use history::{History, Report};
 pub use journal::{Journal, JournalClient, Note, PAUSE, stubborn};
 pub use ledger::{Ledger, LedgerClient};
+pub use mill::{Mill, MillClient};

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 async fn main() -> Result<ExitCode, braft::Error> {
     let mut config = braft::Config::from_env()?
         .service::<tests::Ledger>()
-        .service::<tests::Counter>();
+        .service::<tests::Counter>()
+        .service::<tests::Mill>();
     if std::env::var_os("STUBBORN_LEADER").is_some() {
         config = tests::stubborn(config);
     }
