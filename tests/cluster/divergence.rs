@@ -1,9 +1,10 @@
 //! Replicas whose states differ, because a command does not do the same everywhere.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use braft::testing::{Cluster, TestNode, TestResult, run_test};
-use braft::{ErrorKind, Settings, Status, raft_service};
+use braft::{Context, ErrorKind, Settings, Status, TooManyWakes, raft_service};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::services::Counter;
@@ -15,22 +16,23 @@ const DIGEST_EVERY: u64 = 60;
 /// Which of the next replicas to carry out `draw` does something else; 0 is none of them.
 static ODD: AtomicUsize = AtomicUsize::new(0);
 
-/// Holds up whoever reads a state from a snapshot.
+/// Hold up whoever reads a state from a snapshot: one for each test.
 static READING: Gate = Gate::new();
+static READING_ASIDE: Gate = Gate::new();
 
-/// A part of a state that is read only when the gate is open.
+/// A part of a state that is read only when the gate is open: that aside, or the other.
 #[derive(Default)]
-struct Held;
+struct Held<const ASIDE: bool = false>;
 
-impl Serialize for Held {
+impl<const ASIDE: bool> Serialize for Held<ASIDE> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bool(true)
     }
 }
 
-impl<'de> Deserialize<'de> for Held {
+impl<'de, const ASIDE: bool> Deserialize<'de> for Held<ASIDE> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        READING.pass();
+        if ASIDE { &READING_ASIDE } else { &READING }.pass();
         bool::deserialize(deserializer).map(|_| Held)
     }
 }
@@ -78,7 +80,7 @@ async fn values(cluster: &Cluster<Odd>, nodes: usize) -> TestResult<Vec<u64>> {
     Ok(values)
 }
 
-fn status(cluster: &Cluster<Odd>, place: TestNode) -> Status {
+fn status<S: braft::Service>(cluster: &Cluster<S>, place: TestNode) -> Status {
     cluster
         .node(place)
         .map(|node| node.status())
@@ -116,7 +118,7 @@ async fn check_quarantine(cluster: &Cluster<Odd>, odd: TestNode, led: bool) -> T
     );
     assert_eq!(status.error.as_ref(), Some(&why));
     let read = odd_client.value().local();
-    let read = read.deadline(std::time::Duration::from_millis(300)).await;
+    let read = read.deadline(Duration::from_millis(300)).await;
     let error = read.err().ok_or("a diverged node answered a local read")?;
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("diverged"), "{error}");
@@ -281,6 +283,82 @@ fn replicas_that_restart_fall_behind_and_join_are_not_taken_for_diverged() {
         }
         cluster.converged().await?;
         compared(nodes);
+        cluster.stop_all().await;
+        Ok(())
+    });
+}
+
+/// Whether the next replica to carry out such a command does something else.
+static IS_ODD: AtomicBool = AtomicBool::new(false);
+
+/// A state that is the same everywhere; what it has asked for and what it has told are not.
+#[raft_service]
+#[derive(Default, Serialize, Deserialize)]
+struct Aside {
+    held: Held<true>,
+    adds: u64,
+}
+
+#[raft_service]
+impl Aside {
+    fn wake(&mut self, context: &mut Context<u64>) -> Result<(), TooManyWakes> {
+        let hours = if IS_ODD.swap(false, Ordering::Relaxed) {
+            2
+        } else {
+            1
+        };
+        context.wake_at(context.now() + Duration::from_secs(hours * 3600))
+    }
+
+    fn tell(&mut self, context: &mut Context<u64>) {
+        context.emit(u64::from(IS_ODD.swap(false, Ordering::Relaxed)));
+    }
+
+    fn add(&mut self) -> u64 {
+        self.adds += 1;
+        self.adds
+    }
+
+    #[timer]
+    fn ring(&mut self, _context: &mut Context<u64>) {}
+}
+
+#[test]
+fn timers_and_events_that_differ_are_found_out_though_the_state_is_the_same() {
+    run_test(1, "aside", |_: Cluster<Aside>| async {
+        let config = |config: braft::Config| config.settings(settings());
+        let cluster = Cluster::<Aside>::start_with(3, config).await?;
+        cluster.all_vote().await?;
+        let aside = cluster.client();
+        for (is_timer, part) in [(true, "the timers that are set"), (false, "the events")] {
+            let closed = Closed::new(&READING_ASIDE);
+            IS_ODD.store(true, Ordering::Relaxed);
+            if is_timer {
+                aside.wake().await??;
+            } else {
+                aside.tell().await?;
+            }
+            let diverged = || {
+                let all = (0..3).map(|place| status(&cluster, TestNode(place)).diverged);
+                all.flatten().collect::<Vec<_>>()
+            };
+            while diverged().is_empty() {
+                // Towards the next mark.
+                aside.add().await?;
+            }
+            let why = diverged();
+            assert!(why.len() == 1 && why[0].contains(part), "{why:?}");
+            assert!(!why[0].contains("service Aside"), "{why:?}");
+            drop(closed);
+            until(|| {
+                (0..3).all(|place| {
+                    let status = status(&cluster, TestNode(place));
+                    status.diverged.is_none() && status.divergences.is_empty()
+                })
+            })
+            .await;
+            cluster.converged().await?;
+        }
         cluster.stop_all().await;
         Ok(())
     });

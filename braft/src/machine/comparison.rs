@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::digest::part_name;
 use crate::member::Members;
 
-/// The digest of each part of a state: of each service, and of the sessions.
+/// The digest of each part of a state: of each service, of the sessions, timers and events.
 pub(crate) type Digests = BTreeMap<String, u64>;
 
 /// What is known of the replicas' states.

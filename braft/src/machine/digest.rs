@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use serde::Serialize;
+
 use super::refused::caught;
 use super::{Digests, Replica};
 use crate::codec;
@@ -13,8 +15,10 @@ use crate::siphash::siphash_2_4_128;
 /// Bytes hashed at once. A digest depends on it: it must be the same on all nodes.
 const CHUNK_BYTES: usize = 16 << 10;
 
-/// The name of the session table among the parts of a state: no service can bear it.
-const SESSIONS: &str = "(sessions)";
+/// The names of braft's own parts of a state: no service can bear them.
+pub(crate) const SESSIONS: &str = "(sessions)";
+pub(crate) const TIMERS: &str = "(timers)";
+pub(crate) const EVENTS: &str = "(events)";
 /// Stands between the name of a part and the fingerprint of its encoding.
 const SEPARATOR: char = '#';
 
@@ -61,6 +65,10 @@ fn hash(write: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Option<u64> 
     matches!(written, Ok(Ok(()))).then(|| hasher.finish())
 }
 
+fn encoded(value: &impl Serialize) -> Option<u64> {
+    hash(|out| codec::encode_into(value, out).map_err(|error| Error::fatal(error.to_string())))
+}
+
 /// Under what name the digest of a service's state is compared.
 ///
 /// A digest is one of an encoded state. Binaries that encode it differently, because a field was
@@ -80,16 +88,21 @@ impl Replica {
     /// The digest of each part of the state: equal on all replicas at one log id. A part that cannot
     /// be encoded is left out.
     pub(super) fn digests(&self) -> Digests {
-        let sessions = hash(|out| {
-            codec::encode_into(&self.sessions, out).map_err(|error| Error::fatal(error.to_string()))
+        let own = [
+            (SESSIONS, encoded(&self.sessions)),
+            (TIMERS, encoded(&self.timers)),
+            (EVENTS, encoded(&self.events)),
+        ];
+        // The encoding of these is braft's own. A part that only one side knows is not compared.
+        let own = own.map(|(name, digest)| {
+            let part = format!("{name}{SEPARATOR}{}", env!("CARGO_PKG_VERSION"));
+            (part, digest)
         });
-        // The encoding of the sessions is braft's own.
-        let own = format!("{SESSIONS}{SEPARATOR}{}", env!("CARGO_PKG_VERSION"));
         let services = self.services.iter().map(|(name, service)| {
             let empty = self.prototypes[name].at_version(service.active());
             (part_of(name, &*empty), hash(|out| service.save(out)))
         });
-        let parts = services.chain([(own, sessions)]);
+        let parts = services.chain(own);
         parts
             .filter_map(|(name, digest)| Some((name, digest?)))
             .collect()
@@ -110,10 +123,7 @@ impl super::Machine {
             &replica.panics,
             &replica.comparison,
         );
-        let digest = hash(|out| {
-            codec::encode_into(&all, out).map_err(|error| Error::fatal(error.to_string()))
-        });
-        let digest = digest.ok_or_else(|| Error::fatal("the state cannot be encoded"))?;
+        let digest = encoded(&all).ok_or_else(|| Error::fatal("the state cannot be encoded"))?;
         Ok((replica.applied, digest))
     }
 

@@ -32,7 +32,7 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use apply::{Answers, HaltError};
 pub(crate) use comparison::{Comparison, Digests, Diverged};
-pub(crate) use digest::part_name;
+pub(crate) use digest::{EVENTS, SESSIONS, TIMERS, part_name};
 pub(crate) use pace::Pace;
 pub(crate) use panics::Panics;
 pub(crate) use rebuild::{Logged, Past};

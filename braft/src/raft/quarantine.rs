@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::state_machine::{SNAPSHOT_RETRY_PAUSE, StateMachine};
 use crate::error::Error;
-use crate::machine::{Diverged, part_name};
+use crate::machine::{Diverged, EVENTS, SESSIONS, TIMERS, part_name};
 use crate::request::Refusal;
 
 impl StateMachine {
@@ -112,7 +112,9 @@ fn why_diverged(how: &Diverged) -> String {
 /// The parts of a state that differ, as people know them.
 pub(crate) fn parts(how: &Diverged) -> String {
     let names = how.parts.iter().map(|part| match part_name(part) {
-        "(sessions)" => "the answers to commands".to_owned(),
+        SESSIONS => "the answers to commands".to_owned(),
+        TIMERS => "the timers that are set".to_owned(),
+        EVENTS => "the events that are kept".to_owned(),
         name => format!("service {name}"),
     });
     names.collect::<Vec<_>>().join(" and ")
