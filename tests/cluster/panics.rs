@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use braft::collections::Map;
 use braft::testing::{Cluster, TestError, TestNode, TestResult, run_test};
-use braft::{Config, Error, ErrorKind, OnPanic, Outcome, raft_service};
+use braft::{Config, Context, Error, ErrorKind, OnPanic, Outcome, TooManyWakes, raft_service};
 use serde::{Deserialize, Serialize};
 
 use crate::snapshots::{Closed, Gate, Gated, Slow, until};
@@ -341,4 +341,97 @@ fn a_panic_right_after_a_snapshot_was_installed_has_no_effect_there_either() {
         cluster.stop_all().await;
         Ok::<_, TestError>(())
     });
+}
+
+/// A bell whose timer leaves a half-done change behind until it is mended.
+#[raft_service]
+#[derive(Default, Serialize, Deserialize)]
+struct Bell {
+    rung: u64,
+    strikes: u64,
+    mended: bool,
+}
+
+#[raft_service]
+impl Bell {
+    /// Rings once that time has passed; says what time it is in the log.
+    fn set(&mut self, context: &mut Context, after_ms: u32) -> Result<SystemTime, TooManyWakes> {
+        let at = context.now() + Duration::from_millis(after_ms.into());
+        context.wake_at(at)?;
+        Ok(context.now())
+    }
+
+    fn strike(&mut self, context: &mut Context) -> SystemTime {
+        self.strikes += 1;
+        context.now()
+    }
+
+    fn mend(&mut self) {
+        self.mended = true;
+    }
+
+    #[timer]
+    fn ring(&mut self) {
+        self.rung += 1;
+        assert!(self.mended, "the bell is cracked");
+    }
+
+    fn counts(&self) -> (u64, u64) {
+        (self.rung, self.strikes)
+    }
+}
+
+/// How often the timer of each node has panicked, as its status says, and whether it is refused.
+fn strikes(cluster: &Cluster<Bell>) -> Vec<Option<(u32, bool)>> {
+    let nodes = (0..3).map(|place| cluster.node(TestNode(place)).ok());
+    let of_node = |node: Option<braft::Node>| {
+        let panics = node?.status().panics;
+        let ring = panics.iter().find(|panics| panics.method == "ring")?;
+        Some((ring.times, ring.refused))
+    };
+    nodes.map(of_node).collect()
+}
+
+#[braft::test(nodes = 3)]
+async fn a_timer_that_panics_has_no_effect_is_refused_after_three_times_and_can_be_cleared(
+    cluster: Cluster<Bell>,
+) -> TestResult {
+    let bell = cluster.client();
+    let mut struck = 0;
+    for times in 1..=3 {
+        bell.set(20).await??;
+        // Commands go on meanwhile, and share entries with the timer.
+        while strikes(&cluster) != [Some((times, times == 3)); 3] {
+            bell.strike().await?;
+            struck += 1;
+        }
+        assert_eq!(bell.counts().await?, (0, struck));
+        cluster.converged().await?;
+    }
+    // Due, and not run any more: a command of a later entry has seen its time pass.
+    let due = bell.set(20).await?? + Duration::from_millis(20);
+    while bell.strike().await? <= due {
+        struck += 1;
+    }
+    struck += 1;
+    assert_eq!(bell.counts().await?, (0, struck));
+
+    cluster.stop_all().await;
+    cluster.start_all().await?;
+    let bell = cluster.client();
+    assert_eq!(bell.counts().await?, (0, struck));
+    cluster.converged().await?;
+    assert_eq!(strikes(&cluster), [Some((3, true)); 3]);
+
+    bell.mend().await?;
+    let node = cluster.node(TestNode(0))?;
+    node.clear_panics("Bell", "ring").await?;
+    drop(node);
+    bell.set(0).await??;
+    while bell.counts().await?.0 == 0 {
+        bell.strike().await?;
+        struck += 1;
+    }
+    assert_eq!(bell.counts().await?, (1, struck));
+    cluster.converged().await
 }
