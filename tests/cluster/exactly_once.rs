@@ -260,3 +260,93 @@ fn no_increment_is_lost_or_doubled_across_snapshots_restarts_and_expiry() {
         Ok(())
     });
 }
+
+/// The ledger of a later binary: the same commands, and one more.
+mod later {
+    use std::collections::BTreeMap;
+
+    use braft::raft_service;
+    use serde::{Deserialize, Serialize};
+
+    #[raft_service(version = 2)]
+    #[derive(Default, Serialize, Deserialize)]
+    pub struct Ledger {
+        times: BTreeMap<u64, u32>,
+        ballast: String,
+        #[field(since = 2)]
+        strikes: u64,
+    }
+
+    #[raft_service]
+    impl Ledger {
+        pub fn record(&mut self, id: u64, ballast: &str) -> u32 {
+            ballast.clone_into(&mut self.ballast);
+            let times = self.times.entry(id).or_default();
+            *times += 1;
+            *times
+        }
+
+        /// Counts on, and says how far.
+        #[command(since = 2)]
+        pub fn strike(&mut self) -> u64 {
+            self.strikes += 1;
+            self.strikes
+        }
+
+        pub fn missing(&self, ids: &[u64]) -> Vec<u64> {
+            let missing = ids.iter().filter(|id| !self.times.contains_key(id));
+            missing.copied().collect()
+        }
+
+        pub fn doubled(&self) -> Vec<u64> {
+            let doubled = self.times.iter().filter(|(_, times)| **times > 1);
+            doubled.map(|(id, _)| *id).collect()
+        }
+
+        pub fn count(&self) -> u64 {
+            self.times.len() as u64
+        }
+    }
+}
+
+#[test]
+fn no_increment_is_lost_or_doubled_across_an_upgrade_to_a_binary_with_more_commands() {
+    const STRIKES: u64 = 20;
+    run_test(1, "exactly once", |_: Cluster<Ledger>| async {
+        // Nodes of both binaries read the snapshots of the other.
+        let config = |config: braft::Config| config.snapshot_every(50).keep_log_entries(10);
+        let cluster = Cluster::<Ledger>::start_with(3, config).await?;
+        cluster.all_vote().await?;
+        cluster.lose_one_answer_in(ONE_ANSWER_LOST_IN);
+        let wanted = increments(6_000);
+        // They go on until the upgrade is over.
+        let writers = Writers::start(&cluster, u64::MAX);
+        for place in 0..3_u64 {
+            writers.reach((place + 1) * wanted / 5).await;
+            cluster.break_connections();
+            let node = TestNode(place as usize);
+            // Killed, not stopped in order: what was under way is asked for again, of another binary.
+            let down = cluster.kill(node).await?;
+            writers.reach(writers.acknowledged() + CLIENTS).await;
+            cluster.restart_as::<later::Ledger>(down).await?;
+            cluster.node(node)?.ready().await;
+        }
+        for node in (0..3).map(TestNode) {
+            cluster.active_version(node, "Ledger", 2).await?;
+        }
+        // The new command, at most once as well, beside increments of clients of the old binary.
+        let later = cluster.client_of::<later::Ledger>();
+        for strike in 1..STRIKES {
+            assert_eq!(later.strike().deadline(DEADLINE).await?, strike);
+        }
+        let down = cluster.kill_leader().await?;
+        assert_eq!(later.strike().deadline(DEADLINE).await?, STRIKES);
+        cluster.restart(down).await?;
+        writers.reach(wanted).await;
+        writers.shared.wanted.store(0, Ordering::Relaxed);
+        cluster.lose_one_answer_in(0);
+        writers.check(&cluster).await?;
+        cluster.stop_all().await;
+        Ok(())
+    });
+}
