@@ -2,8 +2,9 @@
 
 use braft::testing::TestResult;
 use futures_util::{StreamExt, stream};
-use tonic::Request;
+use tokio::sync::oneshot;
 use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
 use crate::outsider::within;
@@ -97,29 +98,50 @@ impl CallRequest {
     }
 }
 
+/// A connection of its own.
+pub(crate) async fn connect(address: &str) -> TestResult<tonic::transport::Channel> {
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?;
+    Ok(endpoint.connect().await?)
+}
+
+/// The answers on one stream, which is open until this is dropped.
+pub(crate) struct Stream {
+    answers: tonic::Streaming<AnswerFrame>,
+    _open: oneshot::Sender<()>,
+}
+
+impl Stream {
+    /// Opens a stream and sends requests on it.
+    pub(crate) async fn open(
+        channel: tonic::transport::Channel,
+        requests: Vec<CallRequest>,
+    ) -> TestResult<Result<Self, Status>> {
+        let frame = CallFrame {
+            cluster_id: Vec::new(),
+            requests,
+        };
+        let mut grpc = tonic::client::Grpc::new(channel);
+        grpc.ready().await?;
+        let path = PathAndQuery::from_static("/braft.v1.Calls/Call");
+        // The stream stays open: who hangs up does not want an answer.
+        let (open, closed) = oneshot::channel();
+        let frames = stream::iter([frame]).chain(stream::pending().take_until(closed));
+        let codec: ProstCodec<CallFrame, AnswerFrame> = ProstCodec::default();
+        let opened = grpc.streaming(Request::new(frames), path, codec).await;
+        Ok(opened.map(|opened| Stream {
+            answers: opened.into_inner(),
+            _open: open,
+        }))
+    }
+}
+
 /// Sends requests on one stream, and gathers an answer to each.
 pub(crate) async fn send(address: &str, requests: Vec<CallRequest>) -> TestResult<Vec<CallAnswer>> {
     let count = requests.len();
-    let frame = CallFrame {
-        cluster_id: Vec::new(),
-        requests,
-    };
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{address}"))?
-        .connect()
-        .await?;
-    let mut grpc = tonic::client::Grpc::new(channel);
-    grpc.ready().await?;
-    let path = PathAndQuery::from_static("/braft.v1.Calls/Call");
-    // The stream stays open: who hangs up does not want an answer.
-    let frames = stream::iter([frame]).chain(stream::pending());
-    let codec: ProstCodec<CallFrame, AnswerFrame> = ProstCodec::default();
-    let mut incoming = grpc
-        .streaming(Request::new(frames), path, codec)
-        .await?
-        .into_inner();
+    let mut stream = Stream::open(connect(address).await?, requests).await??;
     let mut answers = Vec::new();
     while answers.len() < count {
-        let frame = within("an answer", incoming.message()).await??;
+        let frame = within("an answer", stream.answers.message()).await??;
         answers.extend(frame.ok_or("the stream ended")?.answers);
     }
     Ok(answers)

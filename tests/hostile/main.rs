@@ -1,6 +1,7 @@
 //! What must not harm a cluster: strangers, copies, wrong disks, oversized and broken input.
 //! Each gets a clear error, nothing is lost, and the others keep working.
 
+mod connections;
 mod discoveries;
 mod disks;
 mod foreign;

@@ -99,7 +99,7 @@ impl Node {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let stop = CancellationToken::new();
-        let calls = Calls::service(fake, stop.clone());
+        let calls = Calls::service(fake, stop.clone(), 64);
         runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
             Server::builder()

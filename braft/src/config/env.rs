@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 27] = [
+const NAMES: [(&str, &str); 28] = [
     ("BRAFT_DISCOVERY", "BDI"),
     ("K8S_NAMESPACE", "K8N"),
     ("K8S_LABELS", "K8L"),
@@ -27,6 +27,7 @@ const NAMES: [(&str, &str); 27] = [
     ("BRAFT_KEEP_LOG_ENTRIES", ""),
     ("BRAFT_SEGMENT_BYTES", ""),
     ("BRAFT_DISK_RESERVE_BYTES", ""),
+    ("BRAFT_MAX_CONNECTIONS", ""),
     ("BRAFT_DEAD_AFTER_MS", ""),
     ("BRAFT_MIN_VOTERS", ""),
     ("BRAFT_MAX_VOTERS", ""),
@@ -89,6 +90,7 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
         keep_log_entries: reader.value("BRAFT_KEEP_LOG_ENTRIES", "a number of log entries"),
         segment_bytes: reader.value("BRAFT_SEGMENT_BYTES", "a number of bytes"),
         disk_reserve_bytes: reader.value("BRAFT_DISK_RESERVE_BYTES", "a number of bytes"),
+        max_connections: reader.value("BRAFT_MAX_CONNECTIONS", "a number of connections"),
         dead_after_ms: reader.value("BRAFT_DEAD_AFTER_MS", "a number of milliseconds"),
         min_voters: reader.value("BRAFT_MIN_VOTERS", "a number of nodes"),
         max_voters: reader.value("BRAFT_MAX_VOTERS", "a number of nodes"),

@@ -68,6 +68,7 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | [`keep_log_entries`](Config::keep_log_entries) | `BRAFT_KEEP_LOG_ENTRIES` | `keep_log_entries` | 1,000 |
 /// | [`segment_bytes`](Config::segment_bytes) | `BRAFT_SEGMENT_BYTES` | `segment_bytes` | 64 MiB |
 /// | [`disk_reserve_bytes`](Config::disk_reserve_bytes) | `BRAFT_DISK_RESERVE_BYTES` | `disk_reserve_bytes` | 256 MiB |
+/// | [`max_connections`](Config::max_connections) | `BRAFT_MAX_CONNECTIONS` | `max_connections` | 4,096 |
 /// | [`dead_after`](Config::dead_after) | `BRAFT_DEAD_AFTER_MS` | `dead_after_ms` | 120,000 (2 min) |
 /// | [`min_voters`](Config::min_voters) | `BRAFT_MIN_VOTERS` | `min_voters` | 2 |
 /// | [`max_voters`](Config::max_voters) | `BRAFT_MAX_VOTERS` | `max_voters` | 5 |
@@ -325,6 +326,13 @@ impl Config {
     /// purged and snapshots be written.
     pub fn disk_reserve_bytes(mut self, bytes: u64) -> Self {
         self.code.disk_reserve_bytes = Some(bytes);
+        self
+    }
+
+    /// Connections that are served on the raft port at once; a further one is refused by a status that
+    /// says so. The other members have room beside it.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.code.max_connections = Some(connections);
         self
     }
 

@@ -32,6 +32,8 @@ const MIN_SEGMENT_BYTES: u64 = 2 * MAX_COMMAND_BYTES as u64;
 /// It has to fit into a record of mDNS, and travels in each message of formation.
 const MAX_CLUSTER_NAME_BYTES: usize = 200;
 const DEFAULT_DISK_RESERVE_BYTES: u64 = 256 << 20;
+/// Connections that one node takes. Each may cost some MiB while much is under way on it.
+const DEFAULT_MAX_CONNECTIONS: usize = 4096;
 const DEFAULT_TIMERS: Timers = Timers {
     heartbeat_ms: 100,
     election_min_ms: 300,
@@ -60,6 +62,8 @@ pub(crate) struct Resolved {
     pub(crate) keep_log_entries: u64,
     pub(crate) segment_bytes: u64,
     pub(crate) disk_reserve_bytes: u64,
+    /// Connections for clients, on the raft port.
+    pub(crate) max_connections: usize,
     pub(crate) settings: Settings,
     pub(crate) grpc_routes: tonic::service::Routes,
     pub(crate) reflection: bool,
@@ -186,6 +190,7 @@ impl Config {
             disk_reserve_bytes: layer
                 .disk_reserve_bytes
                 .unwrap_or(DEFAULT_DISK_RESERVE_BYTES),
+            max_connections: layer.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
             settings,
             grpc_routes: self.grpc_routes,
             reflection: layer.reflection.unwrap_or(true),
@@ -237,6 +242,9 @@ fn check_timers(layer: &Layer, mistakes: &mut Vec<String>) -> Timers {
 fn check_sizes(layer: &Layer, mistakes: &mut Vec<String>) {
     if layer.expect == Some(0) {
         mistakes.push("BRAFT_EXPECT must be at least 1, got 0 (1 = run alone)".to_owned());
+    }
+    if layer.max_connections == Some(0) {
+        mistakes.push("BRAFT_MAX_CONNECTIONS must be at least 1, got 0".to_owned());
     }
     if layer.snapshot_bytes == Some(0) {
         mistakes.push("BRAFT_SNAPSHOT_BYTES must be at least 1, got 0".to_owned());

@@ -103,7 +103,11 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         .await;
     routes = routes
         .add_service(ClusterService::server(core.clone()))
-        .add_service(Calls::service(gateway.clone(), node_tasks.stop.clone()))
+        .add_service(Calls::service(
+            gateway.clone(),
+            node_tasks.stop.clone(),
+            resolved.max_connections,
+        ))
         .add_service(RaftService::server(core.slot.clone(), core.peers.clone()))
         .add_service(health_service);
     if resolved.reflection {
@@ -111,8 +115,10 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     }
     let stop = node_tasks.stop.clone();
     let served = core.clone();
+    let connections = resolved.max_connections;
     node_tasks.spawn(async move {
-        if let Err(error) = grpc::serve(listener, routes, stop.cancelled_owned()).await {
+        let serving = grpc::serve(listener, connections, routes, stop.cancelled_owned());
+        if let Err(error) = serving.await {
             served.stop(Stopped::Fatal(format!("{error:?}")));
         }
     });

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
@@ -31,6 +32,10 @@ use crate::wire::{FRAME_TARGET_BYTES, MAX_CALLS_PER_STREAM, MAX_FRAME_BYTES, MAX
 /// A stream that names no cluster within this time is closed.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Streams of calls and of events for each connection that a node takes. A client has one of calls,
+/// and one for each service whose events it follows.
+const STREAMS_PER_CONNECTION: usize = 8;
+
 /// What an answer costs in a frame beside its bytes.
 const ANSWER_OVERHEAD_BYTES: usize = 64;
 
@@ -38,15 +43,38 @@ const ANSWER_OVERHEAD_BYTES: usize = 64;
 pub(crate) struct Calls {
     gateway: Arc<dyn Gateway>,
     stop: CancellationToken,
+    /// Room for streams, of all connections together.
+    room: Arc<Semaphore>,
 }
 
 impl Calls {
-    /// A service that hands calls to `gateway`. Once `stop` is cancelled, streams take no further
-    /// call and end when the last one is answered.
-    pub(crate) fn service(gateway: Arc<dyn Gateway>, stop: CancellationToken) -> CallsServer<Self> {
-        CallsServer::new(Calls { gateway, stop })
+    /// A service that hands calls to `gateway`, for so many connections. Once `stop` is cancelled,
+    /// streams take no further call and end when the last one is answered.
+    pub(crate) fn service(
+        gateway: Arc<dyn Gateway>,
+        stop: CancellationToken,
+        connections: usize,
+    ) -> CallsServer<Self> {
+        let streams = connections.saturating_mul(STREAMS_PER_CONNECTION);
+        let room = Arc::new(Semaphore::new(streams.min(Semaphore::MAX_PERMITS)));
+        let calls = Calls {
+            gateway,
+            stop,
+            room,
+        };
+        CallsServer::new(calls)
             .max_decoding_message_size(MAX_FRAME_BYTES)
             .max_encoding_message_size(MAX_FRAME_BYTES)
+    }
+
+    /// Room for one more stream.
+    fn room(&self) -> Result<OwnedSemaphorePermit, Status> {
+        self.room.clone().try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(
+                "this node serves as many streams as it may; use fewer clients, connect to another \
+                 node, or raise max_connections",
+            )
+        })
     }
 
     /// The cluster of this node, if the caller may speak to it.
@@ -77,11 +105,13 @@ impl calls_server::Calls for Calls {
     ) -> Result<Response<Self::EventsStream>, Status> {
         let request = request.into_inner();
         let cluster_id = self.admit(&request.cluster_id)?;
+        let room = self.room()?;
         let since = since_from(request.since)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let mut greeting = Some(cluster_id_to(cluster_id));
         let source = self.gateway.events(&request.service, since);
         let frames = source.map(move |item| {
+            let _held = &room;
             Ok(EventsFrame {
                 cluster_id: greeting.take().unwrap_or_default(),
                 ..frame_to(item)
@@ -95,6 +125,7 @@ impl calls_server::Calls for Calls {
         &self,
         request: Request<Streaming<CallFrame>>,
     ) -> Result<Response<Answers>, Status> {
+        let room = self.room()?;
         let mut frames = request.into_inner();
         let greeting = timeout(GREETING_TIMEOUT, frames.message())
             .await
@@ -122,6 +153,7 @@ impl calls_server::Calls for Calls {
             scratch: Vec::new(),
             ready: VecDeque::new(),
             stream,
+            _room: room,
         }))
     }
 }
@@ -220,6 +252,7 @@ pub(crate) struct Answers {
     scratch: Vec<(u64, Reply)>,
     ready: VecDeque<(u64, Reply)>,
     stream: Arc<Shared>,
+    _room: OwnedSemaphorePermit,
 }
 
 impl Stream for Answers {

@@ -4,8 +4,8 @@ use std::future::Future;
 
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
+use super::connections::{accept, refuse_beyond};
 use crate::error::Error;
 use crate::net::Listener;
 
@@ -20,13 +20,16 @@ const MAX_HEADER_BYTES: u32 = 32 << 10;
 const KEEP_ALIVE_INTERVAL: std::time::Duration = std::time::Duration::from_secs(10);
 const KEEP_ALIVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Serves until `stop` is ready. Connections that are then open are closed by their owners or
-/// with the process.
+/// Serves until `stop` is ready, this many connections beside those of members. Connections that are
+/// then open are closed by their owners or with the process.
 pub(crate) async fn serve(
     listener: Listener,
+    max_connections: usize,
     routes: Routes,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
+    let limit = axum::middleware::from_fn(refuse_beyond);
+    let routes = Routes::from(routes.into_axum_router().layer(limit));
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -37,9 +40,7 @@ pub(crate) async fn serve(
         .add_routes(routes);
     let served = match listener {
         Listener::Tcp(listener) => {
-            // `tcp_nodelay` on the server builder is not honoured with a listener of one's own;
-            // without it each call costs 40 ms.
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            let incoming = accept(listener, max_connections);
             server.serve_with_incoming_shutdown(incoming, stop).await
         }
         #[cfg(feature = "testing")]

@@ -2,6 +2,7 @@
 
 pub(crate) mod calls;
 mod cluster;
+mod connections;
 pub(crate) mod grpc;
 pub(crate) mod http;
 
