@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use braft::testing::{TestResult, check};
+use braft::testing::{CheckFailure, check};
 use braft::{Context, raft_service};
 use serde::{Deserialize, Serialize};
 use tests::Counter;
@@ -86,7 +86,7 @@ impl Queue {
     }
 }
 
-fn passes(checked: TestResult) {
+fn passes(checked: Result<(), CheckFailure>) {
     if let Err(error) = checked {
         panic!("{error}");
     }

@@ -33,7 +33,7 @@ mod result;
 mod run;
 mod simulation;
 
-pub use check::{Check, Passed, check};
+pub use check::{Check, CheckFailure, Passed, check};
 pub use cluster::{Cluster, Down, TestNode};
 pub use lock::schema_lock;
 pub use loopback::loopback;

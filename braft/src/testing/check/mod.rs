@@ -48,7 +48,7 @@ const SEED_VARIABLE: &str = "BRAFT_CHECK_SEED";
 /// types' own `Deserialize`, in a small domain where values collide.
 ///
 /// ```
-/// use braft::testing::{TestResult, check};
+/// use braft::testing::{CheckFailure, check};
 /// # use braft::raft_service;
 /// # use serde::{Deserialize, Serialize};
 /// # #[raft_service]
@@ -59,7 +59,7 @@ const SEED_VARIABLE: &str = "BRAFT_CHECK_SEED";
 /// #     pub fn add(&mut self, by: u64) -> u64 { self.value = self.value.wrapping_add(by); self.value }
 /// # }
 ///
-/// fn a_loaded_counter_counts_on() -> TestResult {
+/// fn a_loaded_counter_counts_on() -> Result<(), CheckFailure> {
 ///     check::<Counter>().seeds(20).without_cluster()
 /// }
 /// # assert!(a_loaded_counter_counts_on().is_ok());
@@ -187,12 +187,12 @@ impl<S: Service> Check<S> {
     /// The shortest failing history that was found, as a timeline, with its seed; or the type whose
     /// arguments cannot be invented.
     #[track_caller]
-    pub fn without_cluster(self) -> TestResult {
+    pub fn without_cluster(self) -> Result<(), CheckFailure> {
         for seed in self.chosen_seeds()? {
             match twins::play::<S>(seed, self.steps) {
                 Ok(None) => {}
-                Ok(Some(difference)) => return Err(TestError::of_text(difference.to_string())),
-                Err(error) => return Err(TestError::of_text(error.to_string())),
+                Ok(Some(difference)) => return Err(CheckFailure(difference.to_string())),
+                Err(error) => return Err(CheckFailure(error.to_string())),
             }
         }
         Ok(())
@@ -226,7 +226,7 @@ impl<S: Service> Check<S> {
     /// # Errors
     /// What was broken, as a timeline with its seed, the way to run it again, and a picture of it;
     /// or the type whose arguments cannot be invented.
-    pub async fn run(self) -> TestResult {
+    pub async fn run(self) -> Result<(), CheckFailure> {
         let size = self.size();
         for seed in self.chosen_seeds()? {
             self.tell(seed, run::simulated::<S>(seed, size).await?)?;
@@ -238,7 +238,7 @@ impl<S: Service> Check<S> {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub async fn run_on_sockets(self) -> TestResult {
+    pub async fn run_on_sockets(self) -> Result<(), CheckFailure> {
         let size = self.size();
         for seed in self.chosen_seeds()? {
             self.tell(seed, run::on_sockets::<S>(seed, size).await?)?;
@@ -246,9 +246,9 @@ impl<S: Service> Check<S> {
         Ok(())
     }
 
-    fn tell(&self, seed: u64, played: run::Played) -> TestResult {
+    fn tell(&self, seed: u64, played: run::Played) -> Result<(), CheckFailure> {
         if let Some(story) = played.story {
-            return Err(TestError::of_text(story.to_string()));
+            return Err(CheckFailure(story.to_string()));
         }
         if let Some(tell) = &self.after_each {
             tell(&Passed {
@@ -259,6 +259,30 @@ impl<S: Service> Check<S> {
             });
         }
         Ok(())
+    }
+}
+
+/// What a check has found, as a text of several lines; its debug form is the same, so that a test can
+/// return it.
+pub struct CheckFailure(String);
+
+impl fmt::Display for CheckFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for CheckFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for CheckFailure {}
+
+impl From<TestError> for CheckFailure {
+    fn from(error: TestError) -> Self {
+        CheckFailure(error.to_string())
     }
 }
 
