@@ -1,6 +1,7 @@
 //! What stands behind the question mark of a `/kv` request.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use braft::ReadLevel;
 use percent_encoding::percent_decode_str;
@@ -26,7 +27,10 @@ pub(crate) enum InvalidParams {
     Twice(&'static str),
     #[error("{0:?} is not UTF-8 when decoded; percent-encode the bytes of UTF-8 text")]
     NotText(String),
-    #[error("read={0:?} is unknown: use read=linearizable (the default) or read=local")]
+    #[error(
+        "read={0:?} is unknown: use read=linearizable (the default), read=lease, read=follower, \
+         read=local, or read=local:MILLISECONDS for a copy that is at most so old"
+    )]
     Read(String),
 }
 
@@ -51,12 +55,25 @@ impl Params {
             map: map.unwrap_or_else(|| DEFAULT.to_owned()),
             key: key.unwrap_or_else(|| DEFAULT.to_owned()),
             value,
-            read: match read.as_deref() {
-                None | Some("linearizable") => ReadLevel::Linearizable,
-                Some("local") => ReadLevel::Local,
-                Some(other) => return Err(InvalidParams::Read(other.to_owned())),
-            },
+            read: read.map_or(Ok(ReadLevel::Linearizable), level)?,
         })
+    }
+}
+
+/// How fresh an answer has to be.
+fn level(text: String) -> Result<ReadLevel, InvalidParams> {
+    match text.as_str() {
+        "linearizable" => Ok(ReadLevel::Linearizable),
+        "lease" => Ok(ReadLevel::Lease),
+        "follower" => Ok(ReadLevel::Follower),
+        "local" => Ok(ReadLevel::Local),
+        other => {
+            let age = other.strip_prefix("local:").map(str::parse);
+            match age {
+                Some(Ok(millis)) => Ok(ReadLevel::LocalAtMost(Duration::from_millis(millis))),
+                Some(Err(_)) | None => Err(InvalidParams::Read(text)),
+            }
+        }
     }
 }
 
@@ -114,14 +131,24 @@ mod tests {
     }
 
     #[test]
-    fn the_read_level_is_one_of_two() {
-        let read = |query| Params::parse(query).map(|params| params.read);
-        assert_eq!(read("read=local"), Ok(ReadLevel::Local));
-        assert_eq!(read("read=linearizable"), Ok(ReadLevel::Linearizable));
-        let refused = read("read=stale").map_err(|error| error.to_string());
-        let message =
-            "read=\"stale\" is unknown: use read=linearizable (the default) or read=local";
-        assert_eq!(refused, Err(message.to_owned()));
+    fn the_read_level_is_one_of_those_a_client_has() {
+        let read = |query: &str| Params::parse(query).map(|params| params.read);
+        let bounded = ReadLevel::LocalAtMost(Duration::from_millis(250));
+        for (text, level) in [
+            ("linearizable", ReadLevel::Linearizable),
+            ("lease", ReadLevel::Lease),
+            ("follower", ReadLevel::Follower),
+            ("local", ReadLevel::Local),
+            ("local:250", bounded),
+        ] {
+            assert_eq!(read(&format!("read={text}")), Ok(level), "{text}");
+        }
+        for text in ["stale", "local:", "local:1s", "local:-1", "lease:1", ""] {
+            let refused = read(&format!("read={text}"));
+            assert_eq!(refused, Err(InvalidParams::Read(text.to_owned())));
+        }
+        let message = InvalidParams::Read("stale".to_owned()).to_string();
+        assert!(message.contains("read=\"stale\" is unknown: use read=linearizable"));
     }
 
     #[test]
