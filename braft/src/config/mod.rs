@@ -330,7 +330,8 @@ impl Config {
     }
 
     /// Connections that are served on the raft port at once; a further one is refused by a status that
-    /// says so. The other members have room beside it.
+    /// says so. The other members have room beside it for what keeps the cluster together, not for
+    /// the calls of clients that they pass on.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.code.max_connections = Some(connections);
         self
