@@ -25,7 +25,7 @@ const RECOVERY: Duration = Duration::from_secs(60);
 /// Writes that end a calm.
 const CALM_WRITES: u64 = 20;
 /// How long a calm waits until all members vote, so that a disk may be lost.
-const WHOLE: Duration = Duration::from_secs(30);
+const WHOLE: Duration = Duration::from_secs(60);
 /// How long a node may take to stop after a sync has failed.
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -256,8 +256,13 @@ impl<'a> Nemesis<'a> {
             Fault::KillAll | Fault::PowerCutAll => self.taken().is_empty(),
             _ => true,
         });
-        if self.chance.below(2) == 0 {
-            let least = able.iter().map(|fault| self.begun[fault]).min();
+        let least = able.iter().map(|fault| self.begun[fault]).min();
+        // The moments at which a disk may be lost are few.
+        let is_moment =
+            able.contains(&Fault::LoseDisk) && least == Some(self.begun[&Fault::LoseDisk]);
+        if is_moment {
+            able = vec![Fault::LoseDisk];
+        } else if self.chance.below(2) == 0 {
             able.retain(|fault| Some(self.begun[fault]) == least);
         }
         let count = able.len() as u64;
