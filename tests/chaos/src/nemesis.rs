@@ -66,6 +66,8 @@ pub(crate) struct Nemesis<'a> {
     faults: Vec<Fault>,
     chance: Chance,
     active: Vec<Active>,
+    /// The last fault of each node that allowed it to end, and when that was over.
+    excuses: BTreeMap<usize, (Fault, Instant)>,
     begun: BTreeMap<Fault, u64>,
     /// Whether all members vote, as far as is known.
     is_whole: bool,
@@ -90,6 +92,7 @@ impl<'a> Nemesis<'a> {
             faults,
             chance: Chance::of(seed),
             active: Vec::new(),
+            excuses: BTreeMap::new(),
             is_whole: true,
             outcome: Outcome::default(),
         }
@@ -146,6 +149,16 @@ impl<'a> Nemesis<'a> {
                 .find(|active| active.nodes.contains(&node) && active.fault.may_end_the_node());
             if let Some(active) = excuse {
                 *self.outcome.stopped.entry(active.fault).or_default() += 1;
+                continue;
+            }
+            // It may have stopped for a fault that is over by now.
+            let late = self.excuses.get(&node);
+            let late = late.filter(|(_, ended)| ended.elapsed() < STOPS_WITHIN);
+            if let Some((fault, _)) = late {
+                *self.outcome.stopped.entry(*fault).or_default() += 1;
+                if !self.taken().contains(&node) {
+                    self.cluster.restart(node)?;
+                }
                 continue;
             }
             let words = self.cluster.last_words(node);
@@ -443,6 +456,11 @@ impl<'a> Nemesis<'a> {
             _ => {}
         }
         self.set_paths();
+        if active.fault.may_end_the_node() {
+            let ended = (active.fault, Instant::now());
+            self.excuses
+                .extend(active.nodes.iter().map(|node| (*node, ended)));
+        }
         if active.fault.takes_a_node() {
             let taken = self.taken();
             for node in active.nodes.iter().filter(|node| !taken.contains(node)) {
