@@ -112,7 +112,7 @@ fn an_argument_that_cannot_be_invented_is_named_with_the_way_out() {
     let error = check::<Amounts>().without_cluster().expect_err("untagged");
     let error = error.to_string();
     for part in [
-        "Amount for the argument `amount` of `put`",
+        "Amount can be invented for the argument `amount` of `put`",
         "#[arg(generate = path)]",
     ] {
         assert!(error.contains(part), "{error}");

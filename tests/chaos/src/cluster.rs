@@ -21,7 +21,7 @@ use crate::tools::Tools;
 const RAFT_PORT: u16 = 15_000;
 const HTTP_PORT: u16 = 15_002;
 /// The longest a node may take to say what it is.
-const ANSWER_WITHIN: Duration = Duration::from_millis(500);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// The last lines of a node's log that are shown.
 const LAST_LINES: usize = 6;
 /// Small ones, so that snapshots and purges are part of it.
@@ -34,6 +34,12 @@ const SETTINGS: [(&str, &str); 5] = [
 ];
 
 const CONTROL_BYTES: usize = 40;
+/// The timers that a node has by default, in milliseconds.
+const TIMERS: [(&str, u32); 3] = [
+    ("BRAFT_HEARTBEAT_MS", 100),
+    ("BRAFT_ELECTION_MIN_MS", 300),
+    ("BRAFT_ELECTION_MAX_MS", 600),
+];
 
 /// Places in a node's control file, in the order of `preload.c`.
 #[derive(Clone, Copy)]
@@ -67,6 +73,8 @@ pub(crate) struct Cluster {
     nodes: Vec<Node>,
     ips: Vec<IpAddr>,
     preload: Option<PathBuf>,
+    /// How many times longer than by default the timers of the nodes are.
+    timers: u32,
     /// Runs where the clients are: their host, if there are hosts.
     pub(crate) runtime: Runtime,
     pub(crate) network: Option<Switched>,
@@ -76,7 +84,7 @@ impl Cluster {
     /// Starts the nodes, each with an empty disk; on a lying one, syncs do nothing.
     pub(crate) fn start(
         nodes: usize,
-        lying: bool,
+        (timers, lying): (u32, bool),
         tools: &Tools,
         directory: &Path,
         seed: u64,
@@ -107,6 +115,7 @@ impl Cluster {
             nodes: Vec::new(),
             ips,
             preload: tools.preload.clone(),
+            timers,
             runtime,
             network,
         };
@@ -183,6 +192,9 @@ impl Cluster {
             .env("NO_COLOR", "1")
             .stdin(Stdio::piped())
             .stdout(Stdio::null());
+        for (name, ms) in TIMERS {
+            command.env(name, (ms * self.timers).to_string());
+        }
         if let Some(preload) = &self.preload {
             command
                 .env("LD_PRELOAD", preload)

@@ -93,7 +93,9 @@ impl Disk {
     /// Mounts it anew after its power was cut; its programs must have ended.
     pub(crate) fn power_up(&mut self) -> io::Result<()> {
         self.unmount()?;
-        self.mount()
+        self.mount()?;
+        // That this was removed may not have been synced.
+        self.free()
     }
 
     /// An empty one in its place.

@@ -68,6 +68,9 @@ struct Options {
     /// A run in which a fault comes less often is rejected.
     #[arg(long, default_value_t = 3)]
     at_least: usize,
+    /// So many times the nodes' default timers, where the machine is busy with other things.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=20))]
+    timers: u32,
     /// Lets syncs do nothing, to see whether that is found out: such a run has to fail. Of use with
     /// `--only power-cut,power-cut-all,fail-sync`.
     #[arg(long)]
@@ -128,11 +131,12 @@ fn harness(options: &Options) -> io::Result<bool> {
         clients: options.clients,
         length,
         seed,
+        timers: options.timers,
         lying: options.lying_disks,
     };
     println!(
-        "{} nodes, {} clients, {length:?} of faults, seed {seed}",
-        size.nodes, size.clients
+        "{} nodes, {} clients, {length:?} of faults, {} times the default timers, seed {seed}",
+        size.nodes, size.clients, size.timers
     );
     print!("{}", report::skipped(&tools));
     let mut progress = Progress::new(length);
@@ -225,7 +229,7 @@ impl Progress {
         let elapsed = recording.start.elapsed().as_secs();
         self.bar.set_position(elapsed.min(self.length.as_secs()));
         if !io::stderr().is_terminal() && Instant::now() >= self.next_line {
-            self.next_line += LINE_EVERY;
+            self.next_line = Instant::now() + LINE_EVERY;
             println!("{elapsed}/{} s, {text}", self.length.as_secs());
         }
         self.bar.set_message(text);

@@ -1,5 +1,7 @@
 //! Which fault comes when, and how each begins and ends. Several are under way at once.
 
+mod paths;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::Ordering;
@@ -25,7 +27,7 @@ const RECOVERY: Duration = Duration::from_secs(60);
 /// Writes that end a calm.
 const CALM_WRITES: u64 = 20;
 /// How long a calm waits until all members vote, so that a disk may be lost.
-const WHOLE: Duration = Duration::from_secs(30);
+const WHOLE: Duration = Duration::from_secs(60);
 /// How long a node may take to stop after a sync has failed.
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -66,6 +68,8 @@ pub(crate) struct Nemesis<'a> {
     faults: Vec<Fault>,
     chance: Chance,
     active: Vec<Active>,
+    /// The last fault of each node that allowed it to end, and when that was over.
+    excuses: BTreeMap<usize, (Fault, Instant)>,
     begun: BTreeMap<Fault, u64>,
     /// Whether all members vote, as far as is known.
     is_whole: bool,
@@ -90,6 +94,7 @@ impl<'a> Nemesis<'a> {
             faults,
             chance: Chance::of(seed),
             active: Vec::new(),
+            excuses: BTreeMap::new(),
             is_whole: true,
             outcome: Outcome::default(),
         }
@@ -146,6 +151,16 @@ impl<'a> Nemesis<'a> {
                 .find(|active| active.nodes.contains(&node) && active.fault.may_end_the_node());
             if let Some(active) = excuse {
                 *self.outcome.stopped.entry(active.fault).or_default() += 1;
+                continue;
+            }
+            // It may have stopped for a fault that is over by now.
+            let late = self.excuses.get(&node);
+            let late = late.filter(|(_, ended)| ended.elapsed() < STOPS_WITHIN);
+            if let Some((fault, _)) = late {
+                *self.outcome.stopped.entry(*fault).or_default() += 1;
+                if !self.taken().contains(&node) {
+                    self.cluster.restart(node)?;
+                }
                 continue;
             }
             let words = self.cluster.last_words(node);
@@ -256,8 +271,13 @@ impl<'a> Nemesis<'a> {
             Fault::KillAll | Fault::PowerCutAll => self.taken().is_empty(),
             _ => true,
         });
-        if self.chance.below(2) == 0 {
-            let least = able.iter().map(|fault| self.begun[fault]).min();
+        let least = able.iter().map(|fault| self.begun[fault]).min();
+        // The moments at which a disk may be lost are few.
+        let is_moment =
+            able.contains(&Fault::LoseDisk) && least == Some(self.begun[&Fault::LoseDisk]);
+        if is_moment {
+            able = vec![Fault::LoseDisk];
+        } else if self.chance.below(2) == 0 {
             able.retain(|fault| Some(self.begun[fault]) == least);
         }
         let count = able.len() as u64;
@@ -353,74 +373,6 @@ impl<'a> Nemesis<'a> {
         }
     }
 
-    /// The nodes of a fault of the network, and what it does on which way.
-    fn paths(&mut self, fault: Fault, first: usize) -> (Vec<usize>, Vec<(usize, usize, Path)>) {
-        let count = self.cluster.len();
-        // The clients' host comes after the nodes'. Half of the faults are between nodes alone.
-        let hosts = count + usize::from(self.chance.below(2) == 0);
-        let mut nodes = vec![first];
-        let path = match fault {
-            Fault::Loss => Path {
-                lose_percent: 5 + self.chance.below(36) as u8,
-                ..Path::default()
-            },
-            Fault::Delay => Path {
-                delay: Duration::from_millis(5 + self.chance.below(120)),
-                jitter: Duration::from_millis(self.chance.below(80)),
-                ..Path::default()
-            },
-            _ => Path {
-                cut: true,
-                ..Path::default()
-            },
-        };
-        if fault == Fault::Split {
-            let others: Vec<_> = (0..count).filter(|node| *node != first).collect();
-            nodes.extend(self.one_of(&others));
-        }
-        let mut both = Vec::new();
-        for node in &nodes {
-            for other in (0..hosts).filter(|other| !nodes.contains(other)) {
-                both.push((*node, other, path));
-                both.push((other, *node, path));
-            }
-        }
-        if fault == Fault::OneWay {
-            // Mute or deaf, to all or to some.
-            let is_mute = self.chance.below(2) == 0;
-            let some = self.chance.below(2) == 0;
-            both.retain(|(from, _, _)| (*from == first) == is_mute);
-            if some && both.len() > 1 {
-                let keep = 1 + self.chance.below(both.len() as u64 - 1) as usize;
-                let begin = self.chance.below(both.len() as u64) as usize;
-                both.rotate_left(begin);
-                both.truncate(keep);
-            }
-        }
-        (nodes, both)
-    }
-
-    /// Puts the faults of the network that are under way together.
-    fn set_paths(&self) {
-        let Some(network) = &self.cluster.network else {
-            return;
-        };
-        let hosts = self.cluster.len() + 1;
-        let mut all: BTreeMap<(usize, usize), Path> = BTreeMap::new();
-        for (from, to, path) in self.active.iter().flat_map(|active| &active.paths) {
-            let sum = all.entry((*from, *to)).or_default();
-            sum.cut |= path.cut;
-            sum.lose_percent = sum.lose_percent.max(path.lose_percent);
-            sum.delay = sum.delay.max(path.delay);
-            sum.jitter = sum.jitter.max(path.jitter);
-        }
-        for from in 0..hosts {
-            for to in 0..hosts {
-                network.set(from, to, all.get(&(from, to)).copied().unwrap_or_default());
-            }
-        }
-    }
-
     fn end(&mut self, active: Active) -> io::Result<()> {
         let first = active.nodes[0];
         match active.fault {
@@ -438,6 +390,11 @@ impl<'a> Nemesis<'a> {
             _ => {}
         }
         self.set_paths();
+        if active.fault.may_end_the_node() {
+            let ended = (active.fault, Instant::now());
+            self.excuses
+                .extend(active.nodes.iter().map(|node| (*node, ended)));
+        }
         if active.fault.takes_a_node() {
             let taken = self.taken();
             for node in active.nodes.iter().filter(|node| !taken.contains(node)) {

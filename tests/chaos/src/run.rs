@@ -31,6 +31,8 @@ pub(crate) struct Size {
     pub(crate) clients: u64,
     pub(crate) length: Duration,
     pub(crate) seed: u64,
+    /// How many times longer than by default the nodes' timers are.
+    pub(crate) timers: u32,
     /// Whether syncs do nothing, which has to be found out.
     pub(crate) lying: bool,
 }
@@ -65,7 +67,13 @@ pub(crate) fn run(
     directory: &Path,
     tell: &mut dyn FnMut(&Recording, &str),
 ) -> io::Result<Shown> {
-    let cluster = Cluster::start(size.nodes, size.lying, tools, directory, size.seed)?;
+    let cluster = Cluster::start(
+        size.nodes,
+        (size.timers, size.lying),
+        tools,
+        directory,
+        size.seed,
+    )?;
     let registers = connected(&cluster)?;
     let run = Run {
         recording: Arc::new(Recording::new()),

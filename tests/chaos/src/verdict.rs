@@ -132,7 +132,7 @@ fn events(number: usize, told: &Told, entries: &[Entry], wrong: &mut Vec<String>
             *key == entry.call.key() && Some(value.version) == version(entry)
         });
         match wrote {
-            true => !right && !(told.is_gapped && event.is_none()),
+            true => !(right || told.is_gapped && event.is_none()),
             false => event.is_some(),
         }
     });

@@ -64,9 +64,9 @@ fn checksum_place(datagram: &[u8]) -> Option<(usize, usize, usize)> {
     ]));
     // Of a fragment only the first has a sum, over what is not all here.
     let fragment = u16::from_be_bytes([*datagram.get(IP + 6)?, *datagram.get(IP + 7)?]) & 0x3fff;
-    let offset = match datagram.get(IP + 9)? {
-        &TCP => 16,
-        &UDP => 6,
+    let offset = match *datagram.get(IP + 9)? {
+        TCP => 16,
+        UDP => 6,
         _ => return None,
     };
     let (start, end) = (IP + header, IP + total);

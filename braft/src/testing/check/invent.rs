@@ -42,7 +42,9 @@ impl fmt::Display for InventError {
                 type_name,
             }) => write!(
                 f,
-                "no {type_name} can be invented for the argument `{argument}` of `{method}`: {why};                  name a function that makes one, `#[arg(generate = path)]` before the argument, with                  `fn path(rng: &mut braft::Rng) -> {type_name}`"
+                "no {type_name} can be invented for the argument `{argument}` of `{method}`: {why}; \
+                 name a function that makes one, `#[arg(generate = path)]` before the argument, with \
+                 `fn path(rng: &mut braft::Rng) -> {type_name}`"
             ),
             None => write!(f, "no {} can be invented: {why}", self.type_name),
         }
@@ -616,7 +618,7 @@ mod tests {
         let error = invent_call::<Calls>(&mut Rng::new(1, 0), &[]).expect_err("untagged");
         let error = error.to_string();
         for part in [
-            "Loose for the argument `shape` of `draw`",
+            "Loose can be invented for the argument `shape` of `draw`",
             "generate = path",
         ] {
             assert!(error.contains(part), "{error}");
