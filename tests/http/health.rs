@@ -21,7 +21,7 @@ async fn a_node_is_ready_while_it_can_serve_and_says_why_it_is_not(
     let alone = cluster.node(TestNode((leader.0 + 1) % 3))?;
     for node in (0..3).map(TestNode) {
         if node.0 != (leader.0 + 1) % 3 {
-            cluster.kill(node).await?;
+            let _down = cluster.kill(node).await?;
         }
     }
     // It knew a leader; now it hears of none.
