@@ -38,28 +38,3 @@ async fn a_node_is_ready_while_it_can_serve_and_says_why_it_is_not(
     assert_eq!(get("/healthz").of(&alone).await.status, 200);
     Ok(())
 }
-
-#[braft::test(nodes = 3)]
-async fn a_busy_node_stays_ready(cluster: Cluster<Counter>) -> TestResult {
-    let writing = tokio::spawn({
-        let counter = cluster.client();
-        async move {
-            for _ in 0..40 {
-                let adds = (0..50).map(|_| counter.add(1));
-                for added in futures_util::future::join_all(adds).await {
-                    added.expect("a leader").expect("no overflow");
-                }
-            }
-        }
-    });
-    let mut asked = 0;
-    while !writing.is_finished() {
-        let node = cluster.node(TestNode(asked % 3))?;
-        let ready = get("/readyz").of(&node).await;
-        assert_eq!(ready.status, 200, "{ready:?}");
-        asked += 1;
-    }
-    writing.await?;
-    assert!(asked > 3, "asked {asked} times");
-    Ok(())
-}
