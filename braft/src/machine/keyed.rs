@@ -41,7 +41,11 @@ impl Replica {
                 }
                 return Ok(ran);
             }
-            Known::NoRoom => return Ok(Err(no_room(&self.settings))),
+            Known::NoRoom => {
+                // For good: a further attempt might be on its way when the caller's time is up.
+                self.sessions.save_no_room_for_key(session, sequence);
+                return Ok(Err(no_room(&self.settings)));
+            }
             Known::OfAnother => {
                 self.sessions.save_key_reused(session, sequence);
                 return Ok(Err(reused()));
@@ -190,6 +194,19 @@ mod tests {
         assert!(digests.0.keys().any(|part| part.starts_with("(keys)")));
         log.machine = other;
         assert_eq!(log.add(2, "a", 2), Ok(2));
+        assert_eq!(log.add(3, "b", 2), Ok(4));
+    }
+
+    #[test]
+    fn a_command_without_room_for_its_key_never_runs() {
+        let mut log = Log::new();
+        let mut settings = log.machine.read().settings().clone();
+        settings.max_keys = 1;
+        log.machine.write().settings = settings;
+        assert_eq!(log.add(1, "a", 2), Ok(2));
+        assert_eq!(log.add(2, "b", 2), Err(ErrorKind::Busy));
+        log.now += EXPIRY;
+        assert_eq!(log.add(2, "b", 2), Err(ErrorKind::Busy));
         assert_eq!(log.add(3, "b", 2), Ok(4));
     }
 }
