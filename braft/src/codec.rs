@@ -102,10 +102,13 @@ where
     D: serde::Deserializer<'de>,
 {
     let ignored = Ignored::in_text();
-    let value = T::deserialize(Strict::new(from, &ignored)).map_err(|error| error.to_string())?;
-    match ignored.path() {
-        None => Ok(value),
-        Some(path) => Err(format!("unknown name `{path}`")),
+    let value = T::deserialize(Strict::new(from, &ignored));
+    match (value, ignored.path()) {
+        (Ok(value), None) => Ok(value),
+        (Err(error), None) => Err(error.to_string()),
+        (Ok(_), Some(path)) => Err(format!("unknown name `{path}`")),
+        // A name that is misspelled is both.
+        (Err(error), Some(path)) => Err(format!("unknown name `{path}`, and {error}")),
     }
 }
 

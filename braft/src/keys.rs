@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec;
 use crate::collections::Map;
-use crate::error::{Error, ErrorKind, Outcome};
+use crate::error::{Error, ErrorKind};
 use crate::request::Refusal;
 use crate::session::{MAX_KEPT_ANSWER_BYTES, Place};
 use crate::settings::Settings;
@@ -192,9 +192,7 @@ pub(crate) fn reused() -> Refusal {
 pub(crate) fn no_room(settings: &Settings) -> Refusal {
     Refusal {
         kind: ErrorKind::Busy,
-        outcome: Outcome::NotApplied,
-        retry: false,
-        ..Refusal::busy(format!(
+        ..Refusal::without_effect(format!(
             "as many idempotency keys are in use as are kept ({} keys, {} bytes); wait until some \
              expire, or raise max_keys and kept_key_bytes",
             settings.max_keys, settings.kept_key_bytes

@@ -40,6 +40,8 @@ pub(crate) enum Admission {
     Refused,
     /// It was refused, because its idempotency key belongs to another command.
     KeyReused,
+    /// It was refused, because there was no room for its idempotency key.
+    NoRoomForKey,
     /// The session is not in the table: never opened, closed or expired.
     Expired,
     /// The sequence lies beyond the window.
@@ -80,6 +82,8 @@ enum Slot {
     Refused,
     /// Without effect: its idempotency key belongs to another command.
     KeyReused,
+    /// Without effect: there was no room for its idempotency key.
+    NoRoomForKey,
 }
 
 /// The id of the session opened at a place in the log.
@@ -145,6 +149,7 @@ impl Sessions {
             Some(Slot::Panicked { index, ordinal }) => Admission::Panicked((*index, *ordinal)),
             Some(Slot::Refused) => Admission::Refused,
             Some(Slot::KeyReused) => Admission::KeyReused,
+            Some(Slot::NoRoomForKey) => Admission::NoRoomForKey,
         }
     }
 
@@ -184,6 +189,11 @@ impl Sessions {
     /// Remembers that a command that [`admit`](Self::admit) let run was refused for its key.
     pub(crate) fn save_key_reused(&mut self, id: u64, sequence: u64) {
         self.fill(id, sequence, Slot::KeyReused);
+    }
+
+    /// Remembers that a command that [`admit`](Self::admit) let run had no room for its key.
+    pub(crate) fn save_no_room_for_key(&mut self, id: u64, sequence: u64) {
+        self.fill(id, sequence, Slot::NoRoomForKey);
     }
 
     fn fill(&mut self, id: u64, sequence: u64, slot: Slot) {
@@ -296,6 +306,7 @@ impl Slot {
             Slot::Panicked { .. } => "that it panicked".to_owned(),
             Slot::Refused => "that it is refused".to_owned(),
             Slot::KeyReused => "that its key is another's".to_owned(),
+            Slot::NoRoomForKey => "that there is no room for its key".to_owned(),
             Slot::Kept(answer) => match rmp_serde::from_slice::<serde_json::Value>(answer) {
                 Ok(value) => value.to_string(),
                 Err(_) => format!("{answer:02x?}"),
@@ -310,7 +321,8 @@ impl Slot {
             | Slot::Dropped
             | Slot::Panicked { .. }
             | Slot::Refused
-            | Slot::KeyReused => 0,
+            | Slot::KeyReused
+            | Slot::NoRoomForKey => 0,
         }
     }
 }

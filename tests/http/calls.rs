@@ -1,5 +1,6 @@
 //! Calls that are answered.
 
+use braft::http::axum;
 use braft::testing::{Cluster, TestNode, TestResult};
 use serde_json::{Value, json};
 use tests::{Board, Counter};
@@ -89,6 +90,25 @@ async fn what_the_service_refuses_is_422_with_its_own_error(cluster: Cluster<Boa
         json!({ "Taken": { "by": 1 } })
     );
     Ok(())
+}
+
+#[test]
+fn a_program_may_serve_no_service_and_take_the_places_itself() {
+    braft::testing::run_test(1, "without", |_: Cluster<Counter>| async {
+        let cluster = Cluster::<Counter>::start_with(1, |config| {
+            config.without_json().http_routes(|_| {
+                let own = axum::routing::get(|| async { "\"own\"" });
+                axum::Router::new().route("/openapi.json", own)
+            })
+        })
+        .await?;
+        let node = cluster.node(TestNode(0))?;
+        assert_eq!(get("/v1/Counter/get").of(&node).await.status, 404);
+        assert_eq!(get("/openapi.json").of(&node).await.text, "\"own\"");
+        assert_eq!(get("/healthz").of(&node).await.status, 200);
+        cluster.stop_all().await;
+        Ok(())
+    });
 }
 
 #[test]

@@ -167,7 +167,7 @@ async fn a_stream_ends_with_its_node_and_wrong_requests_are_refused(
         let answer = get(&format!("{EVENTS}?{wrong}")).of(&node).await;
         answer.problem(400, "rejected");
     }
-    cluster.kill(TestNode(0)).await?;
+    let _down = cluster.kill(TestNode(0)).await?;
     while let Some(sent) = reading.next().await? {
         assert_eq!(sent.name, "problem");
     }

@@ -21,7 +21,7 @@ async fn a_node_is_ready_while_it_can_serve_and_says_why_it_is_not(
     let alone = cluster.node(TestNode((leader.0 + 1) % 3))?;
     for node in (0..3).map(TestNode) {
         if node.0 != (leader.0 + 1) % 3 {
-            cluster.kill(node).await?;
+            let _down = cluster.kill(node).await?;
         }
     }
     // It knew a leader; now it hears of none.
@@ -36,30 +36,5 @@ async fn a_node_is_ready_while_it_can_serve_and_says_why_it_is_not(
     }
     // It has no need of a restart: it waits for the others.
     assert_eq!(get("/healthz").of(&alone).await.status, 200);
-    Ok(())
-}
-
-#[braft::test(nodes = 3)]
-async fn a_busy_node_stays_ready(cluster: Cluster<Counter>) -> TestResult {
-    let writing = tokio::spawn({
-        let counter = cluster.client();
-        async move {
-            for _ in 0..40 {
-                let adds = (0..50).map(|_| counter.add(1));
-                for added in futures_util::future::join_all(adds).await {
-                    added.expect("a leader").expect("no overflow");
-                }
-            }
-        }
-    });
-    let mut asked = 0;
-    while !writing.is_finished() {
-        let node = cluster.node(TestNode(asked % 3))?;
-        let ready = get("/readyz").of(&node).await;
-        assert_eq!(ready.status, 200, "{ready:?}");
-        asked += 1;
-    }
-    writing.await?;
-    assert!(asked > 3, "asked {asked} times");
     Ok(())
 }

@@ -164,8 +164,7 @@ fn a_full_table_takes_no_new_key_and_keeps_the_old_ones() {
         let cluster = Cluster::<Counter>::start_with(1, configure).await?;
         let node = cluster.node(TestNode(0))?;
         assert_eq!(added(&node, 2, "a").await, 2);
-        let call = post("/v1/Counter/add", json!({ "by": 1 })).header("idempotency-key", "b");
-        let busy = call.header("braft-timeout", "200ms").of(&node).await;
+        let busy = add(1, "b").of(&node).await;
         assert_eq!(busy.problem(429, "busy")["outcome"], "not_applied");
         assert_eq!(busy.header("retry-after"), "1");
         assert_eq!(added(&node, 2, "a").await, 2);

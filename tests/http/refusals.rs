@@ -128,7 +128,7 @@ async fn without_a_majority_a_call_ends_in_time_and_says_what_is_known(
     let leader = cluster.leader().await?;
     let others = (0..3).map(TestNode).filter(|node| *node != leader);
     for node in others {
-        cluster.kill(node).await?;
+        let _down = cluster.kill(node).await?;
     }
     let node = cluster.node(leader)?;
     let query = get("/v1/Counter/get").header("braft-timeout", "300ms");

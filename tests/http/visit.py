@@ -57,6 +57,9 @@ def follow(seen):
                     name, _, text = line.decode().rstrip("\n").partition(": ")
                     if name == "id":
                         identity = text
+                    elif name == "event":
+                        assert text == "problem", text
+                        break  # The node cannot go on: another one can.
                     elif name == "data":
                         seen.append(json.loads(text)["id"])
                         last = identity

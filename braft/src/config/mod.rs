@@ -106,6 +106,7 @@ pub struct Config {
     default_discovery: Option<(String, usize)>,
     listener: Option<TcpListener>,
     without_http: bool,
+    without_json: bool,
     own_routes: Vec<OwnRoutes>,
     grpc_routes: tonic::service::Routes,
     settings: Settings,
@@ -229,7 +230,15 @@ impl Config {
         self
     }
 
-    /// Adds HTTP routes of one's own, made with the node in hand.
+    /// Serves no service in JSON: neither `/v1` nor `/openapi.json`, whose places own routes may
+    /// then take. Status and health stay.
+    pub fn without_json(mut self) -> Self {
+        self.without_json = true;
+        self
+    }
+
+    /// Adds HTTP routes of one's own, made with the node in hand. They cannot take the places of
+    /// the node's.
     pub fn http_routes(
         mut self,
         routes: impl FnOnce(&Node) -> axum::Router + Send + 'static,

@@ -67,6 +67,8 @@ pub(crate) struct Resolved {
     pub(crate) settings: Settings,
     pub(crate) grpc_routes: tonic::service::Routes,
     pub(crate) reflection: bool,
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
+    pub(crate) json: bool,
     pub(crate) seams: Seams,
     pub(crate) wall_clock: WallClock,
     pub(crate) biz_data: Option<BizData>,
@@ -194,6 +196,7 @@ impl Config {
             settings,
             grpc_routes: self.grpc_routes,
             reflection: layer.reflection.unwrap_or(true),
+            json: !self.without_json,
             seams: self.seams,
             wall_clock: self.wall_clock,
             biz_data: self.biz_data,

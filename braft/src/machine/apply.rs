@@ -14,7 +14,7 @@ use crate::codec;
 use crate::context::{LogPosition, RequestId};
 use crate::entry::{EntryReader, Item, ReadEntryError};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::keys::reused;
+use crate::keys::{no_room, reused};
 use crate::member::{Members, StoredMembers};
 use crate::planted::{self, Bug};
 use crate::request::Refusal;
@@ -294,6 +294,7 @@ impl Replica {
                     }
                     Admission::Refused => Ok(Err(was_refused(&service, &payload))),
                     Admission::KeyReused => Ok(Err(reused())),
+                    Admission::NoRoomForKey => Ok(Err(no_room(&self.settings))),
                     other => Ok(Err(refusal(&other))),
                 }
             }

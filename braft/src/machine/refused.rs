@@ -150,6 +150,7 @@ pub(super) fn refusal(admission: &Admission) -> Refusal {
         | Admission::Answered(_)
         | Admission::Panicked(_)
         | Admission::KeyReused
+        | Admission::NoRoomForKey
         | Admission::Refused => (
             ErrorKind::UnknownOutcome,
             Outcome::Applied,

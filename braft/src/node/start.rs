@@ -155,11 +155,12 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let own = resolved.own_routes(&node);
     let routes = http::routes(core.clone());
     #[cfg(feature = "http")]
-    let routes = routes.merge(http::json::routes(
-        core.clone(),
-        services,
-        node_tasks.stop.clone(),
-    ));
+    let routes = if resolved.json {
+        let stopping = node_tasks.stop.clone();
+        routes.merge(http::json::routes(core.clone(), services, stopping))
+    } else {
+        routes
+    };
     let router = http::signed(routes.merge(own), core);
     drop(node.inner.router.set(router.clone()));
     if let Some(listener) = http_listener {

@@ -120,13 +120,18 @@ fn what_is_wrong_with_arguments_is_said() {
         ("clear", "{} {}", "trailing characters"),
         ("clear", r#"{"all":true}"#, "unknown name `all`"),
         ("sum", "{}", "missing field `of`"),
+        (
+            "sum",
+            r#"{"off":[]}"#,
+            "unknown name `off`, and missing field `of`",
+        ),
         ("sum", r#"{"of":[-1]}"#, "expected u64"),
         ("sum", r#"{"of":[1],"of":[1]}"#, "duplicate field `of`"),
         ("paint", r#"{"color":"Blue"}"#, "unknown variant `Blue`"),
         (
             "paint",
             r#"{"color":"Red","at":[[{"x":1,"y":2,"z":3},1]]}"#,
-            "unknown name `at.0.z`",
+            "unknown name `at.0.0.z`",
         ),
         (
             "paint",

@@ -64,9 +64,13 @@ impl Schemas {
             ("string", _) => json!({ "type": "string" }),
             ("f32", _) => json!({ "type": "number", "format": "float" }),
             ("f64", _) => json!({ "type": "number", "format": "double" }),
-            (number, _) => number_schema(number).unwrap_or_else(
-                || json!({ "description": "Any JSON: the type does not say what it takes." }),
-            ),
+            (number, _) => number_schema(number).unwrap_or_else(|| {
+                if number == "untraced" {
+                    let part = label(node);
+                    tracing::warn!(%part, "a type cannot be traced: /openapi.json has it as any JSON");
+                }
+                json!({ "description": "Any JSON: the type does not say what it takes." })
+            }),
         }
     }
 
