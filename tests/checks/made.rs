@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use braft::testing::{TestResult, check};
+use braft::testing::check;
 use braft::{Rng, raft_service};
 use serde::{Deserialize, Serialize};
 
@@ -83,8 +83,8 @@ impl Orders {
 
 #[test]
 fn a_service_is_checked_with_arguments_that_functions_make() {
-    let run = || -> TestResult { check::<Orders>().seeds(5).without_cluster() };
-    run().unwrap_or_else(|error| panic!("{error}"));
+    let checked = check::<Orders>().seeds(5).without_cluster();
+    checked.unwrap_or_else(|error| panic!("{error}"));
 }
 
 #[tokio::test]
