@@ -21,6 +21,12 @@ const MAX_PARTS: usize = 1024;
 /// The longest the leader may take to put an item into the log.
 const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a change of settings waits for the version it needs: a cluster that has just begun agrees
+/// on one in a moment.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often it looks.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// What a node asks for, as it stands in the log.
 fn item(node_id: u64, asked: Option<Asked>) -> Result<Item, Status> {
     match asked {
@@ -61,6 +67,7 @@ pub(super) async fn propose(node: &RaftNode, request: pb::ProposeRequest) -> Res
     let from = request.envelope.map_or(0, |envelope| envelope.from);
     if let Some(Asked::ChangeSettings(change)) = &request.item {
         node.check_change(change.changes.as_bytes())
+            .await
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
     }
     let proposed = node.propose_own(item(from, request.item)?).await;
@@ -107,14 +114,21 @@ impl RaftNode {
     /// Changes settings of the cluster: a JSON object with their names and new values.
     pub(crate) async fn change_settings(&self, changes: String) -> Result<(), Error> {
         if self.is_leader() {
-            self.check_change(changes.as_bytes())?;
+            self.check_change(changes.as_bytes()).await?;
         }
         self.ask_leader(Asked::ChangeSettings(pb::ChangeSettings { changes }))
             .await
     }
 
     /// Whether this leader may put a change of settings into the log.
-    fn check_change(&self, changes: &[u8]) -> Result<(), Error> {
+    async fn check_change(&self, changes: &[u8]) -> Result<(), Error> {
+        let known = async {
+            while self.machine().active_versions().of(BRAFT) < SETTINGS_CHANGE {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        // What has not come about by then is refused below.
+        let _ = tokio::time::timeout(VERSION_TIMEOUT, known).await;
         let replica = self.machine().read();
         let active = self.machine().active_versions().of(BRAFT);
         if active < SETTINGS_CHANGE {
