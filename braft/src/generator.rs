@@ -18,6 +18,10 @@ pub struct Generator {
 
 /// An encoded argument.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "testing"),
+    expect(dead_code, reason = "only checks read it")
+)]
 pub struct Generated(Result<Vec<u8>, EncodeError>);
 
 impl Generated {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::membership::{Candidate, Limits, MAX_LAG, Member, Role, View};
+use super::membership::{Candidate, Limits, MAX_LAG, Member, Role, UNKNOWN_LAG, View};
 use super::requests::Requests;
 use crate::member::{NodeInfo, Removal};
 use crate::raft::network::Timers;
@@ -172,7 +172,7 @@ impl Observation {
         let lag = match matched.and_then(|all| all.get(&id).copied().flatten()) {
             _ if is_me => 0,
             Some(index) => round.last_index.saturating_sub(index),
-            None => u64::MAX,
+            None => UNKNOWN_LAG,
         };
         let discovered = is_me || peers.met_within(id, round.failed_after);
         let shunned = peers.shunned(id);

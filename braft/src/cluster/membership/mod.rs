@@ -22,4 +22,4 @@ mod properties;
 pub(crate) use plan::{Change, Plan, plan};
 #[cfg(test)]
 pub(crate) use view::Removal;
-pub(crate) use view::{Candidate, Limits, MAX_LAG, MAX_MEMBERS, Member, Role, View};
+pub(crate) use view::{Candidate, Limits, MAX_LAG, MAX_MEMBERS, Member, Role, UNKNOWN_LAG, View};

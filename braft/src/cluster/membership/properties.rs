@@ -7,7 +7,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::{Candidate, Change, Limits, Member, Plan, Removal, Role, View, plan};
+use super::{Candidate, Change, Limits, Member, Plan, Removal, Role, UNKNOWN_LAG, View, plan};
 use crate::discovery::PeerAddress;
 
 const LONG: Duration = Duration::from_secs(1000);
@@ -303,6 +303,9 @@ fn a_learner_that_lags_or_is_new_does_not_vote() {
     view.members.get_mut(&2).expect("a learner").lag = 251;
     assert_eq!(change(&view), None);
     assert!(refused(&view, 2).contains("251 entries behind"));
+    view.members.get_mut(&2).expect("a learner").lag = UNKNOWN_LAG;
+    assert_eq!(change(&view), None);
+    assert!(refused(&view, 2).contains("not said yet how far"));
     let mut view = healthy(2, 1);
     view.members.get_mut(&2).expect("a learner").stable = Duration::from_secs(1);
     assert_eq!(change(&view), None);

@@ -12,6 +12,8 @@ use crate::planted::{self, Bug};
 /// A learner is caught up when it lags by no more than so many entries. Small enough that it is
 /// made up within one round of appends, large enough to be reached under full load.
 pub(crate) const MAX_LAG: u64 = 250;
+/// The lag of a member of which nothing is known.
+pub(crate) const UNKNOWN_LAG: u64 = u64::MAX;
 
 /// A member that has missed every contact for so long counts as failed, and may be superseded.
 pub(crate) const FAILED_AFTER: Duration = Duration::from_secs(10);
@@ -76,7 +78,7 @@ pub(crate) struct Member {
     /// For how long it has missed every contact, counted in the present term only, while this
     /// leader held its lease and its own loop was on time. Zero when the last contact succeeded.
     pub(crate) silent: Duration,
-    /// Entries it is behind the leader.
+    /// Entries it is behind the leader; [`UNKNOWN_LAG`] before it has said how far its log reaches.
     pub(crate) lag: u64,
     /// For how long it has been in contact and within [`MAX_LAG`] without a break.
     pub(crate) stable: Duration,
@@ -191,6 +193,8 @@ impl View {
     pub(super) fn unready(&self, learner: &Member) -> Option<String> {
         if !learner.silent.is_zero() {
             Some("it is not in contact".to_owned())
+        } else if learner.lag == UNKNOWN_LAG {
+            Some("it has not said yet how far its log reaches".to_owned())
         } else if learner.lag > MAX_LAG {
             Some(format!(
                 "it is {} entries behind, more than {MAX_LAG}",
