@@ -262,14 +262,16 @@ impl<'a> Nemesis<'a> {
         (count > 0).then(|| nodes[self.chance.below(count) as usize])
     }
 
-    /// Begins some fault: in half of the cases one that has come least often.
+    /// Begins some fault: one that has not come yet, and in half of the cases one that has come least
+    /// often.
     fn begin_any(&mut self) -> io::Result<()> {
+        let victim = self.victim();
         let mut able = self.faults.clone();
         able.retain(|fault| match fault {
             Fault::LoseDisk => self.is_whole && self.taken().is_empty(),
             // It would end what other faults need the node for.
             Fault::KillAll | Fault::PowerCutAll => self.taken().is_empty(),
-            _ => true,
+            fault => victim.is_some() || !fault.takes_a_node(),
         });
         let least = able.iter().map(|fault| self.begun[fault]).min();
         // The moments at which a disk may be lost are few.
@@ -277,7 +279,7 @@ impl<'a> Nemesis<'a> {
             able.contains(&Fault::LoseDisk) && least == Some(self.begun[&Fault::LoseDisk]);
         if is_moment {
             able = vec![Fault::LoseDisk];
-        } else if self.chance.below(2) == 0 {
+        } else if least == Some(0) || self.chance.below(2) == 0 {
             able.retain(|fault| Some(self.begun[fault]) == least);
         }
         let count = able.len() as u64;
@@ -289,7 +291,7 @@ impl<'a> Nemesis<'a> {
             (0..self.cluster.len()).collect()
         } else {
             let victims = if fault.takes_a_node() {
-                self.victim()
+                victim
             } else {
                 let all: Vec<_> = (0..self.cluster.len()).collect();
                 let leader = (self.chance.below(5) < 2).then(|| self.cluster.leader());
