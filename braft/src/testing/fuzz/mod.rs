@@ -25,7 +25,7 @@ pub struct Target {
 
 /// Everything that reads.
 pub fn targets() -> Vec<Target> {
-    let mut targets = vec![
+    Vec::from([
         Target {
             name: "log segment",
             seeds: disk::segments,
@@ -86,12 +86,11 @@ pub fn targets() -> Vec<Target> {
             seeds: text::files,
             read: text::read_file,
         },
-    ];
-    #[cfg(feature = "mdns")]
-    targets.push(Target {
-        name: "mDNS record",
-        seeds: records::records,
-        read: records::read_record,
-    });
-    targets
+        #[cfg(feature = "mdns")]
+        Target {
+            name: "mDNS record",
+            seeds: records::records,
+            read: records::read_record,
+        },
+    ])
 }
