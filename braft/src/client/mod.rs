@@ -22,7 +22,6 @@ use crate::net::Dialer;
 use crate::service::Service;
 use crate::subscription::Events;
 
-#[allow(dead_code)]
 mod budget;
 mod caller;
 mod connect;

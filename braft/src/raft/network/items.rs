@@ -24,8 +24,6 @@ const PROPOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a change of settings waits for the version it needs: a cluster that has just begun agrees
 /// on one in a moment.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(3);
-/// How often it looks.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What a node asks for, as it stands in the log.
 fn item(node_id: u64, asked: Option<Asked>) -> Result<Item, Status> {
@@ -122,11 +120,9 @@ impl RaftNode {
 
     /// Whether this leader may put a change of settings into the log.
     async fn check_change(&self, changes: &[u8]) -> Result<(), Error> {
-        let known = async {
-            while self.machine().active_versions().of(BRAFT) < SETTINGS_CHANGE {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-        };
+        let mut applied = self.watch_applied();
+        let known =
+            applied.wait_for(|_| self.machine().active_versions().of(BRAFT) >= SETTINGS_CHANGE);
         // What has not come about by then is refused below.
         let _ = tokio::time::timeout(VERSION_TIMEOUT, known).await;
         let replica = self.machine().read();
