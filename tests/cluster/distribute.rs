@@ -199,6 +199,10 @@ fn each_change_of_a_share_is_told_with_a_greater_position() {
         assert_eq!(error.kind(), ErrorKind::Rejected);
         cluster.stop_all().await;
         assert!(shares.next().await.is_none());
+        for _ in 0..100 {
+            let told = jobs.shares().next().await;
+            assert!(told.is_none(), "of a node that has stopped: {told:?}");
+        }
         Ok(())
     });
 }

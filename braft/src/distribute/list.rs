@@ -173,8 +173,10 @@ impl<T: DeserializeOwned> Following<T> {
         let core = self.list.core.clone();
         let mut stopped = core.watch_stopped();
         let changed = tokio::select! {
-            changed = self.changed(&core) => changed?,
+            // First: a node that has stopped also refuses to be read, which is no news.
+            biased;
             () = over(&mut stopped) => return None,
+            changed = self.changed(&core) => changed?,
         };
         self.failed = changed.is_err();
         Some((changed.and_then(|share| share.typed()), self))
