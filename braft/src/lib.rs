@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server`, `distribute`, `replay`, `offline` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `metrics`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `planted`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -42,6 +42,7 @@ mod leadership;
 mod life;
 mod machine;
 mod member;
+mod metrics;
 mod net;
 mod node;
 #[cfg(feature = "cli")]

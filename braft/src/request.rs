@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::call::ReadLevel;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::event::{EventSource, Since};
+use crate::metrics::Meter;
 
 /// Commands of one session that may be under way at once. The session table remembers this many
 /// answers beyond the client's mark; a client waits rather than send further ones.
@@ -170,6 +171,15 @@ pub(crate) enum ReplyTo {
     Stream(StreamReply),
     /// To a waiting task of this process.
     Task(oneshot::Sender<Reply>),
+    /// Either of them, and counted on the way.
+    Metered(Meter, Way),
+}
+
+/// The way of an answer that is counted.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Stream(StreamReply),
+    Task(oneshot::Sender<Reply>),
 }
 
 /// The answers of one stream that nobody has taken yet.
@@ -307,11 +317,31 @@ fn too_large(bytes: usize, is_command: bool) -> Refusal {
 }
 
 impl ReplyTo {
+    /// The same, counted by a meter.
+    pub(crate) fn metered(self, meter: Meter) -> Self {
+        match self {
+            ReplyTo::Stream(stream) => ReplyTo::Metered(meter, Way::Stream(stream)),
+            ReplyTo::Task(sender) => ReplyTo::Metered(meter, Way::Task(sender)),
+            metered @ ReplyTo::Metered(..) => {
+                // The first one counts, and this one was never begun.
+                meter.forget();
+                metered
+            }
+        }
+    }
+
     /// Sends the answer. A caller that is gone is no error.
     pub(crate) fn send(self, reply: Reply) {
         match self {
             ReplyTo::Stream(stream) => stream.send(reply),
             ReplyTo::Task(sender) => drop(sender.send(reply)),
+            ReplyTo::Metered(meter, way) => {
+                meter.end(reply.result.as_ref().err().map(|refusal| refusal.kind));
+                match way {
+                    Way::Stream(stream) => stream.send(reply),
+                    Way::Task(sender) => drop(sender.send(reply)),
+                }
+            }
         }
     }
 

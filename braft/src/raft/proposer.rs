@@ -24,6 +24,7 @@ use super::types::{Batch, TypeConfig};
 use crate::entry::{EntryWriter, Item};
 use crate::error::Error;
 use crate::machine::Replica;
+use crate::metrics::RaftFigures;
 use crate::request::{Refusal, Reply, ReplyTo};
 
 /// Entries proposed and not yet applied. Two: one is being written while the next one fills; more
@@ -34,7 +35,7 @@ const MAX_ITEMS_PER_ENTRY: usize = 4096;
 /// Bytes of one entry, unless a single item is larger.
 const MAX_ENTRY_BYTES: usize = 512 << 10;
 /// Items admitted and not yet answered; beyond it the node is busy.
-const MAX_PENDING_ITEMS: usize = 32_768;
+pub(crate) const MAX_PENDING_ITEMS: usize = 32_768;
 /// Bytes of items admitted and not yet answered; beyond it the node is busy.
 const MAX_PENDING_BYTES: usize = 64 << 20;
 
@@ -75,6 +76,7 @@ impl Proposer {
         let line = Arc::new(Line {
             raft,
             time,
+            figures: machine.shared.figures.clone(),
             machine,
             load,
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
@@ -102,6 +104,11 @@ impl Proposer {
         let (items, bytes) = load.under_way();
         let entries = (items / MAX_ITEMS_PER_ENTRY).max(bytes / MAX_ENTRY_BYTES);
         load.drain().admits(items, entries, left)
+    }
+
+    /// The number of items admitted and not yet answered, and their bytes.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        self.line.load.under_way()
     }
 
     /// Takes an item for the log, or refuses it as busy with nothing done.
@@ -186,6 +193,7 @@ struct Line {
     raft: Raft,
     machine: StateMachine,
     time: Timekeeper,
+    figures: Arc<RaftFigures>,
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
     lone: LoneEntry,
@@ -363,11 +371,13 @@ impl Line {
             load: self.load.clone(),
             _permit: permit,
         };
-        let (load, begun) = (self.load.clone(), Instant::now());
+        let (load, figures, begun) = (self.load.clone(), self.figures.clone(), Instant::now());
         let responder = Responder::new(move |result: Outcome| {
             if let Some(replies) = under_way.take() {
                 if result.is_ok() {
-                    load.drain().note(replies.to.len(), begun, Instant::now());
+                    let now = Instant::now();
+                    load.drain().note(replies.to.len(), begun, now);
+                    figures.commit.record(now.saturating_duration_since(begun));
                 }
                 answer(replies.to, result);
             }

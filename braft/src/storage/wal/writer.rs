@@ -261,6 +261,7 @@ impl Writer {
 
     /// Tells readers where the batch's entries are and lets waiting appends in.
     fn note_written(&mut self, offset: u64, took: Duration) {
+        self.shared.sync_times.record(took);
         let mut state = self.shared.lock();
         state.pace.note(took);
         if let Some((first, last)) = self.entries.take() {

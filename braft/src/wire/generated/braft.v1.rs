@@ -893,6 +893,9 @@ pub struct StatusResponse {
     /// JSON.
     #[prost(string, tag = "1")]
     pub status: ::prost::alloc::string::String,
+    /// JSON: what the node has counted of its work, for the dashboard. Empty from older nodes.
+    #[prost(string, tag = "71")]
+    pub figures: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
