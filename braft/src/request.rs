@@ -12,6 +12,7 @@ use crate::call::ReadLevel;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::event::{EventSource, Since};
 use crate::metrics::Meter;
+use crate::trace::TraceContext;
 
 /// Commands of one session that may be under way at once. The session table remembers this many
 /// answers beyond the client's mark; a client waits rather than send further ones.
@@ -46,6 +47,8 @@ pub(crate) struct Incoming {
     pub(crate) deadline: Instant,
     /// Whether another node passed it on; such a call is never passed on again.
     pub(crate) forwarded: bool,
+    /// The trace it belongs to, if its caller has one.
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) reply: ReplyTo,
 }
 
@@ -342,6 +345,14 @@ impl ReplyTo {
                     Way::Task(sender) => drop(sender.send(reply)),
                 }
             }
+        }
+    }
+
+    /// The span of a call that is counted.
+    pub(crate) fn span(&self) -> Option<&tracing::Span> {
+        match self {
+            ReplyTo::Metered(meter, _) => Some(meter.span()),
+            ReplyTo::Stream(_) | ReplyTo::Task(_) => None,
         }
     }
 

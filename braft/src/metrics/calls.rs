@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::histogram::Histogram;
 use crate::codec;
@@ -50,6 +52,8 @@ pub(crate) struct Meter {
     /// Taken at the end.
     method: Option<Arc<MethodCalls>>,
     begun: Instant,
+    /// From its arrival here until its end.
+    span: Span,
 }
 
 impl CallsFigures {
@@ -74,6 +78,14 @@ impl CallsFigures {
         let is_it = |known: &&Arc<MethodCalls>| known.method.name.as_bytes() == name;
         let method = methods.iter().find(is_it)?;
         Some(Meter {
+            span: tracing::debug_span!(
+                "serve",
+                service = method.service,
+                method = method.method.name,
+                session = Empty,
+                sequence = Empty,
+                outcome = Empty
+            ),
             method: Some(method.clone()),
             begun: now,
         })
@@ -114,6 +126,11 @@ impl MethodCalls {
 }
 
 impl Meter {
+    /// The call's span; disabled unless somebody wants it.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
+    }
+
     /// The call was answered, or refused as this.
     pub(crate) fn end(mut self, refused: Option<ErrorKind>) {
         self.count(refused.map_or(0, place));
@@ -128,6 +145,7 @@ impl Meter {
         let Some(method) = self.method.take() else {
             return;
         };
+        self.span.record("outcome", OUTCOMES[outcome]);
         method.outcomes[outcome].fetch_add(1, Ordering::Relaxed);
         let times = if outcome == 0 {
             &method.answered

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::core::{Core, Stopped, leader_elsewhere};
 use super::feed;
@@ -106,6 +107,22 @@ impl Gateway for Core {
 
     fn cluster_id(&self) -> Option<u128> {
         self.peers().cluster_id()
+    }
+}
+
+/// Says in a call's span which request it is, and whose trace it belongs to.
+fn describe(span: &Span, call: &Incoming) {
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(trace) = call.trace {
+        trace.adopt(span);
+    }
+    if let Action::Command {
+        session, sequence, ..
+    } = call.action
+    {
+        span.record("session", session).record("sequence", sequence);
     }
 }
 
@@ -231,6 +248,7 @@ impl Core {
     /// Counts a call under its method, once it is answered.
     fn metered(&self, mut call: Incoming, now: Instant) -> Incoming {
         if let Some(meter) = self.calls.begin(&call.service, &call.payload, now) {
+            describe(meter.span(), &call);
             call.reply = call.reply.metered(meter);
         }
         call

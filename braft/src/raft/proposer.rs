@@ -11,6 +11,7 @@ use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
+use tracing::field::Empty;
 
 use super::Raft;
 use super::load::Load;
@@ -365,6 +366,13 @@ impl Line {
         if self.is_lone(&replies) {
             self.lone.announce();
         }
+        let span = tracing::debug_span!("entry", commands = replies.to.len(), index = Empty);
+        if !span.is_disabled() {
+            let causes = replies.to.iter().filter_map(ReplyTo::span);
+            for cause in causes {
+                span.follows_from(cause);
+            }
+        }
         let under_way = UnderWay {
             number: self.sent.insert(replies),
             sent: self.sent.clone(),
@@ -373,6 +381,9 @@ impl Line {
         };
         let (load, figures, begun) = (self.load.clone(), self.figures.clone(), Instant::now());
         let responder = Responder::new(move |result: Outcome| {
+            if let Ok(response) = &result {
+                span.record("index", response.log_id.index);
+            }
             if let Some(replies) = under_way.take() {
                 if result.is_ok() {
                     let now = Instant::now();

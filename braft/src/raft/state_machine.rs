@@ -216,6 +216,8 @@ impl StateMachine {
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
         for next in chunk {
             let (entry, responder) = next?;
+            let index = entry.log_id.index;
+            let _span = tracing::debug_span!("apply", index).entered();
             let answers = apply_entry(&self.shared.machine, &entry, self)
                 .map_err(|error| self.stop(&error))?;
             let Some(answers) = answers else {

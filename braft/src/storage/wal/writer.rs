@@ -239,6 +239,9 @@ impl Writer {
     }
 
     fn write_batch(&mut self) -> io::Result<()> {
+        let (first, last) = self.entries.unwrap_or_default();
+        let bytes = self.batch.len();
+        let _span = tracing::debug_span!("sync", first, last, bytes).entered();
         let committed = self.shared.lock().committed;
         let header = self.header(committed);
         let seed = self.seed();
