@@ -335,11 +335,17 @@ impl ReplyTo {
 
     /// Sends the answer. A caller that is gone is no error.
     pub(crate) fn send(self, reply: Reply) {
+        self.send_at(reply, None);
+    }
+
+    /// The same at a known moment: many answers that go back together share one look at the clock.
+    pub(crate) fn send_at(self, reply: Reply, now: Option<Instant>) {
         match self {
             ReplyTo::Stream(stream) => stream.send(reply),
             ReplyTo::Task(sender) => drop(sender.send(reply)),
             ReplyTo::Metered(meter, way) => {
-                meter.end(reply.result.as_ref().err().map(|refusal| refusal.kind));
+                let refused = reply.result.as_ref().err().map(|refusal| refusal.kind);
+                meter.end(refused, now);
                 match way {
                     Way::Stream(stream) => stream.send(reply),
                     Way::Task(sender) => drop(sender.send(reply)),

@@ -132,8 +132,8 @@ impl Meter {
     }
 
     /// The call was answered, or refused as this.
-    pub(crate) fn end(mut self, refused: Option<ErrorKind>) {
-        self.count(refused.map_or(0, place));
+    pub(crate) fn end(mut self, refused: Option<ErrorKind>, now: Option<Instant>) {
+        self.count(refused.map_or(0, place), now);
     }
 
     /// Counts nothing.
@@ -141,7 +141,7 @@ impl Meter {
         self.method = None;
     }
 
-    fn count(&mut self, outcome: usize) {
+    fn count(&mut self, outcome: usize, now: Option<Instant>) {
         let Some(method) = self.method.take() else {
             return;
         };
@@ -152,13 +152,14 @@ impl Meter {
         } else {
             &method.failed
         };
-        times.record(self.begun.elapsed());
+        let now = now.unwrap_or_else(Instant::now);
+        times.record(now.saturating_duration_since(self.begun));
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.count(place(ErrorKind::UnknownOutcome));
+        self.count(place(ErrorKind::UnknownOutcome), None);
     }
 }
 
@@ -199,9 +200,13 @@ mod tests {
     fn a_call_counts_once_under_its_method_and_its_outcome() {
         let calls = calls();
         let begin = |name| calls.begin("Counter", &payload(name), Instant::now());
-        begin("add").expect("known").end(None);
-        begin("r#type").expect("known").end(Some(ErrorKind::Busy));
-        begin("add").expect("known").end(Some(ErrorKind::Fatal));
+        begin("add").expect("known").end(None, None);
+        begin("r#type")
+            .expect("known")
+            .end(Some(ErrorKind::Busy), None);
+        begin("add")
+            .expect("known")
+            .end(Some(ErrorKind::Fatal), None);
         // Nobody answered it.
         drop(begin("add"));
         assert!(begin("ad").is_none() && begin("").is_none());

@@ -385,12 +385,12 @@ impl Line {
                 span.record("index", response.log_id.index);
             }
             if let Some(replies) = under_way.take() {
+                let now = Instant::now();
                 if result.is_ok() {
-                    let now = Instant::now();
                     load.drain().note(replies.to.len(), begun, now);
                     figures.commit.record(now.saturating_duration_since(begun));
                 }
-                answer(replies.to, result);
+                answer(replies.to, result, now);
             }
         });
         let proposed = self
@@ -485,13 +485,13 @@ fn refuse_as_late(load: &Load, proposal: Proposal) {
 /// What became of an entry.
 type Outcome = openraft::raft::ClientWriteResult<TypeConfig>;
 
-fn answer(replies: Vec<ReplyTo>, result: Outcome) {
+fn answer(replies: Vec<ReplyTo>, result: Outcome, now: Instant) {
     match result {
         Ok(response) => {
             let index = response.log_id.index;
             debug_assert_eq!(replies.len(), response.data.len());
             for (reply, result) in replies.into_iter().zip(response.data) {
-                reply.send(Reply { index, result });
+                reply.send_at(Reply { index, result }, Some(now));
             }
         }
         // Refused before it was appended: surely nothing happened.
