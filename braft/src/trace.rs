@@ -31,9 +31,12 @@ impl TraceContext {
     pub(crate) fn from_header(text: &str) -> Option<Self> {
         let (version, rest) = text.split_once('-')?;
         // Later versions may have more behind what the first one has.
-        let is_first = version == "00" && rest.len() == 2 * BYTES + 2;
-        let is_later = version.len() == 2 && version != "00" && version != "ff";
-        if !is_first && !(is_later && rest.len() >= 2 * BYTES + 2) {
+        let has_length = match version {
+            "00" => rest.len() == 2 * BYTES + 2,
+            "ff" => false,
+            later => later.len() == 2 && rest.len() >= 2 * BYTES + 2,
+        };
+        if !has_length {
             return None;
         }
         let mut digits = String::with_capacity(2 * BYTES);

@@ -95,10 +95,8 @@ mod tests {
         }
         let counts = histogram.counts();
         assert_eq!(counts.total(), micros.len() as u64);
-        assert_eq!(
-            counts.sum,
-            micros.iter().map(|us| Duration::from_micros(*us)).sum()
-        );
+        let sum: Duration = micros.iter().map(|us| Duration::from_micros(*us)).sum();
+        assert_eq!(counts.sum, sum);
         let mut twice = counts.clone();
         twice.add(&counts);
         assert_eq!(twice.total(), 2 * counts.total());
