@@ -120,6 +120,22 @@ pub(crate) fn variant_name(bytes: &[u8]) -> Option<String> {
     variant.into_keys().next()
 }
 
+/// The name of the operation in a call's bytes, without reading the rest: a map's first key, as
+/// generated code writes it. A foreign encoding of the same may not be understood.
+pub(crate) fn operation(bytes: &[u8]) -> Option<&[u8]> {
+    const MAP_OF_ONE: u8 = 0x81;
+    const TEXT_8: u8 = 0xd9;
+    let bytes = match bytes {
+        [MAP_OF_ONE, rest @ ..] => rest,
+        _ => bytes,
+    };
+    match bytes {
+        [len @ 0xa0..=0xbf, rest @ ..] => rest.get(..usize::from(len & 0x1f)),
+        [TEXT_8, len, rest @ ..] => rest.get(..usize::from(*len)),
+        _ => None,
+    }
+}
+
 /// `Bytes` as a MessagePack byte string.
 pub(crate) mod byte_string {
     use bytes::Bytes;

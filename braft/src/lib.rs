@@ -5,11 +5,11 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | 5 | `run`: start, await the signal, drain, stop; `cli`: the command line |
+//! | 5 | `run`: start, await the signal, drain, stop; `logging`; `cli`: the command line |
 //! | 4 | `config`, `node`, `server`, `distribute`, `replay`, `offline` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `wall`, `wire`, `world`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `metrics`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `trace`, `wall`, `wire`, `world`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `planted`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -40,8 +40,10 @@ mod json;
 mod keys;
 mod leadership;
 mod life;
+mod logging;
 mod machine;
 mod member;
+mod metrics;
 mod net;
 mod node;
 #[cfg(feature = "cli")]
@@ -63,6 +65,7 @@ mod storage;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 mod wall;
 mod wire;
 mod world;

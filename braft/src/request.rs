@@ -11,6 +11,8 @@ use tokio::time::Instant;
 use crate::call::ReadLevel;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::event::{EventSource, Since};
+use crate::metrics::Meter;
+use crate::trace::TraceContext;
 
 /// Commands of one session that may be under way at once. The session table remembers this many
 /// answers beyond the client's mark; a client waits rather than send further ones.
@@ -45,6 +47,8 @@ pub(crate) struct Incoming {
     pub(crate) deadline: Instant,
     /// Whether another node passed it on; such a call is never passed on again.
     pub(crate) forwarded: bool,
+    /// The trace it belongs to, if its caller has one.
+    pub(crate) trace: Option<TraceContext>,
     pub(crate) reply: ReplyTo,
 }
 
@@ -169,6 +173,15 @@ pub(crate) enum ReplyTo {
     /// To the stream it came from, which packs answers into frames.
     Stream(StreamReply),
     /// To a waiting task of this process.
+    Task(oneshot::Sender<Reply>),
+    /// Either of them, and counted on the way.
+    Metered(Meter, Way),
+}
+
+/// The way of an answer that is counted.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Stream(StreamReply),
     Task(oneshot::Sender<Reply>),
 }
 
@@ -307,11 +320,45 @@ fn too_large(bytes: usize, is_command: bool) -> Refusal {
 }
 
 impl ReplyTo {
+    /// The same, counted by a meter.
+    pub(crate) fn metered(self, meter: Meter) -> Self {
+        match self {
+            ReplyTo::Stream(stream) => ReplyTo::Metered(meter, Way::Stream(stream)),
+            ReplyTo::Task(sender) => ReplyTo::Metered(meter, Way::Task(sender)),
+            metered @ ReplyTo::Metered(..) => {
+                // The first one counts, and this one was never begun.
+                meter.forget();
+                metered
+            }
+        }
+    }
+
     /// Sends the answer. A caller that is gone is no error.
     pub(crate) fn send(self, reply: Reply) {
+        self.send_at(reply, None);
+    }
+
+    /// The same at a known moment: many answers that go back together share one look at the clock.
+    pub(crate) fn send_at(self, reply: Reply, now: Option<Instant>) {
         match self {
             ReplyTo::Stream(stream) => stream.send(reply),
             ReplyTo::Task(sender) => drop(sender.send(reply)),
+            ReplyTo::Metered(meter, way) => {
+                let refused = reply.result.as_ref().err().map(|refusal| refusal.kind);
+                meter.end(refused, now);
+                match way {
+                    Way::Stream(stream) => stream.send(reply),
+                    Way::Task(sender) => drop(sender.send(reply)),
+                }
+            }
+        }
+    }
+
+    /// The span of a call that is counted.
+    pub(crate) fn span(&self) -> Option<&tracing::Span> {
+        match self {
+            ReplyTo::Metered(meter, _) => Some(meter.span()),
+            ReplyTo::Stream(_) | ReplyTo::Task(_) => None,
         }
     }
 

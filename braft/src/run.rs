@@ -4,9 +4,6 @@ use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::SubscriberInitExt;
-
 use crate::config::Config;
 use crate::error::Error;
 use crate::node::{Stopped, start};
@@ -17,7 +14,7 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 /// Runs a node until SIGINT or SIGTERM, then stops it in order.
 ///
 /// Sets up logging to standard error if the program has not (`RUST_LOG` chooses what, `info` by
-/// default). The exit code is 0 after a signal; after a stop that the node was forced into it is
+/// default), and with the feature `otel` the export of spans (`docs/tracing.md`). The exit code is 0 after a signal; after a stop that the node was forced into it is
 /// 1, or what [`Config::shutdown_exit_code`] says.
 ///
 /// # Errors
@@ -34,7 +31,7 @@ pub async fn run_until(
     config: Config,
     until: impl Future<Output = ()> + Send,
 ) -> Result<ExitCode, Error> {
-    log_to_stderr();
+    let spans = crate::logging::start();
     let forced = config.exit_code_when_forced();
     let node = start(config).await?;
     let stopped = tokio::select! {
@@ -44,26 +41,20 @@ pub async fn run_until(
         }
         stopped = node.stopped() => stopped,
     };
-    match stopped {
-        Stopped::Shutdown => Ok(ExitCode::SUCCESS),
+    let code = match stopped {
+        Stopped::Shutdown => ExitCode::SUCCESS,
         Stopped::Fatal(why) => {
             tracing::error!("the node stopped: {why}");
             node.shutdown(SHUTDOWN_DEADLINE).await;
-            Ok(ExitCode::from(forced))
+            ExitCode::from(forced)
         }
+    };
+    // It waits for the collector.
+    let finished = crate::world::blocking(move || spans.finish()).await;
+    if let Err(error) = finished {
+        tracing::debug!(%error, "the last spans were not exported");
     }
-}
-
-fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new("info,openraft=error,h2=warn,hyper=warn,tonic=warn"));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .finish();
-    // An error means that the program has set up its own.
-    drop(subscriber.try_init());
+    Ok(code)
 }
 
 async fn signal() {

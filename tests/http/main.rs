@@ -12,9 +12,12 @@ use braft::testing::TestResult;
 mod ask;
 mod calls;
 mod contract;
+mod dashboard;
 mod events;
 mod health;
 mod keys;
+mod logs;
+mod metrics;
 #[allow(dead_code)]
 #[path = "../processes/nodes.rs"]
 mod nodes;

@@ -34,15 +34,22 @@ pub(crate) struct Nodes {
 impl Nodes {
     /// Starts a cluster with further settings from the environment, and waits until it serves.
     pub(crate) async fn start(nodes: usize, settings: &[(&'static str, u64)]) -> TestResult<Self> {
+        let settings = settings.iter();
+        let settings = settings.map(|(name, value)| (*name, value.to_string()));
+        Self::start_with(nodes, settings.collect()).await
+    }
+
+    /// The same with settings that are no numbers.
+    pub(crate) async fn start_with(
+        nodes: usize,
+        settings: Vec<(&'static str, String)>,
+    ) -> TestResult<Self> {
         let directory = tempfile::tempdir()?;
         let mut all = Nodes {
             directory,
             first_ip: own_addresses(),
             initial: nodes,
-            settings: settings
-                .iter()
-                .map(|(name, value)| (*name, value.to_string()))
-                .collect(),
+            settings,
             processes: Vec::new(),
         };
         for _ in 0..nodes {

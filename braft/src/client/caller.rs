@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+use tracing::{Instrument, Span};
 
 use super::budget::Budget;
 use super::follow::follow;
@@ -19,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::event::Since;
 use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_size};
 use crate::subscription::Batches;
+use crate::trace::TraceContext;
 
 /// The time a call has, retries included, unless it says otherwise.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
@@ -218,6 +220,17 @@ impl<H: Hop> Engine<H> {
         action: impl Fn() -> Action + Send,
         trail: &mut Trail,
     ) -> Result<Bytes, Ended> {
+        let span = span(&task.service, action());
+        let attempts = self.attempts_in_span(task, action, trail);
+        attempts.instrument(span).await
+    }
+
+    async fn attempts_in_span(
+        &self,
+        task: &Task,
+        action: impl Fn() -> Action + Send,
+        trail: &mut Trail,
+    ) -> Result<Bytes, Ended> {
         loop {
             let (reply, answer) = oneshot::channel();
             let choice = self.hop.submit(Incoming {
@@ -227,6 +240,7 @@ impl<H: Hop> Engine<H> {
                 key: task.key.clone(),
                 deadline: task.deadline,
                 forwarded: false,
+                trace: TraceContext::current(),
                 reply: ReplyTo::Task(reply),
             });
             let refusal = match timeout_at(task.deadline, answer).await {
@@ -277,6 +291,17 @@ impl<H: Hop> Engine<H> {
     }
 }
 
+/// The span of a call, with its request id.
+fn span(service: &str, action: Action) -> Span {
+    match action {
+        Action::Command {
+            session, sequence, ..
+        } => tracing::debug_span!("command", service, session, sequence),
+        Action::Query { .. } => tracing::debug_span!("query", service),
+        Action::OpenSession | Action::CloseSession { .. } | Action::ReadIndex => Span::none(),
+    }
+}
+
 impl<H: Hop> Drop for Engine<H> {
     fn drop(&mut self) {
         // The server would keep the session until it expires; nobody waits for the answer.
@@ -292,6 +317,7 @@ impl<H: Hop> Drop for Engine<H> {
                 key: None,
                 deadline: Instant::now() + DEFAULT_DEADLINE,
                 forwarded: false,
+                trace: None,
                 reply: ReplyTo::Task(oneshot::channel().0),
             });
         }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -233,6 +234,9 @@ impl Inner {
                 forwarded: call.forwarded,
                 operation: Some(action_to(call.action)),
                 idempotency_key: call.key.unwrap_or_default(),
+                trace_context: call
+                    .trace
+                    .map_or_else(Bytes::new, |trace| Bytes::copy_from_slice(trace.as_bytes())),
             });
         }
         requests

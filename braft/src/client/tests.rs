@@ -167,6 +167,7 @@ fn incoming(payload: impl Into<Bytes>) -> (Incoming, oneshot::Receiver<Reply>) {
         key: None,
         deadline: Instant::now() + Duration::from_secs(30),
         forwarded: true,
+        trace: None,
         reply: ReplyTo::Task(reply),
     };
     (call, answer)

@@ -7,6 +7,7 @@
 //! | `membership/` | which change of members comes next, and why |
 //! | `ports.rs`, `monitor.rs`, `observation.rs` | disk, network and clock for the two |
 //! | `joining.rs` | asking the leader to be taken in, or to be let go |
+//! | `decisions.rs` | what was decided about the members, for those who watch |
 //! | `requests.rs` | what nodes ask of the leader: to be taken in, to be removed |
 //! | `introductions.rs` | members that look for each other when addresses have changed |
 //! | `settings.rs` | the settings a new cluster begins with |
@@ -15,6 +16,7 @@
 //! `formation/` and `membership/` are pure: nothing in them does I/O, reads a clock or draws random
 //! numbers. The drivers feed events and the time, and carry out what comes back.
 
+pub(crate) mod decisions;
 pub(crate) mod formation;
 pub(crate) mod identity;
 pub(crate) mod introductions;

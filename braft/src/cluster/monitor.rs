@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::decisions::Decisions;
 use super::membership::{Change, Plan, View, plan};
 use super::observation::{INTERVAL, Observation};
 use super::requests::Requests;
@@ -27,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) reasons: BTreeMap<u64, String>,
     /// How each member is.
     pub(crate) health: BTreeMap<u64, String>,
+    /// How many changes suggest themselves and are not made.
+    pub(crate) refused: usize,
 }
 
 /// The leader's report, as it changes.
@@ -37,12 +40,14 @@ pub(crate) fn start(
     raft: RaftNode,
     timers: Timers,
     requests: Arc<Requests>,
+    decisions: Arc<Decisions>,
 ) -> (Outlook, impl Future<Output = ()> + Send) {
     let (report, seen) = watch::channel(Report::default());
     let monitor = Monitor {
         observation: Observation::new(raft.clone(), timers),
         raft,
         requests,
+        decisions,
         report,
         logged: Vec::new(),
     };
@@ -53,6 +58,7 @@ struct Monitor {
     raft: RaftNode,
     observation: Observation,
     requests: Arc<Requests>,
+    decisions: Arc<Decisions>,
     report: watch::Sender<Report>,
     /// The refusals that were logged last, without their figures.
     logged: Vec<String>,
@@ -96,6 +102,8 @@ impl Monitor {
         tracing::info!(term = raft.term, "{change}: {}", decision.reason);
         let carried_out =
             tokio::time::timeout(CHANGE_TIMEOUT, self.carry_out(&view, change, raft)).await;
+        let is_done = matches!(carried_out, Ok(Ok(())));
+        self.decisions.note(&decision, is_done);
         match carried_out {
             Ok(Ok(())) => self.fulfilled(change),
             Ok(Err(error)) => tracing::warn!(%error, "tried again in the next round: {change}"),
@@ -170,6 +178,7 @@ impl Monitor {
             lines: describe(plan),
             reasons: reasons.collect(),
             health: health.collect(),
+            refused: plan.refusals.len(),
         };
         self.log_refusals(plan);
         self.report.send_if_modified(|old| {

@@ -238,7 +238,7 @@ impl Config {
     }
 
     /// Adds HTTP routes of one's own, made with the node in hand. They cannot take the places of
-    /// the node's.
+    /// the node's, but for `/`, `/metrics` and `/dashboard`: what the program answers there stands.
     pub fn http_routes(
         mut self,
         routes: impl FnOnce(&Node) -> axum::Router + Send + 'static,

@@ -270,6 +270,7 @@ impl Replica {
                 payload,
             } => {
                 let request = RequestId { session, sequence };
+                tracing::trace!(%position, session, sequence, "a command is carried out");
                 match self
                     .sessions
                     .admit(session, sequence, responded_to, self.clock)

@@ -8,7 +8,9 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::timeout;
 
 use super::fresh::FreshReads;
+use super::leaderships::Leaderships;
 use crate::client::{ClusterPin, Pool};
+use crate::cluster::decisions::Decisions;
 use crate::cluster::formation::{MemberSet, Message, PromiseRecord};
 use crate::cluster::joining::Joiner;
 use crate::cluster::monitor::Outlook;
@@ -19,6 +21,7 @@ use crate::discovery::PeerAddress;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::{NodeInfo, display_id};
+use crate::metrics::CallsFigures;
 use crate::raft::network::Peers;
 use crate::raft::{RaftNode, RaftOptions, RaftSlot, RaftView};
 use crate::storage::node_dir::NodeDir;
@@ -67,6 +70,11 @@ pub(crate) struct Core {
     pub(super) slow: watch::Sender<Vec<String>>,
     /// Replicas whose states differ.
     pub(super) divergences: watch::Sender<Vec<String>>,
+    /// The calls that were answered here, by method.
+    pub(super) calls: CallsFigures,
+    pub(super) leaderships: Leaderships,
+    /// What this node has decided about the members while it led.
+    pub(super) decisions: Arc<Decisions>,
     pub(super) about: super::status::About,
     /// What nodes ask of this one while it leads.
     pub(super) requests: Arc<Requests>,

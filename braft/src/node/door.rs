@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::core::{Core, Stopped, leader_elsewhere};
 use super::feed;
@@ -45,7 +46,10 @@ impl Gateway for Core {
         let out_of_service = leads && raft.out_of_service().is_some();
         let mut local = Vec::new();
         let mut elsewhere = Vec::new();
-        for call in calls {
+        for mut call in calls {
+            if leads || is_read_here(&call.action) {
+                call = self.metered(call, now);
+            }
             let Action::Query { level, .. } = call.action else {
                 match call.action {
                     _ if !leads => elsewhere.push(call),
@@ -65,7 +69,6 @@ impl Gateway for Core {
                 ReadLevel::Local => local.extend(read(raft, call)),
                 // One that has to wait must not hold up the others.
                 ReadLevel::Session => {
-                    let mut call = call;
                     // A node that is cut off catches up much later: another one may be asked.
                     call.deadline = call.deadline.min(now + SESSION_WAIT);
                     raft.read_at(0, read(raft, call).into_iter().collect());
@@ -104,6 +107,35 @@ impl Gateway for Core {
 
     fn cluster_id(&self) -> Option<u128> {
         self.peers().cluster_id()
+    }
+}
+
+/// Says in a call's span which request it is, and whose trace it belongs to.
+fn describe(span: &Span, call: &Incoming) {
+    if span.is_disabled() {
+        return;
+    }
+    if let Some(trace) = call.trace {
+        trace.adopt(span);
+    }
+    if let Action::Command {
+        session, sequence, ..
+    } = call.action
+    {
+        span.record("session", session).record("sequence", sequence);
+    }
+}
+
+/// Whether a call is a query that every node answers from its own state.
+fn is_read_here(action: &Action) -> bool {
+    let Action::Query { level, .. } = action else {
+        return false;
+    };
+    match level {
+        ReadLevel::Local | ReadLevel::LocalAtMost(_) | ReadLevel::Session | ReadLevel::Follower => {
+            true
+        }
+        ReadLevel::Linearizable | ReadLevel::Lease => false,
     }
 }
 
@@ -213,6 +245,15 @@ fn check_fence(raft: &RaftNode, fence: NonZeroU64) -> Option<Refusal> {
 }
 
 impl Core {
+    /// Counts a call under its method, once it is answered.
+    fn metered(&self, mut call: Incoming, now: Instant) -> Incoming {
+        if let Some(meter) = self.calls.begin(&call.service, &call.payload, now) {
+            describe(meter.span(), &call);
+            call.reply = call.reply.metered(meter);
+        }
+        call
+    }
+
     /// Answers from the state here, if it holds what was acknowledged before `since`.
     fn read_fresh(
         &self,
@@ -246,6 +287,7 @@ impl Core {
         match address {
             Some(address) => {
                 let links = self.links.get().expect("set before raft starts");
+                self.calls.note_forwarded(first.len());
                 first.iter_mut().for_each(|call| call.forwarded = true);
                 links.forward(&address, first);
             }

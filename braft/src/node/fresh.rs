@@ -182,6 +182,7 @@ impl Leader {
                 key: None,
                 deadline,
                 forwarded: true,
+                trace: None,
                 reply,
             };
             self.links.forward(&address, vec![question]);

@@ -9,8 +9,10 @@
 //! | `fresh.rs` | reads of its own state that must not be older than a moment |
 //! | `handover.rs` | another voter takes the lead |
 //! | `operating.rs` | what operators ask of it |
+//! | `leaderships.rs` | who has led of late |
 //! | `leaving.rs` | leaving the cluster for good |
 //! | `leading.rs` | runs what the program does on the leader alone |
+//! | `metrics.rs` | its figures, for Prometheus and for the dashboard |
 //! | `disk.rs` | watches free space and the growth of the log |
 //! | `comparing.rs` | replicas compare their states; one that differs is made anew |
 //! | `panics.rs` | what follows a command that panicked |
@@ -24,8 +26,10 @@ mod door;
 mod feed;
 mod fresh;
 mod handover;
+mod leaderships;
 mod leading;
 mod leaving;
+mod metrics;
 mod operating;
 mod panics;
 mod slow;
@@ -122,6 +126,12 @@ impl Node {
     /// What this node knows of itself and its cluster.
     pub fn status(&self) -> Status {
         self.inner.core.status()
+    }
+
+    /// The metrics of this node in the text format of Prometheus, as `GET /metrics` has them: for a page
+    /// of one's own. All names begin with `braft_`.
+    pub fn metrics(&self) -> String {
+        self.inner.core.metrics()
     }
 
     /// The HTTP routes of this node, to nest into a server of one's own.

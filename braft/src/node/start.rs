@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::core::{Core, Parts, Stopped};
 use super::feed::MAX_SUBSCRIBERS;
+use super::leaderships::Leaderships;
 use super::snapshots::{Growth, Snapshots};
 use super::status::About;
 use super::{Inner, Node, door, leading};
@@ -27,6 +28,7 @@ use crate::discovery::Announcement;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::display_id;
+use crate::metrics::CallsFigures;
 #[cfg(feature = "planted")]
 use crate::planted::{self, Bug};
 use crate::raft::network::{Identity, Peers, RaftService};
@@ -66,6 +68,10 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let services = resolved.factories.iter();
     #[cfg(feature = "http")]
     let services = services.map(|factory| factory().json()).collect();
+    let calls = CallsFigures::of(resolved.factories.iter().map(|factory| {
+        let service = factory();
+        (service.name(), service.methods())
+    }));
     let machine = Machine::new(std::mem::take(&mut resolved.factories), watch)
         .map_err(|error| Error::rejected(error.to_string()))?;
     #[cfg(feature = "planted")]
@@ -73,7 +79,9 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         machine.obey(&resolved.settings);
     }
     let about = About::new(&resolved, http_listener.as_ref());
-    let core = Arc::new(assemble(&resolved, disk, machine, about, cluster_id)?);
+    let core = Arc::new(assemble(
+        &resolved, disk, machine, calls, about, cluster_id,
+    )?);
     let mut node_tasks = Tasks::default();
 
     let expect = resolved
@@ -161,7 +169,8 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     } else {
         routes
     };
-    let router = http::signed(routes.merge(own), core);
+    let house = http::with_house(routes.merge(own), &core, node_tasks.stop.clone());
+    let router = http::signed(house, core);
     drop(node.inner.router.set(router.clone()));
     if let Some(listener) = http_listener {
         let stop = node_tasks.stop.clone();
@@ -245,6 +254,7 @@ fn assemble(
     resolved: &Resolved,
     disk: Disk,
     machine: Machine,
+    calls: CallsFigures,
     about: About,
     cluster_id: Option<u128>,
 ) -> Result<Core, Error> {
@@ -302,6 +312,9 @@ fn assemble(
         disk_low: watch::Sender::new(false),
         slow: watch::Sender::default(),
         divergences: watch::Sender::default(),
+        calls,
+        leaderships: Leaderships::default(),
+        decisions: Arc::default(),
         about,
         requests: Arc::default(),
         joiner: Arc::new(Joiner::new(peers.clone())),
@@ -354,7 +367,8 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
     let stop = tasks.stop.clone();
     tasks.spawn(async move {
         let raft = watched.raft_started().await;
-        let (outlook, monitoring) = monitor::start(raft.clone(), timers, watched.requests.clone());
+        let (requests, decisions) = (watched.requests.clone(), watched.decisions.clone());
+        let (outlook, monitoring) = monitor::start(raft.clone(), timers, requests, decisions);
         drop(watched.about.outlook.set(outlook));
         let until_stop = |task: futures_util::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();
@@ -396,6 +410,10 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
             super::comparing::watch(watched_raft, &comparing.divergences).await;
         }));
         until_stop(Box::pin(super::comparing::heal(watched.clone())));
+        let (leading, watched_raft) = (watched.clone(), raft.clone());
+        until_stop(Box::pin(async move {
+            leading.leaderships.follow(watched_raft).await;
+        }));
         until_stop(Box::pin(super::panics::confirm(raft.clone())));
         until_stop(Box::pin(super::panics::leave_to_others(watched.clone())));
         let (slow, watched_raft) = (watched.clone(), raft.clone());

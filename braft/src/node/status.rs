@@ -9,6 +9,7 @@ use super::core::{Core, Stopped};
 use crate::cluster::monitor::{Outlook, Report};
 use crate::config::{BizData, Resolved};
 use crate::member::display_id;
+use crate::metrics::Figures;
 use crate::raft::{RaftNode, RaftView, Role};
 use crate::status::{LogStatus, Member, PanicStatus, ServiceStatus, Status};
 use crate::wire::v1 as pb;
@@ -47,6 +48,12 @@ impl About {
             biz_data: resolved.biz_data.clone(),
         }
     }
+
+    /// When the node started, seconds since 1970.
+    pub(super) fn started_at(&self) -> u64 {
+        let since = self.started_at.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
 }
 
 impl Core {
@@ -73,10 +80,7 @@ impl Core {
                 formed.map(|formed| formed.report()).unwrap_or_default()
             }),
             discovery: about.discovery.clone(),
-            started_at: about
-                .started_at
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
+            started_at: about.started_at(),
             uptime_seconds: uptime.as_secs(),
             pid: std::process::id(),
             rss_bytes: process.rss_bytes,
@@ -203,32 +207,39 @@ impl Core {
 
     /// What all members say of themselves; those that do not answer are named with the reason.
     pub(crate) async fn all_statuses(&self) -> Vec<Status> {
+        let all = self.all_figures().await.into_iter();
+        all.map(|(status, _)| status).collect()
+    }
+
+    /// The same with what each has counted.
+    pub(crate) async fn all_figures(&self) -> Vec<(Status, Figures)> {
         let own = self.status();
         let others = own.members.iter().filter(|member| member.id != own.node_id);
         let asked = others.map(|member| async {
             let asking = self.ask_status(&member.address);
             let answer = tokio::time::timeout(PEER_STATUS_TIMEOUT, asking).await;
             let error = match answer {
-                Ok(Ok(status)) => return status,
+                Ok(Ok(answer)) => return answer,
                 Ok(Err(error)) => error,
                 Err(_) => format!("no answer within {} ms", PEER_STATUS_TIMEOUT.as_millis()),
             };
-            Status {
+            let status = Status {
                 node_id: member.id.clone(),
                 name: member.name.clone(),
                 address: member.address.clone(),
                 role: "unknown".to_owned(),
                 error: Some(error),
                 ..Status::default()
-            }
+            };
+            (status, Figures::default())
         });
         let mut all = futures_util::future::join_all(asked).await;
-        all.push(own);
-        all.sort_by(|a, b| a.address.cmp(&b.address));
+        all.push((own, self.figures()));
+        all.sort_by(|(a, _), (b, _)| a.address.cmp(&b.address));
         all
     }
 
-    async fn ask_status(&self, address: &str) -> Result<Status, String> {
+    async fn ask_status(&self, address: &str) -> Result<(Status, Figures), String> {
         let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| error.to_string())?;
         let channel = self.peers().dialer().connect(&endpoint).await;
@@ -237,18 +248,22 @@ impl Core {
             .status(pb::StatusRequest {})
             .await;
         let answer = answer.map_err(|status| status.message().to_owned())?;
-        serde_json::from_str(&answer.into_inner().status).map_err(|error| error.to_string())
+        let answer = answer.into_inner();
+        let status = serde_json::from_str(&answer.status).map_err(|error| error.to_string())?;
+        // An older node sends none.
+        let figures = serde_json::from_str(&answer.figures).unwrap_or_default();
+        Ok((status, figures))
     }
 }
 
 #[derive(Default)]
-struct Process {
-    rss_bytes: u64,
-    cpu_seconds: f64,
+pub(super) struct Process {
+    pub(super) rss_bytes: u64,
+    pub(super) cpu_seconds: f64,
 }
 
 /// Memory and CPU time of this process; zero where the system does not tell.
-fn process_figures() -> Process {
+pub(super) fn process_figures() -> Process {
     /// Clock ticks per second in `/proc`, fixed on Linux.
     const TICKS: f64 = 100.0;
     let read = || -> Option<Process> {

@@ -27,6 +27,7 @@ use crate::entry::Item;
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::member::{NodeInfo, StoredMembers};
+use crate::metrics::RaftFigures;
 use crate::request::{Refusal, Reply, ReplyTo};
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 use crate::storage::wal::Wal;
@@ -267,6 +268,16 @@ impl RaftNode {
     /// Whether a command with so much time to go is expected to be answered in time.
     pub(crate) fn expects_in_time(&self, left: Duration) -> bool {
         self.proposer.expects_in_time(left)
+    }
+
+    /// What this node has counted of its log and state.
+    pub(crate) fn figures(&self) -> &RaftFigures {
+        &self.machine.shared.figures
+    }
+
+    /// Commands that were taken in and not yet answered, and their bytes; the same of reads.
+    pub(crate) fn under_way(&self) -> [(usize, usize); 2] {
+        [self.proposer.under_way(), self.reads.under_way()]
     }
 
     /// Takes a read in, or refuses it as busy with nothing done.

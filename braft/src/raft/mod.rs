@@ -55,7 +55,7 @@ mod types;
 #[cfg(feature = "cli")]
 pub(crate) use encoding::{Content, content, members_entry};
 pub(crate) use handle::{Change, RaftNode, RaftOptions, RaftView, Role};
-pub(crate) use proposer::{Proposal, TOO_LATE};
+pub(crate) use proposer::{MAX_PENDING_ITEMS, Proposal, TOO_LATE};
 pub(crate) use quarantine::parts as diverged_parts;
 pub(crate) use reader::{Admitted, MAX_CONFIRMATIONS, MAX_READERS, MAX_WAITING_READS, Read};
 pub(crate) use slot::RaftSlot;

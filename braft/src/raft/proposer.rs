@@ -11,6 +11,7 @@ use openraft::errors::ClientWriteError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::unconstrained;
 use tokio::time::Instant;
+use tracing::field::Empty;
 
 use super::Raft;
 use super::load::Load;
@@ -24,6 +25,7 @@ use super::types::{Batch, TypeConfig};
 use crate::entry::{EntryWriter, Item};
 use crate::error::Error;
 use crate::machine::Replica;
+use crate::metrics::RaftFigures;
 use crate::request::{Refusal, Reply, ReplyTo};
 
 /// Entries proposed and not yet applied. Two: one is being written while the next one fills; more
@@ -34,7 +36,7 @@ const MAX_ITEMS_PER_ENTRY: usize = 4096;
 /// Bytes of one entry, unless a single item is larger.
 const MAX_ENTRY_BYTES: usize = 512 << 10;
 /// Items admitted and not yet answered; beyond it the node is busy.
-const MAX_PENDING_ITEMS: usize = 32_768;
+pub(crate) const MAX_PENDING_ITEMS: usize = 32_768;
 /// Bytes of items admitted and not yet answered; beyond it the node is busy.
 const MAX_PENDING_BYTES: usize = 64 << 20;
 
@@ -75,6 +77,7 @@ impl Proposer {
         let line = Arc::new(Line {
             raft,
             time,
+            figures: machine.shared.figures.clone(),
             machine,
             load,
             in_flight: Arc::new(Semaphore::new(MAX_ENTRIES_IN_FLIGHT)),
@@ -102,6 +105,11 @@ impl Proposer {
         let (items, bytes) = load.under_way();
         let entries = (items / MAX_ITEMS_PER_ENTRY).max(bytes / MAX_ENTRY_BYTES);
         load.drain().admits(items, entries, left)
+    }
+
+    /// The number of items admitted and not yet answered, and their bytes.
+    pub(crate) fn under_way(&self) -> (usize, usize) {
+        self.line.load.under_way()
     }
 
     /// Takes an item for the log, or refuses it as busy with nothing done.
@@ -186,6 +194,7 @@ struct Line {
     raft: Raft,
     machine: StateMachine,
     time: Timekeeper,
+    figures: Arc<RaftFigures>,
     load: Arc<Load>,
     in_flight: Arc<Semaphore>,
     lone: LoneEntry,
@@ -357,19 +366,31 @@ impl Line {
         if self.is_lone(&replies) {
             self.lone.announce();
         }
+        let span = tracing::debug_span!("entry", commands = replies.to.len(), index = Empty);
+        if !span.is_disabled() {
+            let causes = replies.to.iter().filter_map(ReplyTo::span);
+            for cause in causes {
+                span.follows_from(cause);
+            }
+        }
         let under_way = UnderWay {
             number: self.sent.insert(replies),
             sent: self.sent.clone(),
             load: self.load.clone(),
             _permit: permit,
         };
-        let (load, begun) = (self.load.clone(), Instant::now());
+        let (load, figures, begun) = (self.load.clone(), self.figures.clone(), Instant::now());
         let responder = Responder::new(move |result: Outcome| {
+            if let Ok(response) = &result {
+                span.record("index", response.log_id.index);
+            }
             if let Some(replies) = under_way.take() {
+                let now = Instant::now();
                 if result.is_ok() {
-                    load.drain().note(replies.to.len(), begun, Instant::now());
+                    load.drain().note(replies.to.len(), begun, now);
+                    figures.commit.record(now.saturating_duration_since(begun));
                 }
-                answer(replies.to, result);
+                answer(replies.to, result, now);
             }
         });
         let proposed = self
@@ -464,13 +485,13 @@ fn refuse_as_late(load: &Load, proposal: Proposal) {
 /// What became of an entry.
 type Outcome = openraft::raft::ClientWriteResult<TypeConfig>;
 
-fn answer(replies: Vec<ReplyTo>, result: Outcome) {
+fn answer(replies: Vec<ReplyTo>, result: Outcome, now: Instant) {
     match result {
         Ok(response) => {
             let index = response.log_id.index;
             debug_assert_eq!(replies.len(), response.data.len());
             for (reply, result) in replies.into_iter().zip(response.data) {
-                reply.send(Reply { index, result });
+                reply.send_at(Reply { index, result }, Some(now));
             }
         }
         // Refused before it was appended: surely nothing happened.

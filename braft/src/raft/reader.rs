@@ -292,13 +292,14 @@ pub(super) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Admitt
                 .iter()
                 .map(|Admitted { read, .. }| (read.service.clone(), read.payload.clone()));
             let answers = replica.machine().query(queries.collect());
-            load.drain().note(some.len(), begun, Instant::now());
+            let now = Instant::now();
+            load.drain().note(some.len(), begun, now);
             for (Admitted { read, .. }, answer) in some.into_iter().zip(answers) {
                 match answer {
-                    Ok((answer, index)) => read.reply.send(Reply {
-                        index,
-                        result: Ok(answer),
-                    }),
+                    Ok((answer, index)) => {
+                        let result = Ok(answer);
+                        read.reply.send_at(Reply { index, result }, Some(now));
+                    }
                     Err(refusal) => read.reply.refuse(refusal),
                 }
             }

@@ -3,6 +3,8 @@
 use std::io;
 use std::sync::PoisonError;
 
+use tokio::time::Instant;
+
 use super::state_machine::StateMachine;
 use crate::codec;
 use crate::error::Error;
@@ -17,6 +19,7 @@ impl StateMachine {
         let writing = self.shared.writing.lock();
         let _one_at_a_time = writing.unwrap_or_else(PoisonError::into_inner);
         self.check_open()?;
+        let began = Instant::now();
         let replica = self.shared.machine.read();
         if replica.halted().is_some() || replica.divergence(self.shared.node_id).is_some() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -45,7 +48,9 @@ impl StateMachine {
         if self.out_of_service().is_some() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        writer.finish().map_err(as_io)
+        let file = writer.finish().map_err(as_io)?;
+        self.shared.figures.snapshot.record(began.elapsed());
+        Ok(file)
     }
 }
 

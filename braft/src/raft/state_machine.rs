@@ -17,6 +17,7 @@ use super::clock::SharedClock;
 use super::snapshot_reading::describe;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
 use crate::machine::{Answers, HaltError, Machine, Pace, Past};
+use crate::metrics::RaftFigures;
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 use crate::storage::wal::Wal;
 
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
     apply_pace: Pace,
     /// How long queries take, by their number.
     query_pace: Pace,
+    pub(super) figures: Arc<RaftFigures>,
 }
 
 impl StateMachine {
@@ -104,6 +106,7 @@ impl StateMachine {
                 brief: Brief::of(&runtime),
                 apply_pace: Pace::default(),
                 query_pace: Pace::default(),
+                figures: Arc::default(),
             }),
         }
     }
@@ -213,6 +216,8 @@ impl StateMachine {
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
         for next in chunk {
             let (entry, responder) = next?;
+            let index = entry.log_id.index;
+            let _span = tracing::debug_span!("apply", index).entered();
             let answers = apply_entry(&self.shared.machine, &entry, self)
                 .map_err(|error| self.stop(&error))?;
             let Some(answers) = answers else {
@@ -221,6 +226,7 @@ impl StateMachine {
                 drop(responder);
                 continue;
             };
+            self.shared.figures.note_applied(answers.len());
             self.heed_verdicts();
             self.applied(entry.log_id.index);
             // What a diverged replica says of a command is not to be relied on: its callers are told
@@ -329,9 +335,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             // What the last chunk woke runs first: on this thread it would have to wait for us,
             // and it may be raft itself.
             tokio::task::yield_now().await;
-            let (pace, bytes) = (&self.shared.apply_pace, bytes(&chunk));
+            let (pace, bytes, began) = (&self.shared.apply_pace, bytes(&chunk), Instant::now());
             self.if_brief(pace, bytes, || self.apply_chunk(chunk))
                 .unwrap_or_else(|work| self.blocking(|| timed(pace, bytes, work)))?;
+            self.shared.figures.apply.record(began.elapsed());
         }
         Ok(())
     }

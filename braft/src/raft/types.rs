@@ -10,11 +10,17 @@ use crate::machine::Answers;
 use crate::member::{Members, NodeInfo, StoredMembers};
 
 /// The batch of commands in one log entry, encoded by [`EntryWriter`](crate::entry::EntryWriter).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Batch(pub(crate) Bytes);
 
+// Payloads are the user's data: never in a log line.
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl fmt::Display for Batch {
-    // Payloads are the user's data: never in a log line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "batch of {} bytes", self.0.len())
     }

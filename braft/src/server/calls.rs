@@ -22,6 +22,7 @@ use crate::request::{
     Action, Answered, Answering, Gateway, Incoming, Refusal, Reply, ReplyTo, StreamReply,
     check_size,
 };
+use crate::trace::TraceContext;
 use crate::wire::convert::{action_from, answer_to, cluster_id_if_any, cluster_id_to};
 use crate::wire::events::{frame_to, since_from};
 use crate::wire::v1::calls_server::{self, CallsServer};
@@ -229,6 +230,7 @@ impl Intake {
             key,
             deadline: now + Duration::from_millis(request.remaining_ms.into()),
             forwarded: request.forwarded,
+            trace: TraceContext::from_bytes(&request.trace_context),
             reply: ReplyTo::Stream(StreamReply::new(request.id, action, self.answering.clone())),
         })
     }

@@ -299,7 +299,9 @@ impl ClusterRpc for ClusterService {
     ) -> Result<Response<pb::StatusResponse>, Status> {
         let status = serde_json::to_string(&self.core.status())
             .map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Response::new(pb::StatusResponse { status }))
+        let figures = serde_json::to_string(&self.core.figures())
+            .map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(pb::StatusResponse { status, figures }))
     }
 }
 

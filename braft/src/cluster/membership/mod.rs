@@ -19,7 +19,7 @@ mod view;
 #[cfg(test)]
 mod properties;
 
-pub(crate) use plan::{Change, Plan, plan};
+pub(crate) use plan::{Change, Decision, Plan, plan};
 #[cfg(test)]
 pub(crate) use view::Removal;
 pub(crate) use view::{Candidate, Limits, MAX_LAG, MAX_MEMBERS, Member, Role, UNKNOWN_LAG, View};

@@ -24,6 +24,7 @@ use super::acks::Acks;
 use super::peers::{Lane, Peers, Progress};
 use super::{MAX_RAFT_MESSAGE_BYTES, convert, snapshot};
 use crate::member::NodeInfo;
+use crate::metrics::PeerFigures;
 use crate::storage::snapshot::SnapshotFile;
 use crate::wire::v1 as pb;
 use crate::wire::v1::raft_client::RaftClient;
@@ -48,6 +49,7 @@ pub(crate) struct PeerClient {
     target: u64,
     committed_address: String,
     lane: Lane,
+    figures: Arc<PeerFigures>,
 }
 
 impl Network {
@@ -55,6 +57,7 @@ impl Network {
         let committed_address = node.address.clone();
         PeerClient {
             peers: self.peers.clone(),
+            figures: self.peers.figures().of(target),
             acks: self.acks.clone(),
             quarantine: self.quarantine.clone(),
             target,
@@ -101,6 +104,7 @@ impl PeerClient {
             .peers
             .dial(self.target, &self.committed_address, self.lane)
             .await
+            .inspect_err(|_| self.figures.note_failure())
             .map_err(unreachable)?;
         let client = RaftClient::new(line.channel)
             .max_decoding_message_size(MAX_RAFT_MESSAGE_BYTES)
@@ -113,6 +117,7 @@ impl PeerClient {
     }
 
     pub(super) fn failed(&self, status: &Status) -> Unreachable<TypeConfig> {
+        self.figures.note_failure();
         self.peers.hang_up(self.target, self.lane);
         unreachable(format!("{}: {}", status.code(), status.message()))
     }
@@ -127,6 +132,7 @@ impl PeerClient {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(RPCError::Unreachable(self.failed(&status))),
             Err(_) => {
+                self.figures.note_failure();
                 self.peers.hang_up(self.target, self.lane);
                 let text = format!("no answer within {} ms", option.hard_ttl().as_millis());
                 Err(RPCError::Unreachable(unreachable(text)))
@@ -151,6 +157,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         self.peers
             .walls()
             .told(self.target, response.wall_clock, sent);
+        self.figures.heartbeats.record(sent.elapsed());
         let result = convert::appended_from(response).map_err(unreadable)?;
         if !matches!(result, Err(StreamAppendError::HigherVote(_))) {
             self.acks.answered(term, self.target, sent);
@@ -183,9 +190,11 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             let envelope = self.envelope();
             let vote_term = head.vote.leader_id.term;
             let first = AtomicBool::new(true);
+            let figures = self.figures.clone();
             let requests = futures_util::stream::iter([head])
                 .chain(input)
                 .map(move |request| {
+                    figures.note_append();
                     let first = first.swap(false, Ordering::Relaxed);
                     convert::append_to(request, first.then(|| envelope.clone()))
                 });

@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 use super::walls::Walls;
 use crate::machine::Versions;
 use crate::member::NodeInfo;
+use crate::metrics::PeersFigures;
 use crate::net::Dialer;
 use crate::wall::WallClock;
 use crate::wire::convert::cluster_id_to;
@@ -109,6 +110,7 @@ pub(crate) struct Peers {
     leader_heard_ms: AtomicU64,
     /// Set when this process must not go on: another one runs with its id, or its disk was put back.
     pub(super) unfit: watch::Sender<Option<String>>,
+    figures: PeersFigures,
 }
 
 /// A node that has shaken hands.
@@ -189,6 +191,7 @@ impl Peers {
             started: Instant::now(),
             leader_heard_ms: AtomicU64::new(0),
             unfit: watch::Sender::new(None),
+            figures: PeersFigures::default(),
         }
     }
 
@@ -214,6 +217,21 @@ impl Peers {
         let heard = self.leader_heard_ms.load(Ordering::Relaxed);
         let at = Duration::from_millis(heard);
         heard != 0 && self.started.elapsed().saturating_sub(at) < time
+    }
+
+    /// What was said to each peer.
+    pub(crate) fn figures(&self) -> &PeersFigures {
+        &self.figures
+    }
+
+    /// Whether a connection for replication to a node is open, as far as this one knows.
+    pub(crate) fn is_connected(&self, node_id: u64) -> bool {
+        let lanes = [Lane::Append, Lane::Heartbeat];
+        let channels = locked(&self.channels);
+        let mut open = lanes
+            .iter()
+            .map(|lane| channels.contains_key(&(node_id, *lane)));
+        open.any(|open| open)
     }
 
     /// Why this node must stop, as its peers see it.

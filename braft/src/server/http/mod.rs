@@ -1,9 +1,13 @@
-//! HTTP for people and programs: status and health.
+//! HTTP for people and programs: status, health, metrics, the dashboard.
 
+#[cfg(feature = "http")]
+mod dashboard;
 mod error;
 mod health;
+mod house;
 #[cfg(feature = "http")]
 pub(crate) mod json;
+mod metrics;
 
 use std::sync::Arc;
 
@@ -17,6 +21,7 @@ use axum::routing::get;
 use serde_json::Value;
 
 pub use error::error_response;
+pub(crate) use house::with_house;
 
 use crate::node::Core;
 use crate::status::overview;

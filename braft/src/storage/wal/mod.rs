@@ -75,6 +75,7 @@ use self::shared::State;
 use self::shared::need;
 use self::writer::Writer;
 use super::fs::Fs;
+use crate::metrics::Counts;
 
 /// Longest segment: offsets within a batch are 32 bits wide.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
@@ -352,6 +353,11 @@ impl Wal {
             cache_bytes: state.view.cache_bytes(),
             ..state.stats
         }
+    }
+
+    /// How long each batch took to be written and synced.
+    pub(crate) fn sync_times(&self) -> Counts {
+        self.log.shared.sync_times.counts()
     }
 
     /// Whether the disk has less free space than the reserve, or too little for the log's next

@@ -22,6 +22,7 @@ use super::types::Vote;
 use super::types::WalOptions;
 use super::types::WalStats;
 use super::view::View;
+use crate::metrics::Histogram;
 use crate::storage::fs::Fs;
 use crate::storage::fs::FsFile;
 
@@ -102,6 +103,8 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) options: WalOptions,
     state: Mutex<State>,
+    /// How long each batch took to be written and synced.
+    pub(super) sync_times: Histogram,
     /// The writer waits here for operations.
     pub(super) work: Condvar,
     /// Appends wait here for the disk, the writer for a spare segment.
@@ -124,6 +127,7 @@ impl Shared {
             dir,
             options,
             state: Mutex::new(state),
+            sync_times: Histogram::default(),
             work: Condvar::new(),
             room: Condvar::new(),
             wanted: Condvar::new(),

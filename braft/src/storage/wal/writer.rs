@@ -239,6 +239,9 @@ impl Writer {
     }
 
     fn write_batch(&mut self) -> io::Result<()> {
+        let (first, last) = self.entries.unwrap_or_default();
+        let bytes = self.batch.len();
+        let _span = tracing::debug_span!("sync", first, last, bytes).entered();
         let committed = self.shared.lock().committed;
         let header = self.header(committed);
         let seed = self.seed();
@@ -261,6 +264,7 @@ impl Writer {
 
     /// Tells readers where the batch's entries are and lets waiting appends in.
     fn note_written(&mut self, offset: u64, took: Duration) {
+        self.shared.sync_times.record(took);
         let mut state = self.shared.lock();
         state.pace.note(took);
         if let Some((first, last)) = self.entries.take() {

@@ -85,6 +85,10 @@ pub struct CallRequest {
     /// that was carried out before is not carried out again: its outcome is the answer.
     #[prost(bytes = "bytes", tag = "65")]
     pub idempotency_key: ::prost::bytes::Bytes,
+    /// The trace that the call belongs to: trace id (16 bytes), span id (8), flags (1), as W3C's Trace
+    /// Context has them. Empty for none; whatever is no context is taken for none.
+    #[prost(bytes = "bytes", tag = "72")]
+    pub trace_context: ::prost::bytes::Bytes,
     #[prost(oneof = "call_request::Operation", tags = "6, 7, 8, 9, 50")]
     pub operation: ::core::option::Option<call_request::Operation>,
 }
@@ -893,6 +897,9 @@ pub struct StatusResponse {
     /// JSON.
     #[prost(string, tag = "1")]
     pub status: ::prost::alloc::string::String,
+    /// JSON: what the node has counted of its work, for the dashboard. Empty from older nodes.
+    #[prost(string, tag = "71")]
+    pub figures: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::time::Instant;
+use tracing::{Instrument, Span};
 
 use super::door::{self, Door};
 use super::events::events;
@@ -18,7 +19,10 @@ use crate::call::{Operation, Request};
 use crate::error::Outcome;
 use crate::json::{Arguments, JsonOperation, JsonService};
 use crate::request::check_size;
+use crate::trace::TraceContext;
 
+/// The trace that a request belongs to.
+const TRACE_PARENT: &str = "traceparent";
 /// Where the events of a service are, in the place of a method.
 const EVENTS: &str = "events";
 
@@ -29,10 +33,35 @@ pub(super) async fn call(
     request: axum::extract::Request,
 ) -> Response {
     let answered = match path {
-        Ok(Path((service, method))) => answer(&door, (&service, &method), request).await,
+        Ok(Path((service, method))) => {
+            let span = span(&door, (&service, &method), request.headers());
+            let answering = answer(&door, (&service, &method), request);
+            answering.instrument(span).await
+        }
         Err(error) => Err(Problem::bad_request(error.body_text())),
     };
     answered.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// The span of a call, in the trace of whoever sent it. None for a name that is the sender's own.
+fn span(door: &Door, (service, method): (&str, &str), headers: &HeaderMap) -> Span {
+    let service = door.service(service).ok();
+    let called = service.and_then(|service| Some((service, service.operation(method)?)));
+    let Some((service, operation)) = called else {
+        return Span::none();
+    };
+    let (service, method) = (service.name, operation.method.name);
+    let span = tracing::debug_span!("http", service, method);
+    if span.is_disabled() {
+        return span;
+    }
+    let parent = headers
+        .get(TRACE_PARENT)
+        .and_then(|text| text.to_str().ok());
+    if let Some(parent) = parent.and_then(TraceContext::from_header) {
+        parent.adopt(&span);
+    }
+    span
 }
 
 async fn answer(
