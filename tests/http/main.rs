@@ -18,6 +18,7 @@ mod keys;
 #[allow(dead_code)]
 #[path = "../processes/nodes.rs"]
 mod nodes;
+mod port;
 mod programs;
 mod refusals;
 

@@ -22,8 +22,10 @@ const REQUEST_OVERHEAD_BYTES: usize = 64;
 
 /// With fewer calls under way it is the calls themselves that take long, not those before them.
 const CROWD: usize = 512;
-/// Why a call is refused that has waited for half its time.
-const CROWDED: &str = "other calls to the node filled the stream for half the time this one has; send \
+/// How many times longer than what is left of its time a call may have waited here.
+const WAIT_PART: u32 = 3;
+/// Why a call is refused that has waited, or would wait, for most of its time.
+const CROWDED: &str = "other calls to the node fill the stream for most of the time this one has; send \
                        fewer at once";
 
 /// A call that is not on the wire yet.
@@ -240,9 +242,8 @@ impl Inner {
     }
 
     /// A frame's worth of the waiting calls. Those whose time is up are refused unsent, and so are those
-    /// that have waited here for longer than what is left of it, or that would wait so on their way,
-    /// where no node sees how long they do: they would be answered too late, and be in the way of those
-    /// that have time.
+    /// that have waited here for most of it, or would wait so on their way, where no node sees how long
+    /// they do: they would be answered too late, and be in the way of those that have time.
     fn fill(&mut self, now: Instant, refused: &mut Refused) -> Vec<CallRequest> {
         let mut requests = Vec::new();
         let mut bytes = 0;
@@ -260,7 +261,7 @@ impl Inner {
             // The time in which there was no stream is no sign of too many calls.
             let since = self.opened.map_or(since, |opened| opened.max(since));
             let is_crowded = self.flights.len() >= CROWD && self.round_trip > remaining * 3 / 4;
-            if is_crowded || now - since > remaining {
+            if is_crowded || now - since > WAIT_PART * remaining {
                 refused.push((call.reply, Refusal::busy(CROWDED)));
                 continue;
             }
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_call_that_has_waited_for_half_its_time_gives_way_to_those_with_more() {
+    async fn a_call_that_has_waited_for_most_of_its_time_gives_way_to_those_with_more() {
         let mut client = Client::new();
         assert!(client.sent().is_empty());
         client.line.open();
@@ -353,7 +354,7 @@ mod tests {
         let mut first = client.submit();
         let sent = client.sent();
         assert_eq!(sent.len(), under_way.len());
-        advance(SECOND * 3 / 4).await;
+        advance(SECOND * 7 / 8).await;
         let mut second = client.submit();
         let answers = sent.into_iter().map(|id| CallAnswer {
             id,
@@ -396,7 +397,7 @@ mod tests {
         let mut client = Client::new();
         assert!(client.sent().is_empty());
         let _answer = client.submit();
-        advance(SECOND * 3 / 4).await;
+        advance(SECOND * 7 / 8).await;
         client.line.open();
         assert_eq!(client.sent().len(), 1);
     }

@@ -4,6 +4,8 @@ mod error;
 mod health;
 #[cfg(feature = "http")]
 pub(crate) mod json;
+mod port;
+mod slow;
 
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use axum::routing::get;
 use serde_json::Value;
 
 pub use error::error_response;
+pub(crate) use port::serve;
 
 use crate::node::Core;
 use crate::status::overview;
