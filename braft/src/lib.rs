@@ -9,7 +9,7 @@
 //! | 4 | `config`, `node`, `server`, `distribute`, `replay`, `offline` |
 //! | 3 | `cluster`, `client`, `discovery` |
 //! | 2 | `raft`: the only place that names openraft |
-//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `metrics`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `trace`, `wall`, `wire`, `world`, `private` |
+//! | 1 | `service`, `collections`, `call`, `leadership`, `request`, `context`, `effects`, `entry`, `event`, `json`, `keys`, `life`, `machine`, `member`, `metrics`, `net`, `schema`, `session`, `settings`, `status`, `storage`, `subscription`, `tls`, `trace`, `wall`, `wire`, `world`, `private` |
 //! | 0 | `error`, `backoff`, `codec`, `planted`, `probe`, `siphash` |
 
 #[doc(hidden)]
@@ -65,6 +65,7 @@ mod storage;
 mod subscription;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tls;
 mod trace;
 mod wall;
 mod wire;
@@ -108,6 +109,8 @@ pub use service::{Method, Service, State};
 pub use settings::{OnPanic, Settings};
 pub use status::{LogStatus, Member, PanicStatus, ServiceStatus, Status};
 pub use subscription::Events;
+#[cfg(feature = "tls")]
+pub use tls::Tls;
 
 /// Compiles the programs of the README.
 #[cfg(all(doctest, feature = "testing"))]

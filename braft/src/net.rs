@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use hyper_util::rt::TokioIo;
@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 #[cfg(feature = "testing")]
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint, Uri};
+
+use crate::tls::{Connected, Secure};
 
 /// Decides whether traffic to an address passes; tests cut a network with it.
 pub(crate) trait Gate: Send + Sync + fmt::Debug + 'static {
@@ -47,6 +49,7 @@ pub(crate) enum Listener {
 /// Opens connections, through a gate if there is one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dialer {
+    tls: Option<Secure>,
     gate: Option<Arc<dyn Gate>>,
     #[cfg(feature = "testing")]
     net: Option<Arc<dyn Net>>,
@@ -57,16 +60,21 @@ impl Dialer {
     pub(crate) fn gated(gate: Arc<dyn Gate>) -> Self {
         Dialer {
             gate: Some(gate),
-            net: None,
+            ..Dialer::default()
         }
     }
 
     #[cfg(feature = "testing")]
     pub(crate) fn on(net: Arc<dyn Net>) -> Self {
         Dialer {
-            gate: None,
             net: Some(net),
+            ..Dialer::default()
         }
+    }
+
+    /// The same, over TLS.
+    pub(crate) fn with_tls(self, tls: Option<Secure>) -> Self {
+        Dialer { tls, ..self }
     }
 
     #[cfg(feature = "testing")]
@@ -114,13 +122,14 @@ impl Dialer {
     > + Send
     + 'static {
         let dialer = self.clone();
+        let broken = Broken::default();
         tower::service_fn(move |uri: Uri| {
-            let dialer = dialer.clone();
+            let (dialer, broken) = (dialer.clone(), broken.clone());
             let may_connect = may_connect();
             let connecting = async move {
                 let to = uri.authority().map(ToString::to_string).unwrap_or_default();
                 if !may_connect {
-                    return Err(lost());
+                    return Err(lost(&broken));
                 }
                 let gate = &dialer.gate;
                 if gate.as_ref().is_some_and(|gate| !gate.is_open(&to)) {
@@ -133,6 +142,7 @@ impl Dialer {
                     gate: gate.clone(),
                     epoch,
                     to,
+                    broken,
                 }))
             };
             Box::pin(connecting) as Connecting<TokioIo<Gated>>
@@ -146,7 +156,10 @@ impl Dialer {
         }
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
-        Ok(Stream::Tcp(stream))
+        match &self.tls {
+            Some(tls) => Ok(Stream::Tls(Box::new(tls.connect(to, stream).await?))),
+            None => Ok(Stream::Tcp(stream)),
+        }
     }
 }
 
@@ -155,6 +168,7 @@ pub(crate) type Connecting<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Sen
 #[derive(Debug)]
 enum Stream {
     Tcp(TcpStream),
+    Tls(Box<Connected>),
     #[cfg(feature = "testing")]
     Memory(tokio::io::DuplexStream),
 }
@@ -163,6 +177,7 @@ impl Stream {
     fn pinned(&mut self) -> Pin<&mut dyn Io> {
         match self {
             Stream::Tcp(stream) => Pin::new(stream),
+            Stream::Tls(stream) => Pin::new(&mut **stream),
             #[cfg(feature = "testing")]
             Stream::Memory(stream) => Pin::new(stream),
         }
@@ -173,8 +188,15 @@ trait Io: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Io for T {}
 
-fn lost() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the connection was lost")
+/// Why a connection broke: of a refused certificate the other side tells after it was made.
+type Broken = Arc<OnceLock<String>>;
+
+fn lost(broken: &Broken) -> io::Error {
+    let text = match broken.get() {
+        Some(why) => format!("the connection was lost: {why}"),
+        None => "the connection was lost".to_owned(),
+    };
+    io::Error::new(io::ErrorKind::NotConnected, text)
 }
 
 fn cut() -> io::Error {
@@ -189,6 +211,7 @@ struct Gated {
     /// That of the gate when the connection was made.
     epoch: u64,
     to: String,
+    broken: Broken,
 }
 
 impl Gated {
@@ -207,7 +230,11 @@ impl AsyncRead for Gated {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
-        self.stream.pinned().poll_read(context, buffer)
+        let read = self.stream.pinned().poll_read(context, buffer);
+        if let Poll::Ready(Err(error)) = &read {
+            self.broken.get_or_init(|| error.to_string());
+        }
+        read
     }
 }
 

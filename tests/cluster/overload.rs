@@ -2,6 +2,7 @@
 //! done.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use braft::testing::{Cluster, TestResult};
@@ -33,7 +34,16 @@ impl Slow {
     fn done(&self) -> BTreeSet<u64> {
         self.done.clone()
     }
+
+    fn look(&self) -> usize {
+        LOOKS.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(WORK);
+        self.done.len()
+    }
 }
+
+/// Queries that were carried out.
+static LOOKS: AtomicU64 = AtomicU64::new(0);
 
 /// What became of commands, by their ids.
 #[derive(Default)]
@@ -109,4 +119,34 @@ async fn commands_that_come_too_late_are_busy_with_nothing_done_and_the_others_a
     let in_vain = done.difference(&ended.answered).count();
     assert!(in_vain < ended.answered.len(), "{in_vain} in vain");
     cluster.converged().await
+}
+
+#[braft::test(nodes = 3)]
+async fn reads_that_come_too_late_are_busy_and_hardly_any_is_carried_out_in_vain(
+    cluster: Cluster<Slow>,
+) -> TestResult {
+    cluster.all_vote().await?;
+    let mut calls = Vec::new();
+    for _ in 0..CLIENTS {
+        let slow = cluster.client();
+        for _ in 0..CALLS_OF_EACH {
+            calls.push(tokio::spawn(slow.look().deadline(DEADLINE)));
+        }
+    }
+    let (mut answered, mut busy, mut unavailable) = (0, 0, 0);
+    for call in calls {
+        match call.await?.map_err(|error| error.kind()) {
+            Ok(_) => answered += 1,
+            Err(ErrorKind::Busy) => busy += 1,
+            Err(ErrorKind::Unavailable) => unavailable += 1,
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+    let in_vain = LOOKS.load(Ordering::Relaxed) - answered;
+    println!("{answered} answered, {busy} busy, {unavailable} unavailable, {in_vain} in vain");
+    assert!(busy > 0, "more was carried than there is time for");
+    assert!(in_vain < answered, "{in_vain} in vain, {answered} answered");
+    // Who asks now is answered: nothing of the rush is left.
+    cluster.client().look().await?;
+    Ok(())
 }

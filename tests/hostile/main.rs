@@ -16,3 +16,4 @@ mod repeats;
 mod small_disk;
 mod strangers;
 mod timers;
+mod tls;

@@ -21,6 +21,7 @@ mod metrics;
 #[allow(dead_code)]
 #[path = "../processes/nodes.rs"]
 mod nodes;
+mod port;
 mod programs;
 mod refusals;
 

@@ -20,6 +20,8 @@ struct Scene {
     cluster: Cluster<Counter>,
     scratch: tempfile::TempDir,
     guest: Option<Node>,
+    /// Serves HTTP, and a service with events.
+    called: Option<Node>,
     stopped: Option<Down>,
 }
 
@@ -61,6 +63,7 @@ impl Scene {
             cluster,
             scratch,
             guest: None,
+            called: None,
             stopped: None,
         })
     }
@@ -83,6 +86,10 @@ impl Scene {
                     .push((GUEST.to_owned(), node.address().to_owned()));
                 self.guest = Some(node);
             }
+            ["call" | "events", ..] if self.called.is_none() => {
+                let data = self.scratch.path().join("called");
+                self.called = Some(crate::calls::start(&data).await?);
+            }
             ["log" | "recover", ..] if self.stopped.is_none() => {
                 if self.cluster.leader().await? == LAST {
                     self.cluster.hand_over(TestNode(0)).await?;
@@ -99,8 +106,14 @@ impl Scene {
         let words: Vec<_> = line.split_whitespace().collect();
         self.prepare(&words).await?;
         let words: Vec<_> = words.iter().map(|word| self.swap(word, false)).collect();
-        let mut words: Vec<_> = words.iter().map(String::as_str).collect();
-        let address = self.cluster.address(TestNode(0));
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let mut address = self.cluster.address(TestNode(0));
+        if let (Some("call" | "events"), Some(called)) = (words.first().copied(), &self.called) {
+            called.address().clone_into(&mut address);
+        }
+        // As a shell does.
+        let unquoted = words.iter().map(|word| word.trim_matches('\''));
+        let mut words: Vec<_> = unquoted.collect();
         words.extend(["--address", address.as_str(), "--timeout", "20"]);
         let printed = braft(&words).await;
         Ok(self.swap(&(printed.out + &printed.err), true))
@@ -217,8 +230,10 @@ async fn the_page_shows_what_the_commands_print(cluster: Cluster<Counter>) -> Te
             }
         }
     }
-    if let Some(guest) = scene.guest.take() {
-        guest.shutdown(Duration::from_secs(5)).await;
+    for node in [scene.guest.take(), scene.called.take()] {
+        if let Some(node) = node {
+            node.shutdown(Duration::from_secs(5)).await;
+        }
     }
     let help = braft(&["--help"]).await.out;
     let known = help.lines().skip_while(|line| *line != "Commands:").skip(1);

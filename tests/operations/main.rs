@@ -4,6 +4,7 @@
 #![allow(unreachable_pub)]
 
 mod backup;
+mod calls;
 mod commands;
 mod docs;
 mod line;

@@ -8,6 +8,7 @@ use tonic::{Response, Status};
 
 use super::args::Args;
 use super::failure::{Failure, said};
+use crate::net::Dialer;
 use crate::status::Status as NodeStatus;
 use crate::wire::admin::StatusRequest;
 use crate::wire::admin::admin_client::AdminClient;
@@ -31,9 +32,10 @@ impl Admin {
     /// Connects to the first address that takes it.
     pub(super) async fn connect(args: &Args) -> Result<Self, Failure> {
         let until = Instant::now() + args.timeout;
+        let dialer = Dialer::default().with_tls(args.tls.load()?);
         let mut reasons = Vec::new();
         for address in &args.address {
-            match connect(address, until).await {
+            match connect(&dialer, address, until).await {
                 Ok(channel) => {
                     return Ok(Admin {
                         client: AdminClient::new(channel)
@@ -90,14 +92,14 @@ impl Admin {
     }
 }
 
-async fn connect(address: &str, until: Instant) -> Result<Channel, String> {
+async fn connect(dialer: &Dialer, address: &str, until: Instant) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_| "no address; write \"host:port\"".to_owned())?
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE);
     let until = until.min(Instant::now() + CONNECT_TIMEOUT);
-    match timeout_at(until, endpoint.connect()).await {
+    match timeout_at(until, dialer.connect(&endpoint)).await {
         Ok(Ok(channel)) => Ok(channel),
         Ok(Err(error)) => Err(innermost(&error)),
         Err(_) => Err("no answer in time".to_owned()),

@@ -6,6 +6,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::failure::Failure;
+use crate::tls::Secure;
+
 /// Where a node listens unless it is told otherwise.
 const DEFAULT_ADDRESS: &str = "127.0.0.1:15000";
 
@@ -15,7 +18,9 @@ Exit codes:
   1  refused, or not possible: the message says why, and what to do
   2  the command line is wrong
   3  no node answered, or not in time: nothing is known to have happened; try again
-  4  data is damaged, or a disk failed";
+  4  data is damaged, or a disk failed
+  5  the service answered with an error of its own
+  6  a call was sent, and what became of it is not known, or its answer is lost";
 
 /// Operates clusters of braft, and the data of their nodes.
 #[derive(Debug, Parser)]
@@ -42,8 +47,84 @@ pub(super) struct Args {
     #[arg(long, global = true, default_value = "10", value_name = "SECONDS", value_parser = seconds)]
     pub(super) timeout: Duration,
 
+    #[command(flatten)]
+    pub(super) tls: TlsArgs,
+
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// The certificates, where nodes speak TLS.
+#[cfg(feature = "tls")]
+#[derive(Debug, clap::Args)]
+pub(super) struct TlsArgs {
+    /// This program's certificate, where nodes speak TLS: a PEM file
+    #[arg(
+        long,
+        global = true,
+        env = "BRAFT_TLS_CERT",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    tls_cert: Option<PathBuf>,
+
+    /// Its key
+    #[arg(
+        long,
+        global = true,
+        env = "BRAFT_TLS_KEY",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    tls_key: Option<PathBuf>,
+
+    /// The authority of the nodes' certificates
+    #[arg(
+        long,
+        global = true,
+        env = "BRAFT_TLS_CA",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    tls_ca: Option<PathBuf>,
+
+    /// The name in the nodes' certificates, if it is not their address
+    #[arg(
+        long,
+        global = true,
+        env = "BRAFT_TLS_NAME",
+        hide_env_values = true,
+        value_name = "NAME"
+    )]
+    tls_name: Option<String>,
+}
+
+#[cfg(not(feature = "tls"))]
+#[derive(Debug, clap::Args)]
+pub(super) struct TlsArgs {}
+
+impl TlsArgs {
+    /// The certificates, read; `None` for plain text.
+    #[cfg(feature = "tls")]
+    pub(super) fn load(&self) -> Result<Option<Secure>, Failure> {
+        let (certificate, key, authority) = match (&self.tls_cert, &self.tls_key, &self.tls_ca) {
+            (None, None, None) => return Ok(None),
+            (Some(certificate), Some(key), Some(authority)) => (certificate, key, authority),
+            _ => {
+                let text = "--tls-cert, --tls-key and --tls-ca belong together; give all three";
+                return Err(Failure::Refused(text.to_owned()));
+            }
+        };
+        let mut tls = crate::Tls::new(certificate, key, authority);
+        tls.server_name.clone_from(&self.tls_name);
+        Secure::load(tls).map(Some).map_err(Failure::Refused)
+    }
+
+    /// Built without it: plain text.
+    #[cfg(not(feature = "tls"))]
+    pub(super) fn load(&self) -> Result<Option<Secure>, Failure> {
+        Ok(None)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,12 +217,66 @@ pub(super) enum Command {
         #[arg(value_name = "SERVICE")]
         service: Option<String>,
     },
+    /// Call a method of a service, and print its answer as JSON
+    Call(CallArgs),
+    /// Print the events of a service, one line of JSON for each, until Ctrl-C
+    Events(EventsArgs),
     /// Print a script that completes this program's command line in a shell
     Completions {
         /// The shell
         #[arg(value_name = "SHELL")]
         shell: Shell,
     },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CallArgs {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub(super) service: String,
+    /// Its command or query
+    #[arg(value_name = "METHOD")]
+    pub(super) method: String,
+    /// The arguments by name, a JSON object
+    #[arg(value_name = "ARGUMENTS", default_value = "{}")]
+    pub(super) arguments: String,
+    /// How fresh the answer of a query must be: linearizable, lease, follower or local
+    #[arg(long, value_name = "LEVEL")]
+    pub(super) read: Option<String>,
+    /// Carry a command out once under this key, however often it is sent
+    #[arg(long, value_name = "KEY")]
+    pub(super) key: Option<String>,
+    /// Where nodes serve HTTP, "host:port", unless the node that is asked says so
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        env = "BRAFT_HTTP_ADDRESS"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(super) http: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct EventsArgs {
+    /// The service
+    #[arg(value_name = "SERVICE")]
+    pub(super) service: String,
+    /// Begin behind this position; "latest" for what comes from now on. Without it, the oldest kept
+    #[arg(long, value_name = "POSITION")]
+    pub(super) after: Option<String>,
+    /// End after so many
+    #[arg(long, value_name = "EVENTS")]
+    pub(super) count: Option<u64>,
+    /// Where nodes serve HTTP, "host:port", unless the node that is asked says so
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        env = "BRAFT_HTTP_ADDRESS"
+    )]
+    #[arg(hide_env_values = true)]
+    pub(super) http: Vec<String>,
 }
 
 #[derive(Debug, Subcommand)]

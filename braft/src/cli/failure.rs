@@ -14,6 +14,10 @@ pub(super) enum Failure {
     Unavailable(String),
     /// Data is not what was written, or cannot be read or written.
     Damaged(String),
+    /// The service's own error.
+    Service(String),
+    /// Something was sent that may have had its effect.
+    Unknown(String),
 }
 
 impl Failure {
@@ -22,12 +26,18 @@ impl Failure {
             Failure::Refused(_) => 1,
             Failure::Unavailable(_) => 3,
             Failure::Damaged(_) => 4,
+            Failure::Service(_) => 5,
+            Failure::Unknown(_) => 6,
         }
     }
 
     pub(super) fn text(&self) -> &str {
         match self {
-            Failure::Refused(text) | Failure::Unavailable(text) | Failure::Damaged(text) => text,
+            Failure::Refused(text)
+            | Failure::Unavailable(text)
+            | Failure::Damaged(text)
+            | Failure::Service(text)
+            | Failure::Unknown(text) => text,
         }
     }
 }

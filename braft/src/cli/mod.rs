@@ -10,13 +10,18 @@
 //! | `settings.rs` | its settings |
 //! | `log.rs` | the log of a stopped node |
 //! | `backup.rs` | backups, and new clusters made of them |
+//! | `http.rs` | the way to the services |
+//! | `call.rs`, `events.rs` | calls of services, and what they emit |
 //! | `recover.rs` | a cluster made of what is left of another |
 
 mod admin;
 mod args;
 mod backup;
+mod call;
 mod cluster;
+mod events;
 mod failure;
+mod http;
 mod log;
 mod recover;
 mod screen;
@@ -98,6 +103,8 @@ async fn carry_out(args: &Args, screen: &mut Screen) -> Result<(), Failure> {
         } => backup::backup(args, file, screen).await,
         Command::Restore { file, data_dir } => backup::restore(file, data_dir, screen),
         Command::Recover { data_dir, yes } => recover::recover(data_dir, *yes, screen),
+        Command::Call(what) => call::call(args, what, screen).await,
+        Command::Events(what) => events::events(args, what, screen).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "braft", &mut script);

@@ -20,9 +20,9 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Connects to whichever address answers first; the others serve when it fails.
-pub(super) async fn connect(addresses: Vec<String>) -> Result<Caller, Error> {
+pub(super) async fn connect(addresses: Vec<String>, dialer: Dialer) -> Result<Caller, Error> {
     let addresses = check(addresses)?;
-    let pool = Pool::new(ClusterPin::default(), Dialer::default());
+    let pool = Pool::new(ClusterPin::default(), dialer);
     // Why each address did not answer yet.
     let reasons = Mutex::new(vec![Arc::<str>::from("no answer"); addresses.len()]);
     let attempts = addresses.iter().enumerate().map(|(index, address)| {

@@ -25,7 +25,16 @@ struct Slot {
 
 struct Flight {
     reply: ReplyTo,
+    sent: Instant,
     deadline: Instant,
+}
+
+/// A call that has ended.
+#[derive(Debug)]
+pub(super) struct Landed {
+    pub(super) reply: ReplyTo,
+    /// When it was put on the wire.
+    pub(super) sent: Instant,
 }
 
 impl Flights {
@@ -34,8 +43,12 @@ impl Flights {
     }
 
     /// Takes a call in and returns its id. The caller bounds their number.
-    pub(super) fn insert(&mut self, reply: ReplyTo, deadline: Instant) -> u64 {
-        let flight = Some(Flight { reply, deadline });
+    pub(super) fn insert(&mut self, reply: ReplyTo, sent: Instant, deadline: Instant) -> u64 {
+        let flight = Some(Flight {
+            reply,
+            sent,
+            deadline,
+        });
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.flight = flight;
@@ -50,7 +63,7 @@ impl Flights {
     }
 
     /// Ends a call; `None` if there is none of that id, as the other side may claim anything.
-    pub(super) fn remove(&mut self, id: u64) -> Option<ReplyTo> {
+    pub(super) fn remove(&mut self, id: u64) -> Option<Landed> {
         let index = (id & u64::from(u32::MAX)) as u32;
         let slot = self.slots.get_mut(index as usize)?;
         if u64::from(slot.generation) != id >> 32 {
@@ -59,7 +72,10 @@ impl Flights {
         let flight = slot.flight.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
-        Some(flight.reply)
+        Some(Landed {
+            reply: flight.reply,
+            sent: flight.sent,
+        })
     }
 
     /// Ends the calls which the node should have answered long ago.
@@ -78,7 +94,8 @@ impl Flights {
             .filter(|(_, slot)| slot.flight.as_ref().is_some_and(&which))
             .map(|(index, slot)| id(index, slot.generation))
             .collect();
-        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+        let landed = ids.into_iter().filter_map(|id| self.remove(id));
+        landed.map(|landed| landed.reply).collect()
     }
 }
 
@@ -99,9 +116,9 @@ mod tests {
     fn a_late_answer_does_not_end_the_call_in_the_same_slot() {
         let mut flights = Flights::default();
         let now = Instant::now();
-        let first = flights.insert(reply(), now);
+        let first = flights.insert(reply(), now, now);
         assert!(flights.remove(first).is_some());
-        let second = flights.insert(reply(), now);
+        let second = flights.insert(reply(), now, now);
         assert!(flights.remove(first).is_none());
         assert_eq!(flights.len(), 1);
         assert!(flights.remove(second).is_some());
@@ -113,8 +130,8 @@ mod tests {
     fn only_overdue_calls_are_ended() {
         let mut flights = Flights::default();
         let now = Instant::now();
-        flights.insert(reply(), now);
-        let kept = flights.insert(reply(), now + GRACE);
+        flights.insert(reply(), now, now);
+        let kept = flights.insert(reply(), now, now + GRACE);
         assert_eq!(
             flights
                 .overdue(now + GRACE + Duration::from_millis(1))

@@ -12,7 +12,7 @@ use futures_core::Stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::flights::Flights;
+use super::flights::{Flights, Landed};
 use crate::request::{Incoming, Refusal, ReplyTo};
 use crate::wire::convert::{action_to, answer_from, cluster_id_to};
 use crate::wire::v1::{CallAnswer, CallFrame, CallRequest};
@@ -21,19 +21,39 @@ use crate::wire::{FRAME_TARGET_BYTES, MAX_CALLS_PER_STREAM, MAX_FRAME_ITEMS};
 /// What a request costs in a frame beside its payload: ids, lengths, tags, the service's name.
 const REQUEST_OVERHEAD_BYTES: usize = 64;
 
+/// With fewer calls under way it is the calls themselves that take long, not those before them.
+const CROWD: usize = 512;
+/// How many times longer than what is left of its time a call may have waited here.
+const WAIT_PART: u32 = 3;
+/// Why a call is refused that has waited, or would wait, for most of its time.
+const CROWDED: &str = "other calls to the node fill the stream for most of the time this one has; send \
+                       fewer at once";
+
+/// A call that is not on the wire yet.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) call: Incoming,
+    /// The moment at which it was handed in.
+    pub(super) since: Instant,
+}
+
 /// One stream, seen from both of its directions.
 pub(super) struct Line(Mutex<Inner>);
 
 struct Inner {
     phase: Phase,
     /// Calls that no frame has room for yet.
-    waiting: VecDeque<Incoming>,
+    waiting: VecDeque<Waiting>,
     /// Bytes of the waiting calls, those in the queue included.
     waiting_bytes: Arc<AtomicUsize>,
     /// `None` once closed.
-    queue: Option<mpsc::Receiver<Incoming>>,
-    scratch: Vec<Incoming>,
+    queue: Option<mpsc::Receiver<Waiting>>,
+    scratch: Vec<Waiting>,
     flights: Flights,
+    /// When calls began to flow.
+    opened: Option<Instant>,
+    /// How long the quickest of the calls that were answered last took, refusals included.
+    round_trip: Duration,
     writer: Option<Waker>,
 }
 
@@ -49,7 +69,7 @@ enum Phase {
 
 impl Line {
     pub(super) fn new(
-        queue: mpsc::Receiver<Incoming>,
+        queue: mpsc::Receiver<Waiting>,
         waiting_bytes: Arc<AtomicUsize>,
         cluster_id: Option<u128>,
     ) -> Arc<Self> {
@@ -60,6 +80,8 @@ impl Line {
             queue: Some(queue),
             scratch: Vec::new(),
             flights: Flights::default(),
+            opened: None,
+            round_trip: Duration::ZERO,
             writer: None,
         })))
     }
@@ -68,6 +90,7 @@ impl Line {
     pub(super) fn open(&self) {
         let mut inner = self.lock();
         inner.phase = Phase::Open;
+        inner.opened = Some(Instant::now());
         wake(inner);
     }
 
@@ -75,13 +98,22 @@ impl Line {
     pub(super) fn land(&self, answers: Vec<CallAnswer>, is_lost: impl Fn() -> bool) {
         let mut inner = self.lock();
         let was_full = inner.flights.len() >= MAX_CALLS_PER_STREAM;
+        let mut last_sent = None;
         let landed: Vec<_> = answers
             .into_iter()
             .filter_map(|answer| {
                 let (id, reply) = answer_from(answer);
-                Some((inner.flights.remove(id)?, reply))
+                let Landed {
+                    reply: caller,
+                    sent,
+                } = inner.flights.remove(id)?;
+                last_sent = last_sent.max(Some(sent));
+                Some((caller, reply))
             })
             .collect();
+        if let Some(sent) = last_sent {
+            inner.round_trip = sent.elapsed();
+        }
         if was_full {
             wake(inner);
         } else {
@@ -100,7 +132,7 @@ impl Line {
     pub(super) fn close(&self, reason: &str) {
         let mut inner = self.lock();
         inner.phase = Phase::Closed;
-        let mut unsent: Vec<Incoming> = inner.waiting.drain(..).collect();
+        let mut unsent: Vec<Waiting> = inner.waiting.drain(..).collect();
         if let Some(mut queue) = inner.queue.take() {
             queue.close();
             while let Ok(call) = queue.try_recv() {
@@ -109,7 +141,7 @@ impl Line {
         }
         let flown = inner.flights.take_all();
         wake(inner);
-        for call in unsent {
+        for Waiting { call, .. } in unsent {
             call.reply.refuse(Refusal::not_here(reason, None));
         }
         for caller in flown {
@@ -210,12 +242,14 @@ impl Inner {
         MAX_CALLS_PER_STREAM - self.flights.len()
     }
 
-    /// A frame's worth of the waiting calls; those whose time is up are refused unsent.
+    /// A frame's worth of the waiting calls. Those whose time is up are refused unsent, and so are those
+    /// that have waited here for most of it, or would wait so on their way, where no node sees how long
+    /// they do: they would be answered too late, and be in the way of those that have time.
     fn fill(&mut self, now: Instant, refused: &mut Refused) -> Vec<CallRequest> {
         let mut requests = Vec::new();
         let mut bytes = 0;
         while bytes < FRAME_TARGET_BYTES
-            && let Some(call) = self.waiting.pop_front()
+            && let Some(Waiting { call, since }) = self.waiting.pop_front()
         {
             let waited = call.payload.len();
             self.waiting_bytes.fetch_sub(waited, Ordering::Relaxed);
@@ -225,9 +259,16 @@ impl Inner {
                 refused.push((call.reply, Refusal::not_here(message, None)));
                 continue;
             }
+            // The time in which there was no stream is no sign of too many calls.
+            let since = self.opened.map_or(since, |opened| opened.max(since));
+            let is_crowded = self.flights.len() >= CROWD && self.round_trip > remaining * 3 / 4;
+            if is_crowded || now - since > WAIT_PART * remaining {
+                refused.push((call.reply, Refusal::busy(CROWDED)));
+                continue;
+            }
             bytes += call.payload.len() + REQUEST_OVERHEAD_BYTES;
             requests.push(CallRequest {
-                id: self.flights.insert(call.reply, call.deadline),
+                id: self.flights.insert(call.reply, now, call.deadline),
                 service: call.service.as_ref().to_owned(),
                 payload: call.payload,
                 remaining_ms: whole_ms(remaining),
@@ -246,4 +287,122 @@ impl Inner {
 /// Milliseconds, rounded up: what is left is never shown as nothing.
 fn whole_ms(time: Duration) -> u32 {
     u32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+    use tokio::sync::oneshot;
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::call::ReadLevel;
+    use crate::error::ErrorKind;
+    use crate::request::{Action, Reply};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    struct Client {
+        queue: mpsc::Sender<Waiting>,
+        line: Arc<Line>,
+        frames: Frames,
+    }
+
+    impl Client {
+        fn new() -> Self {
+            let (queue, waiting) = mpsc::channel(2 * MAX_CALLS_PER_STREAM);
+            let line = Line::new(waiting, Arc::default(), None);
+            let frames = Frames(line.clone());
+            Client {
+                queue,
+                line,
+                frames,
+            }
+        }
+
+        fn submit(&self) -> oneshot::Receiver<Reply> {
+            let (reply, answer) = oneshot::channel();
+            let since = Instant::now();
+            let call = Incoming {
+                service: "".into(),
+                action: Action::Query {
+                    level: ReadLevel::Linearizable,
+                    min_index: 0,
+                },
+                payload: Default::default(),
+                key: None,
+                deadline: since + SECOND,
+                forwarded: false,
+                reply: ReplyTo::Task(reply),
+            };
+            assert!(self.queue.try_send(Waiting { call, since }).is_ok());
+            answer
+        }
+
+        /// The ids of the calls that are put on the wire now.
+        fn sent(&mut self) -> Vec<u64> {
+            let mut ids = Vec::new();
+            while let Some(Some(frame)) = self.frames.next().now_or_never() {
+                ids.extend(frame.requests.iter().map(|request| request.id));
+            }
+            ids
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_that_has_waited_for_most_of_its_time_gives_way_to_those_with_more() {
+        let mut client = Client::new();
+        assert!(client.sent().is_empty());
+        client.line.open();
+        let under_way: Vec<_> = (0..MAX_CALLS_PER_STREAM).map(|_| client.submit()).collect();
+        let mut first = client.submit();
+        let sent = client.sent();
+        assert_eq!(sent.len(), under_way.len());
+        advance(SECOND * 7 / 8).await;
+        let mut second = client.submit();
+        let answers = sent.into_iter().map(|id| CallAnswer {
+            id,
+            ..CallAnswer::default()
+        });
+        client.line.land(answers.collect(), || false);
+        assert_eq!(client.sent().len(), 1);
+        let refused = first.try_recv().unwrap().result.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Busy);
+        assert!(second.try_recv().is_err(), "it is under way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_call_joins_a_crowd_that_takes_most_of_its_time_until_fewer_are_under_way() {
+        let mut client = Client::new();
+        assert!(client.sent().is_empty());
+        client.line.open();
+        let _under_way: Vec<_> = (0..2 * CROWD).map(|_| client.submit()).collect();
+        let mut sent = client.sent();
+        // Whatever is answered tells how long the way is: even a refusal takes so long.
+        advance(SECOND * 7 / 8).await;
+        let answer = |id| CallAnswer {
+            id,
+            ..CallAnswer::default()
+        };
+        client.line.land(vec![answer(sent.remove(0))], || false);
+        let mut refused = client.submit();
+        assert!(client.sent().is_empty());
+        let refusal = refused.try_recv().unwrap().result.unwrap_err();
+        assert_eq!(refusal.kind, ErrorKind::Busy);
+        let answers = sent.split_off(CROWD - 1).into_iter().map(answer);
+        client.line.land(answers.collect(), || false);
+        let mut next = client.submit();
+        assert_eq!(client.sent().len(), 1);
+        assert!(next.try_recv().is_err(), "it is under way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_until_the_stream_stands_is_not_held_against_a_call() {
+        let mut client = Client::new();
+        assert!(client.sent().is_empty());
+        let _answer = client.submit();
+        advance(SECOND * 7 / 8).await;
+        client.line.open();
+        assert_eq!(client.sent().len(), 1);
+    }
 }

@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
-use super::line::{Frames, Line};
+use super::line::{Frames, Line, Waiting};
 use crate::net::Dialer;
 use crate::request::{Incoming, Refusal};
 use crate::wire::MAX_FRAME_BYTES;
@@ -80,7 +80,7 @@ pub(crate) enum LinkState {
 /// an answer: [`Refusal::not_here`] only if it was never put on the wire, else [`Refusal::lost`].
 pub(crate) struct Link {
     address: Arc<str>,
-    queue: mpsc::Sender<Incoming>,
+    queue: mpsc::Sender<Waiting>,
     /// Of the calls that are not on the wire yet.
     waiting_bytes: Arc<AtomicUsize>,
     state: watch::Receiver<LinkState>,
@@ -141,18 +141,19 @@ impl Link {
                 self.address
             )));
         }
-        let Err(error) = self.queue.try_send(call) else {
+        let since = Instant::now();
+        let Err(error) = self.queue.try_send(Waiting { call, since }) else {
             return;
         };
         self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
         match error {
-            mpsc::error::TrySendError::Full(call) => {
+            mpsc::error::TrySendError::Full(Waiting { call, .. }) => {
                 call.reply.refuse(Refusal::busy(format!(
                     "{QUEUE_CALLS} calls wait for the stream to {}; send fewer at once",
                     self.address
                 )));
             }
-            mpsc::error::TrySendError::Closed(call) => {
+            mpsc::error::TrySendError::Closed(Waiting { call, .. }) => {
                 let message = match self.state() {
                     LinkState::Closed { reason, .. } => reason.to_string(),
                     _ => format!("the stream to {} is closed", self.address),

@@ -17,7 +17,6 @@ use crate::__private::Connected;
 use crate::call::{Channel, ReadLevel};
 use crate::error::Error;
 use crate::event::Event;
-#[cfg(feature = "testing")]
 use crate::net::Dialer;
 use crate::service::Service;
 use crate::subscription::Events;
@@ -90,7 +89,42 @@ pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
             .into_iter()
             .map(|address| address.as_ref().to_owned())
             .collect();
-        async move { Ok(Channel::new(connect::connect(addresses).await?).into()) }
+        async move {
+            let caller = connect::connect(addresses, Dialer::default()).await?;
+            Ok(Channel::new(caller).into())
+        }
+    }
+
+    /// Connects over TLS, to a cluster whose nodes have it. The certificate of these files is the
+    /// client's own; the nodes' have to be of their authority.
+    ///
+    /// ```no_run
+    /// # async fn example<CounterClient: braft::Client>() -> Result<(), braft::Error> {
+    /// use braft::{Client, Tls};
+    ///
+    /// let tls = Tls::new("client.pem", "client-key.pem", "members.pem");
+    /// let counter = CounterClient::connect_over_tls(["10.0.0.1:15000"], tls).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As with [`connect`](Self::connect); *rejected* also if a file cannot be used.
+    #[cfg(feature = "tls")]
+    fn connect_over_tls<A: AsRef<str> + Send>(
+        addresses: impl IntoIterator<Item = A> + Send,
+        tls: crate::Tls,
+    ) -> impl Future<Output = Result<Self, Error>> + Send {
+        let addresses = addresses
+            .into_iter()
+            .map(|address| address.as_ref().to_owned())
+            .collect();
+        async move {
+            let tls = crate::tls::Secure::load(tls).map_err(Error::rejected)?;
+            let dialer = Dialer::default().with_tls(Some(tls));
+            let caller = connect::connect(addresses, dialer).await?;
+            Ok(Channel::new(caller).into())
+        }
     }
 
     /// The same client, whose queries are this fresh where the call does not say otherwise. It shares

@@ -184,7 +184,9 @@ async fn thousands_of_calls_are_answered_out_of_order() {
             held.drain(..).rev().for_each(echo);
         }
     }));
-    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
     let calls = (0..50 * GROUP as u64).map(|n| {
         let caller = &caller;
         async move { (n, query(caller, number(n)).await.unwrap()) }
@@ -211,7 +213,9 @@ async fn concurrent_commands_share_one_session_and_stay_in_its_window() {
         echo(call);
     });
     let node = Node::start(Arc::clone(&fake));
-    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
     let calls = (0..3 * SESSION_WINDOW).map(|n| {
         let caller = &caller;
         async move { assert_eq!(command(caller, number(n)).await.unwrap(), number(n)) }
@@ -306,12 +310,14 @@ async fn follows_the_hint_to_the_leader_and_fails_over() {
         let refusal = Refusal::not_here("not the leader", Some(hint.clone()));
         call.reply.refuse(refusal);
     }));
-    let caller = connect(vec![follower.address.clone()]).await.unwrap();
+    let caller = connect(vec![follower.address.clone()], Dialer::default())
+        .await
+        .unwrap();
     assert_eq!(query(&caller, number(1)).await.unwrap(), number(1));
 
     let mut dead = Node::start(Fake::new(7, echo));
     let addresses = vec![dead.address.clone(), leader.address.clone()];
-    let caller = connect(addresses).await.unwrap();
+    let caller = connect(addresses, Dialer::default()).await.unwrap();
     dead.kill();
     assert_eq!(query(&caller, number(2)).await.unwrap(), number(2));
 }
@@ -423,7 +429,9 @@ async fn calls_and_answers_over_the_limit_are_named() {
     let node = Node::start(Fake::new(7, |call| {
         answer(call, vec![0; MAX_ANSWER_BYTES + 1].into());
     }));
-    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
     let large = vec![0; MAX_COMMAND_BYTES + 1];
     let error = command(&caller, large.clone()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
@@ -449,7 +457,9 @@ async fn calls_and_answers_over_the_limit_are_named() {
 #[tokio::test]
 async fn many_large_calls_fit_into_frames() {
     let node = Node::start(Fake::new(7, echo));
-    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
     let large = Bytes::from(vec![7; MAX_COMMAND_BYTES]);
     let calls = (0..32).map(|_| query(&caller, large.clone()));
     for answer in join_all(calls).await {
@@ -482,7 +492,9 @@ async fn garbage_on_the_port_and_malformed_calls_leave_the_node_serving() {
     let frame = answers.message().await.unwrap().unwrap();
     assert_eq!(frame.answers[0].id, 42);
 
-    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
     assert_eq!(query(&caller, number(1)).await.unwrap(), number(1));
 }
 
@@ -517,7 +529,9 @@ async fn the_time_left_travels_with_a_call() {
         assert!(left <= ALLOWED + Duration::from_millis(1), "{left:?}");
         echo(call);
     }));
-    let caller = connect(vec![node.address.clone()]).await.unwrap();
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
     let query = Request {
         deadline: Some(ALLOWED),
         ..request(Operation::Query(ReadLevel::Linearizable), number(1))

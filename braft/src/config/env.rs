@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::layer::Layer;
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 28] = [
+const NAMES: [(&str, &str); 34] = [
     ("BRAFT_DISCOVERY", "BDI"),
     ("K8S_NAMESPACE", "K8N"),
     ("K8S_LABELS", "K8L"),
@@ -28,11 +28,17 @@ const NAMES: [(&str, &str); 28] = [
     ("BRAFT_SEGMENT_BYTES", ""),
     ("BRAFT_DISK_RESERVE_BYTES", ""),
     ("BRAFT_MAX_CONNECTIONS", ""),
+    ("BRAFT_MAX_HTTP_CONNECTIONS", ""),
     ("BRAFT_DEAD_AFTER_MS", ""),
     ("BRAFT_MIN_VOTERS", ""),
     ("BRAFT_MAX_VOTERS", ""),
     ("BRAFT_ON_PANIC", ""),
     ("DISABLE_GRPC_REFLECTION", "DGR"),
+    ("BRAFT_TLS_CERT", ""),
+    ("BRAFT_TLS_KEY", ""),
+    ("BRAFT_TLS_CA", ""),
+    ("BRAFT_TLS_CLIENT_CA", ""),
+    ("BRAFT_TLS_NAME", ""),
     ("BRAFT_CONFIG", ""),
 ];
 
@@ -91,11 +97,17 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
         segment_bytes: reader.value("BRAFT_SEGMENT_BYTES", "a number of bytes"),
         disk_reserve_bytes: reader.value("BRAFT_DISK_RESERVE_BYTES", "a number of bytes"),
         max_connections: reader.value("BRAFT_MAX_CONNECTIONS", "a number of connections"),
+        max_http_connections: reader.value("BRAFT_MAX_HTTP_CONNECTIONS", "a number of connections"),
         dead_after_ms: reader.value("BRAFT_DEAD_AFTER_MS", "a number of milliseconds"),
         min_voters: reader.value("BRAFT_MIN_VOTERS", "a number of nodes"),
         max_voters: reader.value("BRAFT_MAX_VOTERS", "a number of nodes"),
         on_panic: reader.value("BRAFT_ON_PANIC", "isolate or halt"),
         reflection: reader.disabled("DISABLE_GRPC_REFLECTION"),
+        tls_cert: reader.text("BRAFT_TLS_CERT").map(Into::into),
+        tls_key: reader.text("BRAFT_TLS_KEY").map(Into::into),
+        tls_ca: reader.text("BRAFT_TLS_CA").map(Into::into),
+        tls_client_ca: reader.text("BRAFT_TLS_CLIENT_CA").map(Into::into),
+        tls_name: reader.text("BRAFT_TLS_NAME"),
     };
     (layer, reader.mistakes)
 }

@@ -34,11 +34,17 @@ pub(super) struct Layer {
     pub(super) segment_bytes: Option<u64>,
     pub(super) disk_reserve_bytes: Option<u64>,
     pub(super) max_connections: Option<usize>,
+    pub(super) max_http_connections: Option<usize>,
     pub(super) dead_after_ms: Option<u64>,
     pub(super) min_voters: Option<u64>,
     pub(super) max_voters: Option<u64>,
     pub(super) on_panic: Option<OnPanic>,
     pub(super) reflection: Option<bool>,
+    pub(super) tls_cert: Option<PathBuf>,
+    pub(super) tls_key: Option<PathBuf>,
+    pub(super) tls_ca: Option<PathBuf>,
+    pub(super) tls_client_ca: Option<PathBuf>,
+    pub(super) tls_name: Option<String>,
 }
 
 impl Layer {
@@ -76,11 +82,17 @@ impl Layer {
             segment_bytes: self.segment_bytes.or(other.segment_bytes),
             disk_reserve_bytes: self.disk_reserve_bytes.or(other.disk_reserve_bytes),
             max_connections: self.max_connections.or(other.max_connections),
+            max_http_connections: self.max_http_connections.or(other.max_http_connections),
             dead_after_ms: self.dead_after_ms.or(other.dead_after_ms),
             min_voters: self.min_voters.or(other.min_voters),
             max_voters: self.max_voters.or(other.max_voters),
             on_panic: self.on_panic.or(other.on_panic),
             reflection: self.reflection.or(other.reflection),
+            tls_cert: self.tls_cert.or(other.tls_cert),
+            tls_key: self.tls_key.or(other.tls_key),
+            tls_ca: self.tls_ca.or(other.tls_ca),
+            tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
+            tls_name: self.tls_name.or(other.tls_name),
         }
     }
 }

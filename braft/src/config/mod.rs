@@ -8,6 +8,7 @@
 //! | `peers.rs` | how peers are found, and how many nodes form a cluster |
 //! | `address.rs` | under which address this node is reached |
 //! | `listen.rs` | opening the ports |
+//! | `tls.rs` | the certificates |
 //! | `leading.rs` | what runs on the leader alone |
 
 mod address;
@@ -20,6 +21,7 @@ mod listen;
 mod peers;
 mod resolve;
 mod seams;
+mod tls;
 
 use std::net::{IpAddr, TcpListener};
 use std::ops::Range;
@@ -71,10 +73,14 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | [`segment_bytes`](Config::segment_bytes) | `BRAFT_SEGMENT_BYTES` | `segment_bytes` | 64 MiB |
 /// | [`disk_reserve_bytes`](Config::disk_reserve_bytes) | `BRAFT_DISK_RESERVE_BYTES` | `disk_reserve_bytes` | 256 MiB |
 /// | [`max_connections`](Config::max_connections) | `BRAFT_MAX_CONNECTIONS` | `max_connections` | 4,096 |
+/// | [`max_http_connections`](Config::max_http_connections) | `BRAFT_MAX_HTTP_CONNECTIONS` | `max_http_connections` | 1,024 |
 /// | [`dead_after`](Config::dead_after) | `BRAFT_DEAD_AFTER_MS` | `dead_after_ms` | 120,000 (2 min) |
 /// | [`min_voters`](Config::min_voters) | `BRAFT_MIN_VOTERS` | `min_voters` | 2 |
 /// | [`max_voters`](Config::max_voters) | `BRAFT_MAX_VOTERS` | `max_voters` | 5 |
 /// | [`on_panic`](Config::on_panic) | `BRAFT_ON_PANIC` | `on_panic` | `isolate` |
+/// | [`tls`](#method.tls) (feature `tls`) | `BRAFT_TLS_CERT`, `BRAFT_TLS_KEY`, `BRAFT_TLS_CA` | `tls_cert`, `tls_key`, `tls_ca` | plain text |
+/// | | `BRAFT_TLS_CLIENT_CA`: another authority, for clients alone | `tls_client_ca` | |
+/// | | `BRAFT_TLS_NAME`: what all nodes' certificates bear | `tls_name` | each node's address |
 /// | [`reflection`](Config::reflection) | `DISABLE_GRPC_REFLECTION` (`DGR`) | `reflection` | on |
 ///
 /// `dead_after`, `min_voters`, `max_voters` and `on_panic` are [`Settings`] of the whole cluster: a node's own
@@ -269,6 +275,18 @@ impl Config {
         self
     }
 
+    /// Speaks TLS alone, with those whose certificate is of these authorities: on both ports, and with
+    /// the other nodes. All nodes of a cluster have it, or none.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: crate::Tls) -> Self {
+        self.code.tls_cert = Some(tls.certificate);
+        self.code.tls_key = Some(tls.key);
+        self.code.tls_ca = Some(tls.authority);
+        self.code.tls_client_ca = tls.clients;
+        self.code.tls_name = tls.server_name;
+        self
+    }
+
     /// How the other nodes are found.
     pub fn discovery(mut self, source: impl Discovery) -> Self {
         self.source = Some(Arc::new(source));
@@ -345,6 +363,13 @@ impl Config {
     /// the calls of clients that they pass on.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.code.max_connections = Some(connections);
+        self
+    }
+
+    /// Connections that are served on the HTTP port at once; requests on a further one are answered with
+    /// status 503, but for those of health and status.
+    pub fn max_http_connections(mut self, connections: usize) -> Self {
+        self.code.max_http_connections = Some(connections);
         self
     }
 

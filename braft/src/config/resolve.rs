@@ -8,6 +8,7 @@ use super::Seams;
 use super::address::{Choice, choose, host_name};
 use super::layer::Layer;
 use super::peers::Peers;
+use super::tls::secure;
 use super::{BizData, Config, OwnRoutes};
 use crate::discovery::Discovery;
 use crate::error::Error;
@@ -16,6 +17,7 @@ use crate::raft::network::Timers;
 use crate::request::MAX_COMMAND_BYTES;
 use crate::service::ServiceFactory;
 use crate::settings::Settings;
+use crate::tls::Secure;
 use crate::wall::WallClock;
 
 const DEFAULT_RAFT_PORT: u16 = 15_000;
@@ -34,6 +36,8 @@ const MAX_CLUSTER_NAME_BYTES: usize = 200;
 const DEFAULT_DISK_RESERVE_BYTES: u64 = 256 << 20;
 /// Connections that one node takes. Each may cost some MiB while much is under way on it.
 const DEFAULT_MAX_CONNECTIONS: usize = 4096;
+/// As many as there are calls served at once over HTTP.
+const DEFAULT_MAX_HTTP_CONNECTIONS: usize = 1024;
 const DEFAULT_TIMERS: Timers = Timers {
     heartbeat_ms: 100,
     election_min_ms: 300,
@@ -64,9 +68,11 @@ pub(crate) struct Resolved {
     pub(crate) disk_reserve_bytes: u64,
     /// Connections for clients, on the raft port.
     pub(crate) max_connections: usize,
+    pub(crate) max_http_connections: usize,
     pub(crate) settings: Settings,
     pub(crate) grpc_routes: tonic::service::Routes,
     pub(crate) reflection: bool,
+    pub(crate) tls: Option<Secure>,
     #[cfg_attr(not(feature = "http"), allow(dead_code))]
     pub(crate) json: bool,
     pub(crate) seams: Seams,
@@ -108,6 +114,10 @@ impl Config {
         }
         let timers = check_timers(&layer, &mut mistakes);
         check_sizes(&layer, &mut mistakes);
+        let tls = secure(&layer).unwrap_or_else(|mistake| {
+            mistakes.push(mistake);
+            None
+        });
         check_settings(
             &settings(&layer, self.settings.clone()),
             timers,
@@ -193,11 +203,15 @@ impl Config {
                 .disk_reserve_bytes
                 .unwrap_or(DEFAULT_DISK_RESERVE_BYTES),
             max_connections: layer.max_connections.unwrap_or(DEFAULT_MAX_CONNECTIONS),
+            max_http_connections: layer
+                .max_http_connections
+                .unwrap_or(DEFAULT_MAX_HTTP_CONNECTIONS),
             settings,
             grpc_routes: self.grpc_routes,
             reflection: layer.reflection.unwrap_or(true),
+            tls: tls.clone(),
             json: !self.without_json,
-            seams: self.seams,
+            seams: self.seams.with_tls(tls),
             wall_clock: self.wall_clock,
             biz_data: self.biz_data,
             leading: self.leading,
@@ -248,6 +262,9 @@ fn check_sizes(layer: &Layer, mistakes: &mut Vec<String>) {
     }
     if layer.max_connections == Some(0) {
         mistakes.push("BRAFT_MAX_CONNECTIONS must be at least 1, got 0".to_owned());
+    }
+    if layer.max_http_connections == Some(0) {
+        mistakes.push("BRAFT_MAX_HTTP_CONNECTIONS must be at least 1, got 0".to_owned());
     }
     if layer.snapshot_bytes == Some(0) {
         mistakes.push("BRAFT_SNAPSHOT_BYTES must be at least 1, got 0".to_owned());

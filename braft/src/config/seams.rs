@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::machine::Watch;
 use crate::net::Dialer;
 use crate::storage::fs::{DiskFs, Fs};
+use crate::tls::Secure;
 
 /// The network and the disk of a node, and who watches it.
 #[derive(Clone)]
@@ -17,6 +18,14 @@ pub(crate) struct Seams {
 }
 
 impl Seams {
+    /// The same, with connections over TLS if that is given.
+    pub(super) fn with_tls(self, tls: Option<Secure>) -> Self {
+        Seams {
+            dialer: self.dialer.with_tls(tls),
+            ..self
+        }
+    }
+
     /// Whether the node is to run without a port of the machine.
     pub(super) fn simulated(&self) -> bool {
         #[cfg(feature = "testing")]

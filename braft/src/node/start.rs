@@ -137,9 +137,9 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     }
     let stop = node_tasks.stop.clone();
     let served = core.clone();
-    let connections = resolved.max_connections;
+    let (connections, tls) = (resolved.max_connections, resolved.tls.clone());
     node_tasks.spawn(async move {
-        let serving = grpc::serve(listener, connections, routes, stop.cancelled_owned());
+        let serving = grpc::serve(listener, connections, tls, routes, stop.cancelled_owned());
         if let Err(error) = serving.await {
             served.stop(Stopped::Fatal(format!("{error:?}")));
         }
@@ -173,15 +173,8 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let router = http::signed(house, core);
     drop(node.inner.router.set(router.clone()));
     if let Some(listener) = http_listener {
-        let stop = node_tasks.stop.clone();
-        let core = node.inner.core.clone();
-        node_tasks.spawn(async move {
-            let served =
-                axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-            if let Err(error) = served.await {
-                core.stop(Stopped::Fatal(format!("the HTTP server stopped: {error}")));
-            }
-        });
+        let (limit, stop) = (resolved.max_http_connections, node_tasks.stop.clone());
+        node_tasks.spawn(http::serve(listener, limit, resolved.tls, router, stop));
     }
     Ok(node)
 }
@@ -274,6 +267,12 @@ fn assemble(
         is_checked: machine.is_checked(),
         versions: machine.known_versions(),
     };
+    if resolved.tls.is_none() {
+        tracing::warn!(
+            "this node speaks plain text: whoever reaches its ports may read what it says, call its \
+             services and join its cluster; BRAFT_TLS_CERT, BRAFT_TLS_KEY and BRAFT_TLS_CA end that"
+        );
+    }
     tracing::info!(
         node = display_id(me.node_id),
         address = me.address,

@@ -277,34 +277,48 @@ pub(super) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Admitt
         }
         return;
     }
-    let (replica, count) = (machine.clone(), reads.len());
-    // Queries may take long, and must not hold up the tasks of this thread.
-    machine.run_queries(count, move || {
-        let load = reads[0].place.load().clone();
-        let mut reads = reads.into_iter();
-        loop {
-            let begun = Instant::now();
-            let some = next_in_time(&load, &mut reads, begun);
-            if some.is_empty() {
-                return;
-            }
-            let queries = some
-                .iter()
-                .map(|Admitted { read, .. }| (read.service.clone(), read.payload.clone()));
-            let answers = replica.machine().query(queries.collect());
-            let now = Instant::now();
-            load.drain().note(some.len(), begun, now);
-            for (Admitted { read, .. }, answer) in some.into_iter().zip(answers) {
-                match answer {
-                    Ok((answer, index)) => {
-                        let result = Ok(answer);
-                        read.reply.send_at(Reply { index, result }, Some(now));
-                    }
-                    Err(refusal) => read.reply.refuse(refusal),
-                }
-            }
+    let mut reads = reads.into_iter();
+    while let Some(first) = reads.as_slice().first() {
+        let load = first.place.load().clone();
+        let count = load.drain().next_batch().min(reads.len());
+        let replica = machine.clone();
+        // Queries may take long, and must not hold up the tasks of this thread.
+        let some = machine.run_queries(count, move || {
+            carry_out(&replica, &load, &mut reads);
+            reads
+        });
+        match some.await {
+            Some(rest) => reads = rest,
+            None => return,
         }
-    });
+        if !reads.as_slice().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Answers the next of the reads.
+fn carry_out(machine: &StateMachine, load: &Load, reads: &mut impl Iterator<Item = Admitted>) {
+    let begun = Instant::now();
+    let some = next_in_time(load, reads, begun);
+    if some.is_empty() {
+        return;
+    }
+    let queries = some
+        .iter()
+        .map(|Admitted { read, .. }| (read.service.clone(), read.payload.clone()));
+    let answers = machine.machine().query(queries.collect());
+    let now = Instant::now();
+    load.drain().note(some.len(), begun, now);
+    for (Admitted { read, .. }, answer) in some.into_iter().zip(answers) {
+        match answer {
+            Ok((answer, index)) => {
+                let result = Ok(answer);
+                read.reply.send_at(Reply { index, result }, Some(now));
+            }
+            Err(refusal) => read.reply.refuse(refusal),
+        }
+    }
 }
 
 /// The next reads to carry out together. Those that are not expected to be answered by their deadline

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::brief::Brief;
@@ -23,6 +23,9 @@ use crate::storage::wal::Wal;
 
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
+
+/// How long queries may keep their turn. Those that take longer are carried out all the same.
+const TURN: Duration = Duration::from_millis(100);
 
 /// How long to wait before the next attempt to write a snapshot when one has failed.
 pub(super) const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
@@ -71,6 +74,10 @@ pub(crate) struct Shared {
     /// How long queries take, by their number.
     query_pace: Pace,
     pub(super) figures: Arc<RaftFigures>,
+    /// For the threads that carry out queries beside those of the runtime: as many as it has. With more,
+    /// what comes in from the network would get a small part of the processors only, and wait where
+    /// nobody sees it.
+    query_turns: Semaphore,
 }
 
 impl StateMachine {
@@ -107,6 +114,7 @@ impl StateMachine {
                 apply_pace: Pace::default(),
                 query_pace: Pace::default(),
                 figures: Arc::default(),
+                query_turns: Semaphore::new(runtime.metrics().num_workers().max(1)),
             }),
         }
     }
@@ -200,17 +208,30 @@ impl StateMachine {
         Ok(timed(pace, units, work))
     }
 
-    /// Runs queries, this many, here or on a thread where they may take long.
-    pub(super) fn run_queries(&self, queries: usize, work: impl FnOnce() + Send + 'static) {
-        let pace = &self.shared.query_pace;
-        if let Err(work) = self.if_brief(pace, queries, work) {
-            let shared = self.shared.clone();
-            let work = move || timed(&shared.query_pace, queries, work);
-            if crate::world::is_simulated() {
-                return work();
-            }
-            drop(tokio::task::spawn_blocking(work));
+    /// Runs queries, this many, here or on a thread where they may take long. `None` if they panicked or
+    /// the runtime ends.
+    pub(super) async fn run_queries<T: Send + 'static>(
+        &self,
+        queries: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let work = match self.if_brief(&self.shared.query_pace, queries, work) {
+            Ok(done) => return Some(done),
+            Err(work) => work,
+        };
+        let shared = self.shared.clone();
+        let work = move || timed(&shared.query_pace, queries, work);
+        if crate::world::is_simulated() {
+            return Some(work());
         }
+        let turn = self.shared.query_turns.acquire().await.ok()?;
+        let mut running = tokio::task::spawn_blocking(work);
+        tokio::select! {
+            done = &mut running => return done.ok(),
+            // A query that takes long takes the turns of no others.
+            () = tokio::time::sleep(TURN) => drop(turn),
+        }
+        running.await.ok()
     }
 
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {

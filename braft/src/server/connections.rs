@@ -20,6 +20,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tonic::Status;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
+use crate::tls::Standing;
+
 /// Connections beyond the limit that are taken: for the members, and to say no to others.
 const RESERVE: usize = 256;
 /// The pause after a connection that could not be taken: file descriptors may have run out.
@@ -27,15 +29,30 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What members ask of each other, and tools ask of any node.
 const FOR_MEMBERS: [&str; 3] = ["/braft.v1.Raft/", "/braft.v1.Cluster/", "/grpc.health.v1."];
 
-/// Takes connections for as long as it is polled.
-pub(super) fn accept(
+/// What members and operators alone may ask.
+const NOT_FOR_CLIENTS: [&str; 3] = ["/braft.v1.Raft/", "/braft.v1.Cluster/", OF_OPERATORS];
+const OF_OPERATORS: &str = "/braft.admin.v1.";
+
+/// Takes the connections of one port, and counts them.
+pub(super) struct Connections {
     listener: TcpListener,
+    open: Arc<AtomicUsize>,
     limit: usize,
-) -> impl Stream<Item = io::Result<Counted>> {
-    let open: Arc<AtomicUsize> = Arc::default();
-    futures_util::stream::unfold((listener, open), move |(listener, open)| async move {
+}
+
+impl Connections {
+    pub(super) fn of(listener: TcpListener, limit: usize) -> Self {
+        Connections {
+            listener,
+            open: Arc::default(),
+            limit,
+        }
+    }
+
+    /// The next one. To be called off without harm.
+    pub(super) async fn next(&mut self) -> Counted {
         loop {
-            let stream = match listener.accept().await {
+            let stream = match self.listener.accept().await {
                 Ok((stream, _)) => stream,
                 // The connection itself had ended before it was taken.
                 Err(error) if is_of_the_other_side(&error) => continue,
@@ -45,7 +62,8 @@ pub(super) fn accept(
                     continue;
                 }
             };
-            let place = Place::take(&open);
+            let place = Place::take(&self.open);
+            let limit = self.limit;
             if place.number > limit.saturating_add(RESERVE) {
                 tracing::warn!(limit, "a connection was closed: there are too many");
                 continue;
@@ -53,14 +71,20 @@ pub(super) fn accept(
             // Without it each call costs 40 ms. A connection that is gone by now is found out later.
             drop(stream.set_nodelay(true));
             let is_beyond = place.number > limit;
-            let counted = Counted {
+            return Counted {
                 stream,
                 limit: is_beyond.then_some(limit),
                 _place: place,
             };
-            return Some((Ok(counted), (listener, open)));
         }
-    })
+    }
+
+    /// All of them, one after the other.
+    pub(super) fn into_stream(self) -> impl Stream<Item = io::Result<Counted>> {
+        futures_util::stream::unfold(self, |mut connections| async move {
+            Some((Ok(connections.next().await), connections))
+        })
+    }
 }
 
 fn is_of_the_other_side(error: &io::Error) -> bool {
@@ -110,6 +134,25 @@ pub(super) struct Counted {
 pub(super) struct Origin {
     tcp: TcpConnectInfo,
     limit: Option<usize>,
+    /// What its certificate is good for; without TLS whoever reaches the port is taken for a member.
+    standing: Standing,
+}
+
+impl Origin {
+    pub(super) fn from(&self) -> Option<std::net::SocketAddr> {
+        self.tcp.remote_addr()
+    }
+
+    pub(super) fn with(self, standing: Standing) -> Self {
+        Origin { standing, ..self }
+    }
+}
+
+impl Counted {
+    /// The limit, if this one is beyond it.
+    pub(super) fn beyond(&self) -> Option<usize> {
+        self.limit
+    }
 }
 
 impl Connected for Counted {
@@ -119,6 +162,7 @@ impl Connected for Counted {
         Origin {
             tcp: self.stream.connect_info(),
             limit: self.limit,
+            standing: Standing::Member,
         }
     }
 }
@@ -163,12 +207,27 @@ impl AsyncWrite for Counted {
     }
 }
 
-/// Refuses the calls of connections beyond the limit, but for those of members.
-pub(super) async fn refuse_beyond(mut request: Request, next: Next) -> Response {
+/// Refuses the calls of connections beyond the limit, but for those of members; and of clients what
+/// their certificate is not good for.
+pub(super) async fn admit(mut request: Request, next: Next) -> Response {
     if let Some(origin) = request.extensions().get::<Origin>().cloned() {
         // What tonic itself knows where a caller comes from by.
+        let from = origin.tcp.remote_addr();
         request.extensions_mut().insert(origin.tcp);
         let path = request.uri().path();
+        if NOT_FOR_CLIENTS
+            .iter()
+            .any(|of_members| path.starts_with(of_members))
+            && origin.standing != Standing::Member
+        {
+            tracing::warn!(path, ?from, "refused: the certificate is one of a client");
+            let text = "this certificate is good for calls alone; show one of the authority of the \
+                        members (BRAFT_TLS_CA)";
+            return Status::permission_denied(text).into_http();
+        }
+        if path.starts_with(OF_OPERATORS) {
+            tracing::info!(path, ?from, "an operator's call");
+        }
         if let Some(limit) = origin.limit
             && !FOR_MEMBERS
                 .iter()

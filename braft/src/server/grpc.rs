@@ -5,9 +5,11 @@ use std::future::Future;
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-use super::connections::{accept, refuse_beyond};
+use super::connections::{Connections, admit};
+use super::secured::greet;
 use crate::error::Error;
 use crate::net::Listener;
+use crate::tls::Secure;
 
 /// Streams of one connection at once; a further one waits.
 const MAX_STREAMS_PER_CONNECTION: u32 = 4096;
@@ -25,10 +27,11 @@ const KEEP_ALIVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1
 pub(crate) async fn serve(
     listener: Listener,
     max_connections: usize,
+    tls: Option<Secure>,
     routes: Routes,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let limit = axum::middleware::from_fn(refuse_beyond);
+    let limit = axum::middleware::from_fn(admit);
     let routes = Routes::from(routes.into_axum_router().layer(limit));
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
@@ -40,8 +43,17 @@ pub(crate) async fn serve(
         .add_routes(routes);
     let served = match listener {
         Listener::Tcp(listener) => {
-            let incoming = accept(listener, max_connections);
-            server.serve_with_incoming_shutdown(incoming, stop).await
+            let connections = Connections::of(listener, max_connections);
+            match tls {
+                Some(tls) => {
+                    let incoming = greet(connections, tls);
+                    server.serve_with_incoming_shutdown(incoming, stop).await
+                }
+                None => {
+                    let incoming = connections.into_stream();
+                    server.serve_with_incoming_shutdown(incoming, stop).await
+                }
+            }
         }
         #[cfg(feature = "testing")]
         Listener::Memory(connections) => {

@@ -6,6 +6,7 @@ mod cluster;
 mod connections;
 pub(crate) mod grpc;
 pub(crate) mod http;
+mod secured;
 
 pub(crate) use admin::AdminService;
 pub(crate) use cluster::ClusterService;

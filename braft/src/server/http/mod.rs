@@ -8,6 +8,8 @@ mod house;
 #[cfg(feature = "http")]
 pub(crate) mod json;
 mod metrics;
+mod port;
+mod slow;
 
 use std::sync::Arc;
 
@@ -22,6 +24,7 @@ use serde_json::Value;
 
 pub use error::error_response;
 pub(crate) use house::with_house;
+pub(crate) use port::serve;
 
 use crate::node::Core;
 use crate::status::overview;

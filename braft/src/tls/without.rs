@@ -1,0 +1,35 @@
+//! What stands for TLS where braft is built without it.
+
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use super::Standing;
+
+/// There is none.
+#[derive(Clone, Debug)]
+pub(crate) enum Secure {}
+
+pub(crate) type Connected = TcpStream;
+pub(crate) type Taken<S> = S;
+
+impl Secure {
+    pub(crate) async fn connect(&self, _: &str, _: TcpStream) -> io::Result<Connected> {
+        match *self {}
+    }
+
+    pub(crate) async fn accept<S>(&self, _: S) -> io::Result<(Taken<S>, Standing)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match *self {}
+    }
+
+    pub(crate) async fn accept_http<S>(&self, _: S) -> io::Result<(Taken<S>, Standing)>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        match *self {}
+    }
+}
