@@ -101,6 +101,37 @@ mod after {
     }
 }
 
+/// A binary that does not wait until its version is active.
+mod hasty {
+    use super::BTreeMap;
+    use braft::raft_service;
+    use serde::{Deserialize, Serialize};
+
+    #[raft_service(version = 2)]
+    #[derive(Default, Serialize, Deserialize)]
+    pub struct Book {
+        times: BTreeMap<u8, u32>,
+    }
+
+    #[raft_service]
+    impl Book {
+        pub fn record(&mut self, id: u8) -> u32 {
+            let times = self.times.entry(id).or_default();
+            *times += 2;
+            *times
+        }
+
+        pub fn times(&self) -> BTreeMap<u8, u32> {
+            self.times.clone()
+        }
+
+        #[query(since = 2)]
+        pub fn count(&self) -> usize {
+            self.times.len()
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_new_version_comes_node_by_node_under_faults() {
     let checked = check::<after::Book>()
@@ -110,4 +141,15 @@ async fn a_new_version_comes_node_by_node_under_faults() {
     if let Err(error) = checked.run().await {
         panic!("{error}");
     }
+}
+
+#[tokio::test]
+async fn a_binary_that_is_ahead_of_the_active_version_is_caught() {
+    let checked = check::<hasty::Book>()
+        .upgraded_from::<before::Book>()
+        .seeds(5)
+        .lasting(Duration::from_secs(20));
+    let text = checked.run().await.err().map(|error| error.to_string());
+    let text = text.expect("the binaries differ");
+    assert!(text.contains("the nodes disagree"), "{text}");
 }

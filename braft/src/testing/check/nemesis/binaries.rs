@@ -25,15 +25,17 @@ impl<S: Service> Nemesis<S> {
 
     /// Starts a node that is down, by turns with the binary that it had and with the new one.
     pub(super) async fn boot(&mut self, down: Down) -> TestResult {
-        let node = down.node();
-        if self.older.contains(&node) && below(&mut self.rng, 2) == 0 {
+        if self.older.contains(&down.node()) && below(&mut self.rng, 2) == 0 {
             return self.upgrade(down).await;
         }
+        (self.disks)(down.node()).heal();
         self.cluster.restart(down).boxed().await
     }
 
     async fn upgrade(&mut self, down: Down) -> TestResult {
         let node = down.node();
+        // A node does not start where it cannot write.
+        (self.disks)(node).heal();
         self.older.remove(&node);
         self.note(format!("{} has a newer binary", name(node)));
         self.cluster.restart_as::<S>(down).boxed().await

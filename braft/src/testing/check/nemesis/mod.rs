@@ -239,8 +239,6 @@ impl<S: Service> Nemesis<S> {
 
     async fn start_again(&mut self, down: Down) -> TestResult {
         let node = down.node();
-        // A node does not start where it cannot write.
-        (self.disks)(node).set_capacity(None);
         self.drift(node);
         self.boot(down).await?;
         self.note(format!("{} starts again", name(node)));
