@@ -8,3 +8,4 @@ mod cluster;
 mod made;
 mod right;
 mod simulated;
+mod upgraded;

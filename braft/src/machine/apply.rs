@@ -156,9 +156,7 @@ impl Machine {
         if std::mem::take(&mut replica.activated) {
             self.renew_door(&replica);
         }
-        replica
-            .watch
-            .applied((term, index), &entry.2, replica.clock);
+        replica.tell_applied((term, index), &entry.2);
         self.note_panics(&replica);
         Ok(Some(answers))
     }
@@ -168,7 +166,7 @@ impl Machine {
         let mut replica = self.write();
         replica.goes_on_with(log_id.1).then(|| {
             replica.applied = Some(log_id);
-            replica.watch.applied(log_id, &[], replica.clock);
+            replica.tell_applied(log_id, &[]);
             Answers::new()
         })
     }
@@ -178,7 +176,7 @@ impl Machine {
         let mut replica = self.write();
         replica.goes_on_with(log_id.1).then(|| {
             replica.apply_members(log_id, members);
-            replica.watch.applied(log_id, &[], replica.clock);
+            replica.tell_applied(log_id, &[]);
             Answers::new()
         })
     }
@@ -191,6 +189,11 @@ impl Replica {
     /// Whether the entry at an index is still to be carried out here.
     fn goes_on_with(&self, index: u64) -> bool {
         self.halted.is_none() && self.applied.is_none_or(|(_, applied)| applied < index)
+    }
+
+    fn tell_applied(&self, log_id: (u64, u64), entry: &[u8]) {
+        let active = |service: &str| self.active(service);
+        self.watch.applied(log_id, entry, self.clock, &active);
     }
 
     pub(super) fn apply_members(&mut self, log_id: (u64, u64), members: Members) {
@@ -438,16 +441,19 @@ impl Replica {
         };
         self.take_effects(position.index, &name, applied.effects);
         let limit = self.settings.kept_answer_bytes;
+        let version = || self.active(&name);
         match applied.answer {
             Ok(answer) => {
                 let answer = Bytes::from(answer);
-                self.watch.ran(&moment, &name, Some(payload), Some(&answer));
+                self.watch
+                    .ran(&moment, (&name, version), Some(payload), Some(&answer));
                 self.sessions
                     .save(request.session, request.sequence, Some(&answer), limit);
                 Ok(Ok(answer))
             }
             Err(error) => {
-                self.watch.ran(&moment, &name, Some(payload), None);
+                self.watch
+                    .ran(&moment, (&name, version), Some(payload), None);
                 self.sessions
                     .save(request.session, request.sequence, None, limit);
                 Ok(Err(Refusal {

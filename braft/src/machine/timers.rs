@@ -149,7 +149,8 @@ impl Replica {
             |this| Ok(this.wake(moment)),
             || ("timer", name.to_owned()),
         )?;
-        self.watch.ran(&moment, service, None, None);
+        self.watch
+            .ran(&moment, (service, || self.active(service)), None, None);
         if let Some(fault) = &effects.fault {
             tracing::error!(timer = format!("{service}.{name}"), index, "{fault}");
         }

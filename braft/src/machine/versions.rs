@@ -196,6 +196,13 @@ impl Machine {
 }
 
 impl Replica {
+    /// The version of a service that carries out commands.
+    pub(super) fn active(&self, service: &str) -> u32 {
+        self.services
+            .get(service)
+            .map_or(0, |service| service.active())
+    }
+
     /// Carries out an activation: later versions only, each by its migration.
     pub(super) fn activate(&mut self, index: u64, versions: &Bytes) -> Result<(), HaltError> {
         let failed = |reason: String| HaltError::Activation { index, reason };

@@ -11,11 +11,24 @@ use crate::service::Moment;
 /// A replica that is built up again from its disk carries out the end of its log again.
 #[cfg(feature = "testing")]
 pub(crate) trait Witness: Send + Sync {
-    /// A command was carried out, or the timer if there is none. No answer if it has no encoded
-    /// form.
-    fn ran(&self, moment: &Moment, service: &str, command: Option<&[u8]>, answer: Option<&[u8]>);
-    /// An entry is applied: everything in it was carried out, at this log time.
-    fn applied(&self, log_id: (u64, u64), entry: &[u8], clock: std::time::Duration);
+    /// A command was carried out, or the timer if there is none, by this version of the service. No
+    /// answer if it has no encoded form.
+    fn ran(
+        &self,
+        moment: &Moment,
+        service: (&str, u32),
+        command: Option<&[u8]>,
+        answer: Option<&[u8]>,
+    );
+    /// An entry is applied: everything in it was carried out, at this log time; and `active` says
+    /// which version of a service is active since then.
+    fn applied(
+        &self,
+        log_id: (u64, u64),
+        entry: &[u8],
+        clock: std::time::Duration,
+        active: &dyn Fn(&str) -> u32,
+    );
 }
 
 /// The witness of a replica, if it has one.
@@ -41,21 +54,32 @@ impl Watch {
     pub(super) fn ran(
         &self,
         moment: &Moment,
-        service: &str,
+        (service, version): (&str, impl FnOnce() -> u32),
         command: Option<&[u8]>,
         answer: Option<&Bytes>,
     ) {
         #[cfg(feature = "testing")]
         if let Some(witness) = &self.witness {
-            witness.ran(moment, service, command, answer.map(|answer| &**answer));
+            witness.ran(
+                moment,
+                (service, version()),
+                command,
+                answer.map(|answer| &**answer),
+            );
         }
     }
 
     #[cfg_attr(not(feature = "testing"), expect(unused_variables))]
-    pub(super) fn applied(&self, log_id: (u64, u64), entry: &[u8], clock: std::time::Duration) {
+    pub(super) fn applied(
+        &self,
+        log_id: (u64, u64),
+        entry: &[u8],
+        clock: std::time::Duration,
+        active: &dyn Fn(&str) -> u32,
+    ) {
         #[cfg(feature = "testing")]
         if let Some(witness) = &self.witness {
-            witness.applied(log_id, entry, clock);
+            witness.applied(log_id, entry, clock, active);
         }
     }
 }

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use braft::testing::{Passed, check};
+use braft::testing::Passed;
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use stock::Stock;
+use stock::check_of;
 
 /// Plays seeds of simulated clusters under faults, and judges each by the plain struct.
 #[derive(Parser)]
@@ -134,11 +134,9 @@ fn play(options: &Options, seed: u64, totals: Arc<Totals>) -> Result<(), String>
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|error| error.to_string())?;
-    let checked = check::<Stock>()
+    let checked = check_of(seed, options.nodes, options.seconds)
         .first_seed(seed)
         .seeds(1)
-        .nodes(options.nodes)
-        .lasting(Duration::from_secs(options.seconds))
         .after_each(move |passed| totals.add(passed))
         .run();
     runtime.block_on(checked).map_err(|error| error.to_string())

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use braft::testing::{Bug, check};
+use braft::testing::Bug;
 use comfy_table::{ContentArrangement, Table};
 
 use crate::Options;
-use crate::stock::Stock;
+use crate::stock::check_of;
 
 /// Characters of what was found that the table shows.
 const MAX_TEXT: usize = 110;
@@ -127,9 +127,7 @@ fn play(
     seed: u64,
     bug: Option<Bug>,
 ) -> (Duration, Option<String>) {
-    let check = check::<Stock>()
-        .nodes(nodes)
-        .lasting(Duration::from_secs(options.seconds));
+    let check = check_of(seed, nodes, options.seconds);
     let check = match bug {
         Some(bug) => check.planted(bug),
         None => check,

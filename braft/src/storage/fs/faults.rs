@@ -13,10 +13,10 @@ mod disk;
 #[cfg(test)]
 mod tests;
 
+use self::disk::Ambush;
 use self::disk::Disk;
 pub(crate) use self::disk::Image;
 use self::disk::Inode;
-use self::disk::PowerCut;
 pub(crate) use self::disk::Step;
 use self::disk::dead;
 use self::disk::due;
@@ -162,27 +162,47 @@ impl FaultFs {
         self.shared.syncs.notify_all();
     }
 
-    /// Crashes the machine at a step to come, in a directory of this name: the one after `after`
-    /// more. `then` cuts all else, and must not touch the disk.
+    /// Crashes the machine at a step to come, at a file or in a directory of this name: the one after
+    /// `after` more. `then` cuts all else, and must not touch the disk.
     pub(crate) fn crash_at(
         &self,
-        (step, dir): (Step, &'static str),
+        at: (Step, &'static str),
         after: u64,
         seed: u64,
         then: impl FnOnce() + Send + 'static,
     ) {
-        self.shared.lock().power_cut = Some(PowerCut {
+        self.lay(at, after, Some(seed), Box::new(then));
+    }
+
+    /// Calls `then`, which must not touch the disk, at the next such step; the disk is well.
+    pub(crate) fn at_step(&self, at: (Step, &'static str), then: impl FnOnce() + Send + 'static) {
+        self.lay(at, 0, None, Box::new(then));
+    }
+
+    fn lay(
+        &self,
+        (step, place): (Step, &'static str),
+        after: u64,
+        crash: Option<u64>,
+        then: Box<dyn FnOnce() + Send>,
+    ) {
+        self.shared.lock().ambush = Some(Ambush {
             step,
-            dir,
+            place,
             after,
-            seed,
-            then: Box::new(then),
+            crash,
+            then,
         });
     }
 
-    /// Whether a crash at a step is still to come.
-    pub(crate) fn crash_is_due(&self) -> bool {
-        self.shared.lock().power_cut.is_some()
+    /// Nothing is to happen at a step any more.
+    pub(crate) fn nothing_at_steps(&self) {
+        self.shared.lock().ambush = None;
+    }
+
+    /// Whether what was to happen at a step is still to come.
+    pub(crate) fn step_is_due(&self) -> bool {
+        self.shared.lock().ambush.is_some()
     }
 
     /// The disk as the machine has it that is running now: of no use once it has crashed.
@@ -200,7 +220,7 @@ impl FaultFs {
         disk.durable_names.clear();
         disk.inodes.clear();
         disk.life += 1;
-        disk.power_cut = None;
+        disk.ambush = None;
     }
 
     fn disk(&self) -> io::Result<MutexGuard<'_, Disk>> {

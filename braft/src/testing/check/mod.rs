@@ -27,6 +27,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use super::cluster::Hosts;
 use super::{TestError, TestResult};
 use crate::service::Service;
 
@@ -73,6 +74,7 @@ pub fn check<S: Service>() -> Check<S> {
         clients: CLIENTS,
         lasting: None,
         after_each: None,
+        before: None,
         #[cfg(feature = "planted")]
         planted: None,
         service: PhantomData,
@@ -92,6 +94,7 @@ pub struct Check<S> {
     clients: usize,
     lasting: Option<Duration>,
     after_each: Option<Box<AfterEach>>,
+    before: Option<Hosts>,
     #[cfg(feature = "planted")]
     planted: Option<crate::planted::Bug>,
     service: PhantomData<fn() -> S>,
@@ -145,6 +148,20 @@ impl<S: Service> Check<S> {
         self
     }
 
+    /// Begins with nodes whose binaries have an older version of the service, which is of another type
+    /// and bears the same name. They get the new one node by node, under faults, until its version is
+    /// active.
+    pub fn upgraded_from<Old: Service>(mut self) -> Self {
+        const {
+            assert!(
+                names_are_equal(Old::NAME, S::NAME),
+                "the two services have different names"
+            )
+        };
+        self.before = Some(|config| config.service::<Old>());
+        self
+    }
+
     /// Called after each seed that passed.
     pub fn after_each(mut self, tell: impl Fn(&Passed) + Send + Sync + 'static) -> Self {
         self.after_each = Some(Box::new(tell));
@@ -183,6 +200,7 @@ impl<S: Service> Check<S> {
             nodes: self.nodes,
             clients: self.clients,
             extent,
+            before: self.before,
             #[cfg(feature = "planted")]
             planted: self.planted,
         }
@@ -287,6 +305,16 @@ impl<S: Service> Check<S> {
         }
         Ok(())
     }
+}
+
+/// Whether two names are the same, at compile time.
+const fn names_are_equal(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut at = 0;
+    while at < one.len() && at < other.len() && one[at] == other[at] {
+        at += 1;
+    }
+    at == one.len() && at == other.len()
 }
 
 /// What a check has found, as a text of several lines; its debug form is the same, so that a test can

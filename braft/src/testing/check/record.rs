@@ -18,6 +18,8 @@ const MAX_DIFFERENCES: usize = 8;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Ran {
     pub(super) moment: Moment,
+    /// That of the service that carried it out.
+    pub(super) version: u32,
     /// None for the timer.
     pub(super) command: Option<Bytes>,
     /// None if it has no encoded form.
@@ -39,6 +41,8 @@ pub(super) struct Entry {
     pub(super) term: u64,
     /// Log time once it was applied.
     pub(super) clock: Duration,
+    /// The version of the checked service that is active since then.
+    pub(super) version: u32,
     /// The commands of the checked service that were carried out, in order.
     pub(super) ran: Vec<Ran>,
     /// A hash of the entry.
@@ -150,7 +154,13 @@ impl NodeWitness {
 }
 
 impl Witness for NodeWitness {
-    fn ran(&self, moment: &Moment, service: &str, command: Option<&[u8]>, answer: Option<&[u8]>) {
+    fn ran(
+        &self,
+        moment: &Moment,
+        (service, version): (&str, u32),
+        command: Option<&[u8]>,
+        answer: Option<&[u8]>,
+    ) {
         if service != self.record.service {
             return;
         }
@@ -164,12 +174,19 @@ impl Witness for NodeWitness {
         }
         pending.push(Ran {
             moment: *moment,
+            version,
             command: command.map(Bytes::copy_from_slice),
             answer: answer.map(Bytes::copy_from_slice),
         });
     }
 
-    fn applied(&self, (term, index): (u64, u64), entry: &[u8], clock: Duration) {
+    fn applied(
+        &self,
+        (term, index): (u64, u64),
+        entry: &[u8],
+        clock: Duration,
+        active: &dyn Fn(&str) -> u32,
+    ) {
         let mut ran = std::mem::take(&mut *self.pending());
         ran.retain(|ran| ran.moment.position.index == index);
         let mut hasher = DefaultHasher::new();
@@ -177,6 +194,7 @@ impl Witness for NodeWitness {
         let entry = Entry {
             term,
             clock,
+            version: active(self.record.service),
             ran,
             content: hasher.finish(),
             node: self.node,
@@ -215,6 +233,10 @@ fn difference(a: &Entry, b: &Entry) -> Option<String> {
         let (a, b) = (a.clock, b.clock);
         return Some(format!("{one} had log time {a:?}, {other} had {b:?}"));
     }
+    if a.version != b.version {
+        let (a, b) = (a.version, b.version);
+        return Some(format!("{one} then had version {a}, {other} had {b}"));
+    }
     for (a, b) in a.ran.iter().zip(&b.ran) {
         if a == b {
             continue;
@@ -223,6 +245,12 @@ fn difference(a: &Entry, b: &Entry) -> Option<String> {
         if (&a.moment, &a.command) != (&b.moment, &b.command) {
             let b = b.name();
             return Some(format!("{one} carried out {command}, {other} {b}"));
+        }
+        if a.version != b.version {
+            let (a, b) = (a.version, b.version);
+            return Some(format!(
+                "{one} carried out {command} as version {a}, {other} as version {b}"
+            ));
         }
         let answer = |ran: &Ran| ran.answer.as_deref().map_or("nothing".to_owned(), readable);
         return Some(format!(
@@ -256,9 +284,10 @@ mod tests {
 
     fn apply(witness: &dyn Witness, index: u64, answers: &[&[u8]]) {
         for (ordinal, answer) in (0..).zip(answers) {
-            witness.ran(&moment(index, ordinal), "S", Some(&[0xc0]), Some(answer));
+            let moment = moment(index, ordinal);
+            witness.ran(&moment, ("S", 1), Some(&[0xc0]), Some(answer));
         }
-        witness.applied((1, index), b"entry", Duration::ZERO);
+        witness.applied((1, index), b"entry", Duration::ZERO, &|_| 1);
     }
 
     #[test]
@@ -294,10 +323,25 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_only_one_has_is_noted() {
+        let record = Record::new("S");
+        for (node, version) in [(0, 1), (1, 2)] {
+            let witness = record.witness(node);
+            witness.applied((1, 1), b"entry", Duration::ZERO, &|_| version);
+        }
+        let difference = record.read().1.expect("they differ");
+        assert!(
+            difference.text.contains("had version 1"),
+            "{}",
+            difference.text
+        );
+    }
+
+    #[test]
     fn an_entry_given_up_in_its_middle_counts_once() {
         let record = Record::new("S");
         let witness = record.witness(0);
-        witness.ran(&moment(1, 0), "S", Some(&[0xc0]), Some(&[1]));
+        witness.ran(&moment(1, 0), ("S", 1), Some(&[0xc0]), Some(&[1]));
         apply(&*witness, 1, &[&[1], &[2]]);
         assert_eq!(record.read().0[&1].ran.len(), 2);
     }

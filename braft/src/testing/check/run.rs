@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::invent::InventError;
 #[cfg(test)]
 use super::nemesis::Event;
-use super::nemesis::{CALM, Disks as DiskOf, Nemesis, form_roughly, torment};
+use super::nemesis::{CALM, Disks as DiskOf, Forming, Nemesis, Sights, torment};
 use super::record::Record;
 use super::story::Story;
 use super::verdict::{Evidence, Final, Violation, judge};
@@ -21,7 +21,7 @@ use crate::machine::Watch;
 use crate::service::Service;
 use crate::settings::Settings;
 use crate::storage::fs::faults::FaultFs;
-use crate::testing::cluster::{Cluster, TestNode};
+use crate::testing::cluster::{Cluster, Hosts, TestNode};
 use crate::testing::simulation::{Network, simulate};
 use crate::testing::{TestError, TestResult};
 
@@ -42,8 +42,10 @@ const KEEP_LOG_ENTRIES: u64 = 16;
 const SNAPSHOT_EVERY: u64 = 64;
 /// So small that a check goes through many.
 const SEGMENT_BYTES: u64 = 64 << 10;
-/// Of so many simulated clusters one forms under faults.
+/// Of so many simulated clusters one forms under faults, and of so many one while discovery shows
+/// others to each node.
 const ROUGH_ONE_IN: u64 = 2;
+const SIGHTS_ONE_IN: u64 = 4;
 /// What a cluster begins with depends on which of its nodes comes first; no other may obey its own.
 const SESSION_EXPIRY: Duration = Duration::from_secs(3);
 const DEAD_AFTER: Duration = CALM;
@@ -55,6 +57,8 @@ pub(super) struct Size {
     pub(super) nodes: usize,
     pub(super) clients: usize,
     pub(super) extent: Extent,
+    /// What is in the binaries of the nodes before they are upgraded, if not the service itself.
+    pub(super) before: Option<Hosts>,
     /// What the nodes do wrong.
     #[cfg(feature = "planted")]
     pub(super) planted: Option<crate::planted::Bug>,
@@ -138,6 +142,8 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     let disks = Disks::default();
     let (watched, own) = (Arc::clone(&record), disks.clone());
     let is_rough = is_simulated && seed.is_multiple_of(ROUGH_ONE_IN);
+    let sights = (is_rough && seed.is_multiple_of(SIGHTS_ONE_IN)).then(Sights::default);
+    let seen = sights.clone();
     // A majority: any two sets that may form a cluster overlap.
     let expect = if is_rough {
         size.nodes / 2 + 1
@@ -147,11 +153,16 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     let cluster = Cluster::<S>::boot_seamed(
         size.nodes,
         network,
+        size.before,
         Box::new(move |node, seams, config| {
             let config = if is_simulated {
                 config.settings(settings(node)).dead_after(dead_after(node))
             } else {
                 config
+            };
+            let config = match &seen {
+                Some(sights) if node.0 < size.nodes => config.discovery(sights.of(node)),
+                _ => config,
             };
             config
                 .expect_nodes(expect)
@@ -170,12 +181,15 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     .await?;
     let disk_of: DiskOf = Arc::new(move |node| disks.of(node));
     let formed = if is_rough {
-        let mut rng = Rng::new(seed, FORMATION);
-        form_roughly(&cluster, &disk_of, &mut rng, size.nodes).await?
+        let rng = Rng::new(seed, FORMATION);
+        let forming = Forming::new(&cluster, &disk_of, sights, rng, size.nodes);
+        forming.torment(&record).await?
     } else {
         Vec::new()
     };
-    cluster.leader().await?;
+    if !record.differs() {
+        cluster.leader().await?;
+    }
     let workload = Workload::new(size.extent);
     let over = Arc::new(AtomicBool::new(false));
     let rng = Rng::new(seed, FAULTS);
@@ -186,6 +200,11 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
         rng,
         workload.start,
     );
+    let nemesis = if size.before.is_some() {
+        nemesis.upgrading(size.nodes)
+    } else {
+        nemesis
+    };
     let (making, differing, ended) = (Arc::clone(&workload), Arc::clone(&record), over.clone());
     let tormenting = tokio::spawn(async move {
         let every = match size.extent {
@@ -214,7 +233,7 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     let (mut events, tormented) = tormenting.await?;
     events.splice(0..0, formed);
     let settled = match &tormented {
-        Ok(()) if !record.differs() => settle(&cluster, is_simulated).await,
+        Ok(()) if !record.differs() => settle(&cluster, is_simulated, size.before.is_some()).await,
         _ => Ok(()),
     };
     let finals = finals(&cluster);
@@ -271,7 +290,17 @@ fn whole_ms(time: Duration) -> u64 {
 }
 
 /// Waits until the replicas are equal: soon, where nothing but the nodes takes time.
-async fn settle<S: Service>(cluster: &Cluster<S>, is_simulated: bool) -> TestResult {
+async fn settle<S: Service>(
+    cluster: &Cluster<S>,
+    is_simulated: bool,
+    is_upgraded: bool,
+) -> TestResult {
+    if is_upgraded {
+        // Members that are gone have to be removed first.
+        for (node, _) in cluster.running() {
+            cluster.active_version(node, S::NAME, S::VERSION).await?;
+        }
+    }
     let calm = Instant::now();
     cluster.converged().await?;
     let took = calm.elapsed();
@@ -347,6 +376,7 @@ mod tests {
             calls: 200,
             faults: 10,
         },
+        before: None,
         #[cfg(feature = "planted")]
         planted: None,
     };

@@ -10,9 +10,14 @@ use super::history::Operation;
 use super::readable::readable;
 use super::record::{Difference, Entry, Ran};
 use crate::call::ReadLevel;
+use crate::codec;
 use crate::context::{LogPosition, RequestId};
 use crate::error::{ErrorKind, Outcome};
+use crate::life::Life;
 use crate::service::{AnyService, Moment, Service, factory};
+
+/// Of every service, until a cluster has agreed on a later one.
+const FIRST_VERSION: u32 = 1;
 
 /// The state of one node at the end.
 pub(super) struct Final {
@@ -96,7 +101,7 @@ pub(super) fn judge<S: Service>(evidence: &Evidence) -> Result<(), Violation> {
     }
     the_log_is_whole(&evidence.log)?;
     each_command_ran_as_it_was_told(evidence)?;
-    nothing_was_rejected(&evidence.operations)?;
+    nothing_was_rejected::<S>(&evidence.operations)?;
     let places = places(evidence);
     real_time_holds(&evidence.operations, &places)?;
     sessions_see_their_past(&evidence.operations, &places)?;
@@ -204,17 +209,28 @@ fn wrong_runs(operation: &Operation, ran: &[&Ran]) -> Option<String> {
     }
 }
 
-/// Invented calls are calls of the service: what rejects one is the service itself.
-fn nothing_was_rejected(operations: &[Operation]) -> Result<(), Violation> {
+/// Invented calls are calls of the service: what rejects one is the service itself. A call that does
+/// not belong to all versions may be.
+fn nothing_was_rejected<S: Service>(operations: &[Operation]) -> Result<(), Violation> {
     for (at, operation) in operations.iter().enumerate() {
         if let Err(error) = &operation.result
             && error.kind == ErrorKind::Rejected
+            && !is_limited::<S>(operation)
         {
             let text = format!("{} was rejected: {}", operation.text, error.message);
             return Err(Violation::of(text, [at]));
         }
     }
     Ok(())
+}
+
+/// Whether there are versions that do not know a call.
+fn is_limited<S: Service>(operation: &Operation) -> bool {
+    let life = match operation.read {
+        None => codec::decode(&operation.call).map(|call| S::__command_life(&call)),
+        Some(_) => codec::decode(&operation.call).map(|call| S::__query_life(&call)),
+    };
+    life.is_ok_and(|life| life != Life::ALWAYS)
 }
 
 /// What ended before something began comes before it in the log.
@@ -305,7 +321,8 @@ fn furthest_before(
 
 /// The plain struct, moved by the log, gives the same answers and ends in the same state.
 fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violation> {
-    let mut plain = factory::<S>()();
+    let latest = factory::<S>()();
+    let mut plain = latest.at_version(FIRST_VERSION);
     let mut queries: BTreeMap<u64, Vec<usize>> = BTreeMap::new();
     let mut commands: HashMap<RequestId, usize> = HashMap::new();
     for (at, operation) in evidence.operations.iter().enumerate() {
@@ -317,6 +334,7 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
     let at_end = |plain: &dyn AnyService, index: u64| same_states(plain, index, &evidence.finals);
     for (index, entry) in &evidence.log {
         for ran in &entry.ran {
+            plain = at_version(&*latest, plain, ran.version)?;
             let of = ran
                 .moment
                 .request
@@ -345,6 +363,7 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
                 return Err(Violation::of(text, shows));
             }
         }
+        plain = at_version(&*latest, plain, entry.version)?;
         let moment = Moment {
             position: LogPosition {
                 term: entry.term,
@@ -366,6 +385,19 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
         return Err(Violation::of(text, of));
     }
     Ok(())
+}
+
+/// The struct once this version is active.
+fn at_version(
+    latest: &dyn AnyService,
+    plain: Box<dyn AnyService>,
+    version: u32,
+) -> Result<Box<dyn AnyService>, Violation> {
+    if version <= plain.active() {
+        return Ok(plain);
+    }
+    let upgraded = latest.upgrade(plain, version);
+    upgraded.map_err(|error| Violation::of(error.to_string(), []))
 }
 
 fn same_answer(
@@ -433,7 +465,6 @@ mod tests {
     use super::super::history::Failed;
     use super::super::record::Record;
     use super::*;
-    use crate::codec;
     use crate::raft_service;
     use crate::service::State as _;
 
@@ -490,8 +521,9 @@ mod tests {
                 seed: 0,
                 room: 0,
             };
-            witness.ran(&moment, Sum::NAME, Some(&add(*by)), Some(&number(*answer)));
-            witness.applied((1, index), &[], Duration::ZERO);
+            let sum = (Sum::NAME, FIRST_VERSION);
+            witness.ran(&moment, sum, Some(&add(*by)), Some(&number(*answer)));
+            witness.applied((1, index), &[], Duration::ZERO, &|_| FIRST_VERSION);
         }
         record.read().0
     }

@@ -29,19 +29,22 @@ impl<S: Service> Cluster<S> {
         Ok(node)
     }
 
+    /// Whether a version of a service is active on a node, as far as it knows.
+    pub(crate) fn is_active(&self, node: TestNode, service: &str, version: u32) -> bool {
+        let status = self.node(node).map(|node| node.status());
+        status.is_ok_and(|status| {
+            let mut services = status.services.iter();
+            services.any(|this| this.name == service && this.active_version == version)
+        })
+    }
+
     /// Waits until a version of a service is active on a node.
     ///
     /// # Errors
     /// If it never is.
     pub async fn active_version(&self, node: TestNode, service: &str, version: u32) -> TestResult {
         let what = format!("version {version} of {service} on {node:?}");
-        self.eventually(&what, || {
-            let status = self.node(node).map(|node| node.status());
-            status.is_ok_and(|status| {
-                let mut services = status.services.iter();
-                services.any(|this| this.name == service && this.active_version == version)
-            })
-        })
-        .await
+        self.eventually(&what, || self.is_active(node, service, version))
+            .await
     }
 }

@@ -52,8 +52,13 @@ struct Shared {
     /// Nodes that form the cluster; later ones join it.
     initial: usize,
     nodes: Mutex<Vec<Slot>>,
+    /// The service in the binaries of the first nodes.
+    hosts: Hosts,
     configure: Box<Configure>,
 }
+
+/// Gives a node its service.
+pub(crate) type Hosts = fn(Config) -> Config;
 
 /// Completes the configuration of a node, which comes with the seams it would have.
 type Configure = dyn Fn(TestNode, Seams, Config) -> Config + Send + Sync;
@@ -66,7 +71,7 @@ struct Slot {
     /// By how many seconds its wall clock is ahead of the system's.
     clock_ahead: Arc<AtomicI64>,
     /// The service in its binary.
-    hosts: fn(Config) -> Config,
+    hosts: Hosts,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -104,30 +109,40 @@ impl<S: Service> Cluster<S> {
     }
 
     /// Starts the nodes of a cluster, which run on what the test puts in their machine's place, and
-    /// does not wait until they have formed it.
+    /// does not wait until they have formed it. Their binaries have another service in the place of
+    /// this one, if one is given.
     pub(crate) async fn boot_seamed(
         nodes: usize,
         network: Option<Network>,
+        hosts: Option<Hosts>,
         configure: Box<Configure>,
     ) -> TestResult<Self> {
         let ground = match network {
             Some(network) => Ground::Simulated(network),
             None => Ground::loopback()?,
         };
-        Self::boot_on(ground, nodes, configure).await
+        let hosts = hosts.unwrap_or(|config| config.service::<S>());
+        Self::boot_on(ground, nodes, hosts, configure).await
     }
 
     async fn start_on(ground: Ground, nodes: usize, configure: Box<Configure>) -> TestResult<Self> {
-        let cluster = Self::boot_on(ground, nodes, configure).await?;
+        let hosts: Hosts = |config| config.service::<S>();
+        let cluster = Self::boot_on(ground, nodes, hosts, configure).await?;
         cluster.leader().await?;
         Ok(cluster)
     }
 
-    async fn boot_on(ground: Ground, nodes: usize, configure: Box<Configure>) -> TestResult<Self> {
+    async fn boot_on(
+        ground: Ground,
+        nodes: usize,
+        hosts: Hosts,
+        configure: Box<Configure>,
+    ) -> TestResult<Self> {
         let shared = Shared {
             ground,
             initial: nodes,
             nodes: Mutex::default(),
+            hosts,
             configure,
         };
         let cluster = Cluster {
@@ -167,7 +182,11 @@ impl<S: Service> Cluster<S> {
             node: None,
             clock_rate: 1.0,
             clock_ahead: Arc::default(),
-            hosts: |config| config.service::<S>(),
+            hosts: if place < self.shared.initial {
+                self.shared.hosts
+            } else {
+                |config| config.service::<S>()
+            },
         });
         Ok(listener)
     }

@@ -22,15 +22,25 @@ pub(crate) enum Step {
     SyncDir,
 }
 
-/// A power cut that is to come.
-pub(super) struct PowerCut {
+/// What is to happen at a step that is to come.
+pub(super) struct Ambush {
     pub(super) step: Step,
-    pub(super) dir: &'static str,
+    /// The name of a file, or of the directory it is in.
+    pub(super) place: &'static str,
     /// Such steps that come before it.
     pub(super) after: u64,
-    pub(super) seed: u64,
-    /// Cuts everything else of the machine.
+    /// Decides what is left of the disk, if the power is cut.
+    pub(super) crash: Option<u64>,
+    /// What else happens to the machine.
     pub(super) then: Box<dyn FnOnce() + Send>,
+}
+
+impl Ambush {
+    fn is_laid_at(&self, step: Step, path: &Path) -> bool {
+        let dir = path.parent().and_then(Path::file_name);
+        let mut names = path.file_name().into_iter().chain(dir);
+        self.step == step && names.any(|name| name == self.place)
+    }
 }
 
 #[derive(Default)]
@@ -44,7 +54,7 @@ pub(super) struct Disk {
     /// Operations until the next failure, and its kind.
     pub(super) failing_write: Option<(u64, io::ErrorKind)>,
     pub(super) failing_sync: Option<(u64, io::ErrorKind)>,
-    pub(super) power_cut: Option<PowerCut>,
+    pub(super) ambush: Option<Ambush>,
     /// Syncs wait while this is set.
     pub(super) held: bool,
     /// How many of them wait.
@@ -99,25 +109,24 @@ impl Disk {
         Ok(&mut self.inodes[file.inode])
     }
 
-    /// A step is being taken: this may be the one at which the power is cut.
+    /// A step is being taken: something may have been laid there.
     pub(super) fn step(&mut self, step: Step, path: &Path) -> io::Result<()> {
-        let dir = path.parent().and_then(Path::file_name);
-        let Some(cut) = self
-            .power_cut
-            .as_mut()
-            .filter(|cut| cut.step == step && dir.is_some_and(|dir| dir == cut.dir))
-        else {
+        let laid = self.ambush.as_mut();
+        let Some(ambush) = laid.filter(|ambush| ambush.is_laid_at(step, path)) else {
             return Ok(());
         };
-        if cut.after > 0 {
-            cut.after -= 1;
+        if ambush.after > 0 {
+            ambush.after -= 1;
             return Ok(());
         }
-        if let Some(PowerCut { seed, then, .. }) = self.power_cut.take() {
+        let Some(Ambush { crash, then, .. }) = self.ambush.take() else {
+            return Ok(());
+        };
+        if let Some(seed) = crash {
             self.crash(seed);
-            then();
         }
-        Err(dead())
+        then();
+        crash.map_or(Ok(()), |_| Err(dead()))
     }
 
     pub(super) fn crash(&mut self, seed: u64) {
@@ -163,7 +172,7 @@ impl Disk {
         }
         self.life += 1;
         self.held = false;
-        self.power_cut = None;
+        self.ambush = None;
     }
 
     pub(super) fn used(&self) -> u64 {

@@ -43,10 +43,10 @@ fn a_crash_comes_at_its_step_and_cuts_all_else() {
     let file = write(&disk, FILE, b"first").expect("written");
     file.sync_data().expect("synced");
     disk.sync_dir(Path::new("/node/log")).expect("synced");
-    assert!(disk.crash_is_due() && !is_cut.load(Ordering::Relaxed));
+    assert!(disk.step_is_due() && !is_cut.load(Ordering::Relaxed));
     file.write_all_at(b"second", 0).expect("written");
     assert!(file.sync_data().is_err());
-    assert!(!disk.crash_is_due() && is_cut.load(Ordering::Relaxed));
+    assert!(!disk.step_is_due() && is_cut.load(Ordering::Relaxed));
     assert_eq!(
         disk.content(Path::new(FILE)).as_deref(),
         Some(&b"first"[..])
@@ -79,4 +79,23 @@ fn a_wiped_disk_is_empty() {
     assert!(!disk.exists(Path::new(FILE)).expect("asked"));
     disk.crash(7);
     assert!(!disk.exists(Path::new(FILE)).expect("asked"));
+}
+
+#[test]
+fn what_is_laid_at_a_file_happens_as_it_is_named_and_the_disk_is_well() {
+    let disk = FaultFs::new();
+    let is_done = Arc::new(AtomicBool::new(false));
+    let done = Arc::clone(&is_done);
+    let then = move || done.store(true, Ordering::Relaxed);
+    disk.at_step((Step::Rename, "promise"), then);
+    let name = |name: &str| {
+        let temporary = Path::new("/node/file.tmp");
+        write(&disk, "/node/file.tmp", b"first")?;
+        disk.rename(temporary, &Path::new("/node").join(name))
+    };
+    name("other").expect("named");
+    assert!(disk.step_is_due() && !is_done.load(Ordering::Relaxed));
+    name("promise").expect("named");
+    assert!(!disk.step_is_due() && is_done.load(Ordering::Relaxed));
+    assert!(disk.exists(Path::new("/node/promise")).expect("asked"));
 }

@@ -1,4 +1,4 @@
-//! Disks that fail, fill up, hang, lose a bit, or are lost.
+//! Disks that fail, fill up, hang, or are lost.
 
 use std::time::Duration;
 
@@ -8,9 +8,8 @@ use super::super::invent::below;
 use super::{Lasting, Nemesis, name};
 use crate::node::Stopped;
 use crate::service::Service;
-use crate::storage::fs::Fs;
+use crate::testing::TestResult;
 use crate::testing::cluster::TestNode;
-use crate::testing::{TestError, TestResult};
 use crate::world;
 
 /// Syncs that still succeed before one fails.
@@ -19,12 +18,6 @@ const MAX_SYNCS_BEFORE: u32 = 20;
 const MAX_HANG_MS: u32 = 400;
 /// How long a node may take to stop once a sync of its has failed.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
-/// Where the first batch of a segment begins, and the length of its header: a bit that is wrong there
-/// is damage whatever the batch holds.
-const FIRST_BATCH: usize = 128;
-const BATCH_HEADER: u32 = 48;
-/// A segment with something behind this has more than one batch.
-const LATER_BATCHES: usize = 4096;
 
 impl<S: Service> Nemesis<S> {
     pub(super) fn fail_syncs(&mut self) -> TestResult {
@@ -128,42 +121,6 @@ impl<S: Service> Nemesis<S> {
         self.note(format!("{} loses its disk", name(node)));
         let down = self.power_off(node).await?;
         (self.disks)(node).wipe();
-        self.start_again(down).await
-    }
-
-    /// A bit of a batch that was synced long ago is wrong: the node must not start on that log. It is
-    /// given an empty disk then, as it asks for.
-    pub(super) async fn damage_log(&mut self) -> TestResult {
-        let Some(node) = self.dispensable() else {
-            return self.cut_power(None).await;
-        };
-        let disk = (self.disks)(node);
-        let dir = self.cluster.data_dir(node).join("log");
-        let down = self.power_off(node).await?;
-        let names = disk.list(&dir).unwrap_or_default();
-        let mut segments = names.iter().filter(|name| name.ends_with(".wal")).rev();
-        let newest = segments.next().map(|name| dir.join(name));
-        let written = newest.as_ref().and_then(|path| disk.content(path));
-        let is_long = written.is_some_and(|bytes| {
-            let later = bytes.get(LATER_BATCHES..).unwrap_or_default();
-            later.iter().any(|byte| *byte != 0)
-        });
-        if let Some(newest) = newest.filter(|_| is_long) {
-            let at = FIRST_BATCH + below(&mut self.rng, BATCH_HEADER) as usize;
-            disk.change(&newest, |bytes| bytes[at] ^= 1);
-            self.note(format!("{} has a wrong bit in its log", name(node)));
-            if self.cluster.start_again(node).boxed().await.is_ok() {
-                return Err(TestError::of_text(format!(
-                    "{} started though a synced batch of its log was damaged",
-                    name(node)
-                )));
-            }
-            disk.wipe();
-            self.note(format!(
-                "{} refuses to start, and gets a new disk",
-                name(node)
-            ));
-        }
         self.start_again(down).await
     }
 }

@@ -4,28 +4,34 @@
 //! |---|---|
 //! | `mod.rs` | which fault comes next, and how it ends |
 //! | `power.rs` | power that is cut, at a step of a write too |
-//! | `disks.rs` | disks that fail, fill up, lose a bit, are lost |
+//! | `disks.rs` | disks that fail, fill up, are lost |
+//! | `damage.rs` | disks with a wrong bit |
 //! | `network.rs` | cuts, strangers |
 //! | `members.rs` | snapshots, handovers, nodes that come and go |
-//! | `rough.rs` | a cluster that forms under faults |
+//! | `binaries.rs` | nodes that get a newer binary |
+//! | `rough.rs`, `sights.rs` | a cluster that forms under faults, and what its nodes see of each other |
 //! | `invariants.rs` | what has to hold at each moment |
 
+mod binaries;
+mod damage;
 mod disks;
 mod invariants;
 mod members;
 mod network;
 mod power;
 mod rough;
+mod sights;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::time::Instant;
 
 pub(super) use self::invariants::CALM;
 use self::invariants::Invariants;
-pub(super) use self::rough::form_roughly;
+pub(super) use self::rough::Forming;
+pub(super) use self::sights::Sights;
 use super::invent::below;
 use super::record::Record;
 use crate::context::Rng;
@@ -79,6 +85,8 @@ pub(super) struct Nemesis<S> {
     start: Instant,
     lasting: Vec<Lasting>,
     joined: usize,
+    /// Nodes that still have an older binary.
+    older: BTreeSet<TestNode>,
     /// Nothing happens before this.
     rests_until: Instant,
     invariants: Invariants,
@@ -101,6 +109,7 @@ impl<S: Service> Nemesis<S> {
             start,
             lasting: Vec::new(),
             joined: 0,
+            older: BTreeSet::new(),
             rests_until: start,
             invariants: Invariants::new(start),
             events: Vec::new(),
@@ -152,6 +161,7 @@ impl<S: Service> Nemesis<S> {
             let node = self.cluster.node(place).ok()?;
             let stopped = node.core().watch_stopped().borrow().clone();
             match stopped {
+                Some(Stopped::Fatal(why)) if self.is_too_old(place, &why) => None,
                 Some(Stopped::Fatal(why)) => Some((place, why)),
                 _ => None,
             }
@@ -186,11 +196,12 @@ impl<S: Service> Nemesis<S> {
             11..=13 => self.doom(),
             14 => self.startle().await,
             15 => self.lose_disk().await,
-            16 => self.damage_log().await,
+            16 => self.damage().await,
             17 => self.leave().await,
             18 => self.meet_stranger().await,
             19 => self.jump(),
             20 => self.rest().await,
+            21 if !self.older.is_empty() => self.upgrade_one().await,
             _ => self.hang_disk().await,
         }
     }
@@ -201,6 +212,12 @@ impl<S: Service> Nemesis<S> {
             self.undo(fault).await?;
         }
         Ok(())
+    }
+
+    /// The end: all run, with the same binary.
+    async fn conclude(&mut self) -> TestResult {
+        self.relent().await?;
+        self.upgrade_all().await
     }
 
     async fn undo(&mut self, fault: Lasting) -> TestResult {
@@ -222,10 +239,8 @@ impl<S: Service> Nemesis<S> {
 
     async fn start_again(&mut self, down: Down) -> TestResult {
         let node = down.node();
-        // A node does not start where it cannot write.
-        (self.disks)(node).set_capacity(None);
         self.drift(node);
-        self.cluster.restart(down).boxed().await?;
+        self.boot(down).await?;
         self.note(format!("{} starts again", name(node)));
         Ok(())
     }
@@ -299,7 +314,7 @@ pub(super) async fn torment<S: Service>(
             }
             nemesis.act().await?;
         }
-        nemesis.relent().await
+        nemesis.conclude().await
     };
     let result = result.await;
     (nemesis.events, result)

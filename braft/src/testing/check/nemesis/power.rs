@@ -93,7 +93,7 @@ impl<S: Service> Nemesis<S> {
 
     /// Starts a node again whose power was to be cut at a step.
     pub(super) async fn doomed_again(&mut self, node: TestNode) -> TestResult {
-        let what = if (self.disks)(node).crash_is_due() {
+        let what = if (self.disks)(node).step_is_due() {
             (self.disks)(node).crash(self.rng.next_u64());
             "has not come to that step; its power is cut"
         } else {
