@@ -490,3 +490,6 @@ fn answer(replies: Vec<ReplyTo>, result: Outcome) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
