@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use braft::ReadLevel;
 use braft::testing::{Cluster, TestNode, TestResult};
-use common::{Client, ROUNDS, Rates, Store, StoreClient, Writer};
+use common::{Client, Rates, Store, StoreClient, Writer};
 
 const CLIENTS: [u64; 2] = [1, 64];
 const LEVELS: [(&str, ReadLevel); 6] = [
@@ -66,7 +66,7 @@ async fn measure() -> TestResult {
         for (name, level) in LEVELS {
             for clients in common::client_counts(&CLIENTS) {
                 let mut rates = Rates::default();
-                for _ in 0..ROUNDS {
+                for _ in 0..common::rounds() {
                     let reader = |id| Reader {
                         client: client.clone(),
                         level,

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use braft::testing::{Cluster, TestNode, TestResult};
-use common::{ROUNDS, Rates, Store, VALUE_BYTES, Writer};
+use common::{Rates, Store, VALUE_BYTES, Writer};
 
 const CLIENTS: [u64; 5] = [1, 8, 64, 256, 1024];
 /// Bytes of the file that the plain loop writes to, zeroed beforehand as a log segment is.
@@ -36,24 +36,28 @@ async fn measure() -> TestResult {
 
     let clients = common::client_counts(&CLIENTS);
     let mut floor = Rates::default();
-    let mut rates: Vec<Rates> = clients.iter().map(|_| Rates::default()).collect();
-    for _ in 0..ROUNDS {
-        for (count, rates) in clients.iter().zip(&mut rates) {
+    let mut rates: Vec<(Rates, Rates)> = clients.iter().map(|_| Default::default()).collect();
+    for _ in 0..common::rounds() {
+        for (count, (rates, ratios)) in clients.iter().zip(&mut rates) {
             let file = floor_file.try_clone()?;
-            floor.add(tokio::task::spawn_blocking(move || run_floor(&file)).await??);
+            let loop_rate = tokio::task::spawn_blocking(move || run_floor(&file)).await??;
+            floor.add(loop_rate);
             let writer = |id| Writer {
                 client: node.client::<Store>(),
                 id,
                 value: common::value(),
             };
-            rates.add(common::closed_loop(*count, writer).await);
+            let rate = common::closed_loop(*count, writer).await;
+            rates.add(rate);
+            ratios.add(rate / loop_rate);
         }
     }
 
     common::print_head("floors");
     floor.print("pwrite + fdatasync", floor.median());
-    for (count, rates) in clients.iter().zip(&rates) {
-        rates.print(&format!("put, clients: {count}"), floor.median());
+    // Each is compared with the loop that ran just before it: a disk is not the same all the time.
+    for (count, (rates, ratios)) in clients.iter().zip(&rates) {
+        rates.print_beside(&format!("put, clients: {count}"), ratios.median());
     }
     cluster.stop_all().await;
     Ok(())

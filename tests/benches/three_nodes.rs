@@ -5,7 +5,7 @@
 mod common;
 
 use braft::testing::{Cluster, TestNode, TestResult};
-use common::{Client, ROUNDS, Rates, Store, StoreClient, Writer};
+use common::{Client, Rates, Store, StoreClient, Writer};
 
 const CLIENTS: [u64; 3] = [1, 64, 256];
 /// Bytes of a log segment: the product's own, not the small ones of tests.
@@ -43,7 +43,7 @@ async fn measure() -> TestResult {
         let node = cluster.node(node)?;
         let mut writes: Vec<Rates> = clients.iter().map(|_| Rates::default()).collect();
         let mut reads: Vec<Rates> = clients.iter().map(|_| Rates::default()).collect();
-        for _ in 0..ROUNDS {
+        for _ in 0..common::rounds() {
             for (place, count) in clients.iter().enumerate() {
                 let writer = |id| Writer {
                     client: node.client::<Store>(),

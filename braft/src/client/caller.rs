@@ -19,6 +19,7 @@ use crate::call::{Answer, Operation, ReadLevel, Request, Transport};
 use crate::error::{Error, ErrorKind};
 use crate::event::Since;
 use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_size};
+use crate::session;
 use crate::subscription::Batches;
 use crate::trace::TraceContext;
 
@@ -154,6 +155,9 @@ impl<H: Hop> Engine<H> {
 
     async fn command(&self, task: &Task, fence: Option<NonZeroU64>) -> Result<Bytes, Error> {
         let mut trail = Trail::new(true, task.allowed);
+        if session::are_off() {
+            return self.once(task, fence, &mut trail).await;
+        }
         loop {
             let session = self.session(task).await?;
             // Whoever waits longest comes first. Under more load than the cluster carries, all would be
@@ -174,6 +178,26 @@ impl<H: Hop> Engine<H> {
                     self.pause(task, pause, &mut trail).await?;
                 }
             }
+        }
+    }
+
+    /// A command that is not kept from running twice.
+    async fn once(
+        &self,
+        task: &Task,
+        fence: Option<NonZeroU64>,
+        trail: &mut Trail,
+    ) -> Result<Bytes, Error> {
+        let action = || Action::Command {
+            session: 0,
+            sequence: 0,
+            responded_to: 0,
+            fence,
+        };
+        match self.attempts(task, action, trail).await {
+            Ok(answer) => Ok(answer),
+            Err(Ended::Failed(error)) => Err(error),
+            Err(Ended::SessionGone(_)) => Err(trail.expired(false)),
         }
     }
 

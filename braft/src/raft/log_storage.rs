@@ -19,8 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::brief::Brief;
-use super::encoding;
 use super::types::{Entry, LeaderId, TypeConfig, Vote, log_id, plain};
+use super::{encoding, relay};
 use crate::storage::wal::{self, LogEntry, Wal};
 
 /// The most bytes of entries read at once: what one append message to a peer carries.
@@ -293,7 +293,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         let entries = entries.into_iter().map(|entry| encode(&entry)).collect();
         let done = Box::new(move |result| callback.io_completed(result));
         match self.lone.turn() {
-            Some(_turn) => self.wal.append_here(entries, done),
+            Some(_turn) => {
+                relay::begin();
+                self.wal.append_here(entries, done)
+            }
             None => self.wal.append(entries, done),
         }
     }

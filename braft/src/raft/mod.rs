@@ -14,6 +14,7 @@
 //! | `drain.rs` | how long that is expected to take |
 //! | `ticker.rs` | an entry when a timer is due and nobody proposes |
 //! | `touch.rs` | whether a leader is in touch with a quorum |
+//! | `runtime.rs`, `relay.rs` | what openraft runs on; its tasks one after the other for a lone command |
 //! | `brief.rs` | turns at keeping a thread of the runtime busy |
 //! | `lease.rs` | the tokens of a leader, and why no two are valid at one moment |
 //! | `restart.rs` | what a voter may have promised before it was restarted |
@@ -36,6 +37,7 @@ mod past;
 mod proposer;
 mod quarantine;
 mod reader;
+mod relay;
 pub(crate) mod replaying;
 mod responder;
 mod restart;

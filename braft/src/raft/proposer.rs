@@ -511,3 +511,6 @@ fn answer(replies: Vec<ReplyTo>, result: Outcome, now: Instant) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

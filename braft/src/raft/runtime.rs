@@ -7,7 +7,9 @@ use std::time::Duration;
 use openraft_rt::{AsyncRuntime, OptionalSend};
 use openraft_rt_tokio::TokioRuntime;
 use rand_core::TryRng;
+use tokio::runtime::Handle;
 
+use super::relay::Runs;
 use crate::world;
 
 /// openraft's runtime.
@@ -57,7 +59,11 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
-        TokioRuntime::spawn(future)
+        // With one thread there is no other to wake.
+        if Handle::current().metrics().num_workers() < 2 {
+            return TokioRuntime::spawn(future);
+        }
+        TokioRuntime::spawn(Runs::new(future))
     }
 
     fn sleep(duration: Duration) -> Self::Sleep {

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+mod direct;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod faults;
 mod overlay;
 
+pub(crate) use direct::{Blocks, DirectFile, is_refusal};
 pub(crate) use overlay::OverlayFs;
 
 /// How [`Fs::open`] treats a file that is or is not there.
@@ -37,6 +39,8 @@ pub(crate) enum Mode {
 pub(crate) trait Fs: Send + Sync + 'static {
     /// Opens a file.
     fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn FsFile>>;
+    /// Opens a file that is there for direct writes; nothing if it takes none.
+    fn open_direct(&self, path: &Path) -> io::Result<Option<Arc<dyn DirectFile>>>;
     /// Renames a file.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
@@ -128,6 +132,10 @@ impl Fs for DiskFs {
         }
         let file = options.open(path).map_err(|error| named(path, error))?;
         Ok(Arc::new(DiskFile(file)))
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Option<Arc<dyn DirectFile>>> {
+        direct::open(path).map_err(|error| named(path, error))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

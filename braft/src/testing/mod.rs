@@ -46,3 +46,9 @@ pub use lock::schema_lock;
 pub use loopback::loopback;
 pub use result::{TestError, TestResult};
 pub use run::{run_test, run_test_that_should_panic};
+
+/// Lets commands of this process run without sessions, so that a benchmark can tell what they cost.
+#[doc(hidden)]
+pub fn without_sessions(without: bool) {
+    crate::session::off::set(without);
+}

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// Bytes of the value in one command.
 pub(crate) const VALUE_BYTES: usize = 256;
-/// How often each measurement is taken.
-pub(crate) const ROUNDS: usize = 3;
+/// How often each measurement is taken, unless `BRAFT_BENCH_ROUNDS` says otherwise.
+const ROUNDS: usize = 3;
 /// Runs before each measurement, unmeasured: connections and sessions are opened in it.
 const WARM_UP: Duration = Duration::from_millis(300);
 /// Keys that each client goes through: the state stays small, so that it is the log that counts.
@@ -41,6 +41,15 @@ impl Store {
 pub(crate) fn round() -> Duration {
     let seconds = std::env::var("BRAFT_BENCH_SECONDS").ok();
     Duration::from_secs_f64(seconds.and_then(|text| text.parse().ok()).unwrap_or(2.0))
+}
+
+/// How often each measurement is taken; `BRAFT_BENCH_ROUNDS` changes it.
+pub(crate) fn rounds() -> usize {
+    let rounds = std::env::var("BRAFT_BENCH_ROUNDS").ok();
+    rounds
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(ROUNDS)
+        .max(1)
 }
 
 /// Numbers of clients to measure; `BRAFT_BENCH_CLIENTS=1,256` changes them.
@@ -122,6 +131,7 @@ impl Client for Writer {
 #[derive(Default)]
 pub(crate) struct Rates(Vec<f64>);
 
+#[allow(dead_code, reason = "not every benchmark uses all of it")]
 impl Rates {
     pub(crate) fn add(&mut self, rate: f64) {
         self.0.push(rate);
@@ -134,12 +144,16 @@ impl Rates {
 
     /// Prints a line of the table; `floor` is what the median is compared with.
     pub(crate) fn print(&self, name: &str, floor: f64) {
+        self.print_beside(name, self.median() / floor);
+    }
+
+    /// Prints a line of the table, and what these rates come to beside others.
+    pub(crate) fn print_beside(&self, name: &str, compared: f64) {
         println!(
-            "{name:<28} {:>10.0} {:>10.0} {:>10.0} {:>8.2}",
+            "{name:<28} {:>10.0} {:>10.0} {:>10.0} {compared:>8.2}",
             self.median(),
             self.0[0],
             self.0[self.0.len() - 1],
-            self.median() / floor
         );
     }
 }

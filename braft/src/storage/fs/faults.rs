@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+mod direct;
 mod disk;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use self::disk::Inode;
 pub(crate) use self::disk::Step;
 use self::disk::dead;
 use self::disk::due;
+use super::DirectFile;
 use super::Fs;
 use super::FsFile;
 use super::Mode;
@@ -60,6 +62,13 @@ impl FaultFs {
     /// An empty disk without bound.
     pub(crate) fn new() -> Self {
         Self::default()
+    }
+
+    /// Lets files be opened for direct writes, or none. Unless this is said, every other file can
+    /// be, and after a crash the others, so that both ways of writing are played.
+    #[cfg(test)]
+    pub(crate) fn take_direct_writes(&self, take: bool) {
+        self.shared.lock().takes_direct_writes = Some(take);
     }
 
     /// Lets a disk be full at this many bytes.
@@ -259,6 +268,17 @@ impl Fs for FaultFs {
             inode,
             life: disk.life,
             locks: Mutex::new(false),
+        }))
+    }
+
+    fn open_direct(&self, path: &Path) -> io::Result<Option<Arc<dyn DirectFile>>> {
+        let disk = self.disk()?;
+        let inode = *disk.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        let by_turns = (inode as u64 + disk.life).is_multiple_of(2);
+        let takes = disk.takes_direct_writes.unwrap_or(by_turns);
+        Ok(takes.then(|| {
+            let (path, life) = (path.to_path_buf(), disk.life);
+            direct::file(Arc::clone(&self.shared), path, inode, life)
         }))
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{DiskFs, Fs, FsFile, Mode};
+use super::{DirectFile, DiskFs, Fs, FsFile, Mode};
 
 /// The disk as it is, for somebody who wants to write: nothing reaches it.
 #[derive(Clone, Default)]
@@ -67,6 +67,10 @@ impl Fs for OverlayFs {
             }
         };
         Ok(file)
+    }
+
+    fn open_direct(&self, _: &Path) -> io::Result<Option<Arc<dyn DirectFile>>> {
+        Ok(None)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

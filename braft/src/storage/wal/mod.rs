@@ -8,6 +8,7 @@
 //! | `index` | where entries lie on disk, changed when they do |
 //! | `shared` | both of these behind one lock, the queue, admission |
 //! | `writer` | queue, one write, one sync, callbacks |
+//! | `tail` | the log's last block, where a segment's file takes direct writes |
 //! | `worker` | the thread that the writer runs in, unless an append may run it itself |
 //! | `pace` | whether the disk is quick enough for that |
 //! | `read` | entries from disk |
@@ -35,6 +36,7 @@ mod replay;
 mod segment;
 mod shared;
 mod spare;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -135,7 +137,7 @@ impl Wal {
             stats: WalStats::default(),
         };
         let shared = Arc::new(Shared::new(fs, dir.to_path_buf(), options, state));
-        let writer = Writer::new(Arc::clone(&shared), recovered.at, recovered.votes);
+        let writer = Writer::new(Arc::clone(&shared), recovered.at, recovered.votes).map_err(io)?;
         let log = Log {
             shared,
             writer: Arc::new(Mutex::new(writer)),

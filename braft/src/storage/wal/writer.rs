@@ -26,6 +26,7 @@ use super::shared::Op;
 use super::shared::Shared;
 use super::shared::Spare;
 use super::shared::need;
+use super::tail::Tail;
 use super::types::Done;
 use super::types::LogId;
 use super::vote::VoteFile;
@@ -51,9 +52,33 @@ pub(super) struct Position {
     pub(super) purged: Option<LogId>,
 }
 
+impl Position {
+    /// Writes a batch at the log's end; it is durable when this returns.
+    fn write_durably(&self, tail: &mut Option<Tail>, batch: &[u8]) -> io::Result<()> {
+        let not_synced = planted::is(Bug::AckBeforeSync);
+        if let Some(tail) = tail
+            && !not_synced
+            && tail.write(batch, self.offset)?
+        {
+            return Ok(());
+        }
+        let file = &*self.segment.file;
+        match tail {
+            Some(tail) => tail.write_cached(file, batch, self.offset)?,
+            None => file.write_all_at(batch, self.offset)?,
+        }
+        if not_synced {
+            return Ok(());
+        }
+        file.sync_data()
+    }
+}
+
 pub(super) struct Writer {
     shared: Arc<Shared>,
     at: Position,
+    /// How the log's end is written, if the segment's file takes direct writes.
+    tail: Option<Tail>,
     votes: VoteFile,
     /// The batch under construction, header first; empty if there is none.
     batch: Vec<u8>,
@@ -66,16 +91,18 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, at: Position, votes: VoteFile) -> Self {
-        Self {
+    pub(super) fn new(shared: Arc<Shared>, at: Position, votes: VoteFile) -> io::Result<Self> {
+        let tail = Tail::of(&*shared.fs, &at.segment, at.offset)?;
+        Ok(Self {
             shared,
             at,
+            tail,
             votes,
             batch: Vec::new(),
             entries: None,
             batch_need: 0,
             waiting: VecDeque::new(),
-        }
+        })
     }
 
     /// Carries out what is queued at this moment; false if there was nothing to do.
@@ -246,12 +273,8 @@ impl Writer {
         let header = self.header(committed);
         let seed = self.seed();
         header.encode(&mut self.batch[..BATCH_HEADER], seed);
-        let file = &self.at.segment.file;
         let began = Instant::now();
-        file.write_all_at(&self.batch, self.at.offset)?;
-        if !planted::is(Bug::AckBeforeSync) {
-            file.sync_data()?;
-        }
+        self.at.write_durably(&mut self.tail, &self.batch)?;
 
         let offset = self.at.offset;
         self.at.offset += self.batch.len() as u64;
@@ -291,8 +314,9 @@ impl Writer {
         }
     }
 
-    /// Writes an empty batch that says how far the log is synced. Only the last one is synced
-    /// itself: another costs nothing but its 48 bytes.
+    /// Writes an empty batch that says how far the log is synced. Only the last one has to be synced
+    /// itself: through the page cache another costs nothing but its 48 bytes. Where the log is
+    /// written directly so is the mark: the next batch would have to wait for its page.
     fn mark(&mut self, clean: bool) -> io::Result<()> {
         self.shared.lock().unmarked = false;
         let end = self.at.offset + BATCH_HEADER as u64;
@@ -311,16 +335,20 @@ impl Writer {
         };
         let mut bytes = [0; BATCH_HEADER];
         header.encode(&mut bytes, self.seed());
-        self.at.segment.file.write_all_at(&bytes, self.at.offset)?;
+        let durable = clean || self.tail.is_some();
+        if durable {
+            self.at.write_durably(&mut self.tail, &bytes)?;
+        } else {
+            self.at.segment.file.write_all_at(&bytes, self.at.offset)?;
+        }
         if clean {
-            self.at.segment.file.sync_data()?;
             self.at.synced = self.at.sequence;
         }
         self.at.offset = end;
         self.at.sequence += 1;
         let mut state = self.shared.lock();
         state.room = self.at.segment.entry_limit().saturating_sub(end);
-        state.stats.fsyncs += u64::from(clean);
+        state.stats.fsyncs += u64::from(durable);
         state.stats.bytes += BATCH_HEADER as u64;
         Ok(())
     }
@@ -356,6 +384,7 @@ impl Writer {
 
         self.at.offset = SEGMENT_HEADER as u64;
         self.at.segment = Arc::clone(&next);
+        self.tail = Tail::of(&*shared.fs, &next, self.at.offset)?;
         let mut state = shared.lock();
         state.room = next.entry_limit() - self.at.offset;
         state.index.push_segment(next);

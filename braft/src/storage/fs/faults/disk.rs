@@ -60,6 +60,8 @@ pub(super) struct Disk {
     /// How many of them wait.
     pub(super) waiting: usize,
     pub(super) syncs: u64,
+    /// Whether files take direct writes; unless it is said, every other one does.
+    pub(super) takes_direct_writes: Option<bool>,
 }
 
 #[derive(Clone, Default)]
@@ -99,6 +101,15 @@ pub(super) fn dead() -> io::Error {
 /// Whether what was drawn for a piece of a crashed disk lets it survive.
 fn survives(drawn: u64) -> bool {
     drawn & 0x100 != 0
+}
+
+/// Which of the bytes that a write changes gets a wrong bit. Bytes that are written as they were stay
+/// so: the cache of a real machine, too, writes whole sectors in which little is new.
+fn changed(before: &[u8], written: &[u8], drawn: u64) -> Option<usize> {
+    let differs = |at: &usize| before[*at] != written[*at];
+    let changed = (0..written.len()).filter(differs);
+    let count = changed.clone().count();
+    changed.skip((drawn as usize).checked_rem(count)?).next()
 }
 
 impl Disk {
@@ -160,9 +171,14 @@ impl Disk {
                         durable.resize(durable.len().max(offset + end).min(whole), 0);
                         let to = (offset + end).min(durable.len());
                         let from = (offset + at).min(to);
-                        durable[from..to].copy_from_slice(&bytes[at..at + to - from]);
-                        if from < to && (drawn >> 16).is_multiple_of(GARBLED_ONE_IN) {
-                            durable[from + (drawn >> 32) as usize % (to - from)] ^= 1;
+                        let written = &bytes[at..at + to - from];
+                        let garbled = (drawn >> 16).is_multiple_of(GARBLED_ONE_IN);
+                        let wrong = garbled
+                            .then(|| changed(&durable[from..to], written, drawn >> 32))
+                            .flatten();
+                        durable[from..to].copy_from_slice(written);
+                        if let Some(wrong) = wrong {
+                            durable[from + wrong] ^= 1;
                         }
                     }
                     at = end;

@@ -2,6 +2,7 @@
 
 mod basic;
 mod damage;
+mod direct;
 mod faults;
 mod here;
 mod model;
