@@ -107,9 +107,9 @@ fn survives(drawn: u64) -> bool {
 /// so: the cache of a real machine, too, writes whole sectors in which little is new.
 fn changed(before: &[u8], written: &[u8], drawn: u64) -> Option<usize> {
     let differs = |at: &usize| before[*at] != written[*at];
-    let changed = (0..written.len()).filter(differs);
+    let mut changed = (0..written.len()).filter(differs);
     let count = changed.clone().count();
-    changed.skip((drawn as usize).checked_rem(count)?).next()
+    changed.nth((drawn as usize).checked_rem(count)?)
 }
 
 impl Disk {
