@@ -230,10 +230,9 @@ async fn the_page_shows_what_the_commands_print(cluster: Cluster<Counter>) -> Te
             }
         }
     }
-    for node in [scene.guest.take(), scene.called.take()] {
-        if let Some(node) = node {
-            node.shutdown(Duration::from_secs(5)).await;
-        }
+    let nodes = [scene.guest.take(), scene.called.take()];
+    for node in nodes.into_iter().flatten() {
+        node.shutdown(Duration::from_secs(5)).await;
     }
     let help = braft(&["--help"]).await.out;
     let known = help.lines().skip_while(|line| *line != "Commands:").skip(1);

@@ -1,5 +1,6 @@
 //! What stands for TLS where braft is built without it.
 
+use std::convert::Infallible;
 use std::io;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -9,27 +10,27 @@ use super::Standing;
 
 /// There is none.
 #[derive(Clone, Debug)]
-pub(crate) enum Secure {}
+pub(crate) struct Secure(Infallible);
 
 pub(crate) type Connected = TcpStream;
 pub(crate) type Taken<S> = S;
 
 impl Secure {
     pub(crate) async fn connect(&self, _: &str, _: TcpStream) -> io::Result<Connected> {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) async fn accept<S>(&self, _: S) -> io::Result<(Taken<S>, Standing)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        match *self {}
+        match self.0 {}
     }
 
     pub(crate) async fn accept_http<S>(&self, _: S) -> io::Result<(Taken<S>, Standing)>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        match *self {}
+        match self.0 {}
     }
 }
