@@ -20,15 +20,15 @@ async fn passes<S: braft::Service>(checked: Check<S>) {
 
 #[tokio::test]
 async fn a_map_on_three_nodes() {
-    passes(check::<Inventory>().seeds(16)).await;
+    passes(check::<Inventory>().seeds(40)).await;
 }
 
 #[tokio::test]
 async fn a_queue_on_three_nodes() {
-    passes(check::<Queue>().first_seed(100).seeds(16)).await;
+    passes(check::<Queue>().first_seed(100).seeds(40)).await;
 }
 
 #[tokio::test]
 async fn a_queue_on_five_nodes() {
-    passes(check::<Queue>().nodes(5).first_seed(1_000).seeds(6)).await;
+    passes(check::<Queue>().nodes(5).first_seed(1_000).seeds(20)).await;
 }

@@ -103,8 +103,8 @@ impl<S: Service> Nemesis<S> {
             let mut names = names.iter().filter(|name| name.ends_with(ends));
             names.next_back().map(|name| below.join(name))
         };
-        match below(&mut self.rng, 8) {
-            0..=3 => {
+        match below(&mut self.rng, 6) {
+            0 | 1 => {
                 let segment = newest("log", ".wal")?;
                 let content = disk.content(&segment)?;
                 let later = content.get(LATER_BATCHES..).unwrap_or_default();
@@ -112,8 +112,8 @@ impl<S: Service> Nemesis<S> {
                 let at = FIRST_BATCH + below(&mut self.rng, BATCH_HEADER) as usize;
                 is_long.then(|| Damage::of(segment, at))
             }
-            4 | 5 => self.anywhere(disk, newest("snapshots", ".snap")?),
-            6 => {
+            2 | 3 => self.anywhere(disk, newest("snapshots", ".snap")?),
+            4 => {
                 let vote = dir.join("log").join("vote");
                 let at = below(&mut self.rng, VOTE_BYTES) as usize;
                 let both = below(&mut self.rng, 2) == 0;

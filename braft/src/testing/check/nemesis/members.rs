@@ -4,14 +4,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
-use super::super::invent::below;
-use super::{Lasting, MAX_LASTING, Nemesis, name};
+use super::{Nemesis, name};
 use crate::service::Service;
 use crate::testing::TestResult;
 
-/// How long after it has handed over a leader is cut off, at most: as long as a few messages are on
-/// their way.
-const MAX_CUT_AFTER_US: u32 = 5_000;
 /// How long a node tries to leave.
 const LEAVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -30,29 +26,20 @@ impl<S: Service> Nemesis<S> {
         Ok(())
     }
 
-    /// The leader hands over, and by turns is cut off at once: what it believes then counts.
     pub(super) async fn hand_over(&mut self) -> TestResult {
-        let (Some(place), well) = (self.leader(), self.well()) else {
+        let (Some(leader), well) = (self.leader(), self.well()) else {
             return Ok(());
         };
         let Some(heir) = self.one_of(&well) else {
             return Ok(());
         };
         let id = self.cluster.node(heir)?.core().peers().me().node_id;
-        let leading = self.cluster.node(place)?;
+        let leading = self.cluster.node(leader)?;
         if let Some(raft) = leading.core().raft()
             && raft.transfer_leader(id).await.is_ok()
         {
-            let (leader, heir) = (name(place), name(heir));
+            let (leader, heir) = (name(leader), name(heir));
             self.note(format!("{leader} hands leadership to {heir}"));
-            if below(&mut self.rng, 2) == 0 && self.lasting.len() < MAX_LASTING {
-                let wait = below(&mut self.rng, MAX_CUT_AFTER_US);
-                tokio::time::sleep(Duration::from_micros(wait.into())).await;
-                self.cluster.isolate(place);
-                self.note(format!("{leader} is cut off"));
-                self.lasting
-                    .push(Lasting::Cut("a leader that handed over was cut off"));
-            }
         }
         Ok(())
     }
