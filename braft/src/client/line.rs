@@ -333,6 +333,7 @@ mod tests {
                 key: None,
                 deadline: since + SECOND,
                 forwarded: false,
+                trace: None,
                 reply: ReplyTo::Task(reply),
             };
             assert!(self.queue.try_send(Waiting { call, since }).is_ok());
