@@ -137,9 +137,10 @@ mod tests {
         use tracing_subscriber::layer::SubscriberExt;
 
         let exporter = InMemorySpanExporter::default();
+        // Kept to the end: with the last handle on it the spans are gone.
         let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone());
-        let tracer = provider.build().tracer("test");
-        let layer = tracing_opentelemetry::layer().with_tracer(tracer);
+        let provider = provider.build();
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
         let subscriber = tracing_subscriber::registry().with(layer);
         assert_eq!(TraceContext::current(), None);
         tracing::subscriber::with_default(subscriber, || {
