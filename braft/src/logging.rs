@@ -1,6 +1,8 @@
 //! Where a whole program's log lines and spans go, if it has not said so itself.
 
+use tracing::Subscriber;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
@@ -11,15 +13,29 @@ const LINES: &str = "info,openraft=error,h2=warn,hyper=warn,tonic=warn";
 /// configured. A program that has set up its own subscriber keeps that.
 pub(crate) fn start() -> Spans {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
-    let lines = tracing_subscriber::fmt::layer()
+    let registry = tracing_subscriber::registry();
+    let (spans, exported) = exported();
+    // One filter for all, where one will do: with a filter for each layer, every span and line that
+    // nobody wants is asked about again each time.
+    let started = match exported {
+        None => registry.with(filter).with(lines()).try_init(),
+        Some(exported) => {
+            let lines = lines().with_filter(filter);
+            registry.with(lines).with(exported).try_init()
+        }
+    };
+    // An error means that the program has set up its own.
+    drop(started);
+    spans
+}
+
+fn lines<S>() -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .with_filter(filter);
-    let (spans, exported) = exported();
-    let subscriber = tracing_subscriber::registry().with(lines).with(exported);
-    // An error means that the program has set up its own.
-    drop(subscriber.try_init());
-    spans
 }
 
 #[cfg(not(feature = "otel"))]
@@ -35,8 +51,8 @@ mod without {
     #[derive(Debug)]
     pub(crate) struct Spans;
 
-    pub(super) fn exported() -> (Spans, Identity) {
-        (Spans, Identity::new())
+    pub(super) fn exported() -> (Spans, Option<Identity>) {
+        (Spans, None)
     }
 
     impl Spans {

@@ -36,6 +36,7 @@ pub(crate) mod network;
 mod past;
 mod proposer;
 mod quarantine;
+mod queries;
 mod reader;
 mod relay;
 pub(crate) mod replaying;

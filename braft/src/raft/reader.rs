@@ -3,7 +3,6 @@
 //! Source: Ongaro's dissertation, section 6.4 (ReadIndex, and leases).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use openraft::async_runtime::WatchReceiver;
@@ -15,6 +14,7 @@ use tokio::time::Instant;
 use super::Raft;
 use super::lease::Lease;
 use super::load::{Load, Place};
+use super::queries;
 use super::state_machine::StateMachine;
 use crate::error::Error;
 use crate::planted::{self, Bug};
@@ -31,7 +31,7 @@ const MAX_WAITING_BYTES: usize = 64 << 20;
 /// What a waiting read takes in memory beside its query, roughly.
 const READ_OVERHEAD_BYTES: usize = 128;
 /// Why a read is refused that would be answered too late.
-const TOO_LATE: &str =
+pub(super) const TOO_LATE: &str =
     "the reads that wait on this node take longer than the time this one has; back off";
 
 /// Why a leader that hears nothing answers nothing.
@@ -52,6 +52,12 @@ pub(crate) struct Read {
 pub(crate) struct Admitted {
     pub(crate) read: Read,
     place: Place,
+}
+
+impl Admitted {
+    pub(super) fn load(&self) -> &Arc<Load> {
+        self.place.load()
+    }
 }
 
 /// The reads of one node.
@@ -263,12 +269,7 @@ pub(super) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Admitt
         Ok(_) = halted.wait_for(Option::is_some) => true,
     };
     if machine.out_of_service().is_some() {
-        for Admitted { read, .. } in reads {
-            let refusal = machine.out_of_service();
-            read.reply
-                .refuse(refusal.unwrap_or_else(|| Refusal::not_here("about to serve again", None)));
-        }
-        return;
+        return queries::refuse_all(machine, reads);
     }
     if !is_ready {
         for Admitted { read, .. } in reads {
@@ -277,121 +278,5 @@ pub(super) async fn answer(machine: &StateMachine, index: u64, reads: Vec<Admitt
         }
         return;
     }
-    let mut reads = reads.into_iter();
-    while let Some(first) = reads.as_slice().first() {
-        let load = first.place.load().clone();
-        let count = load.drain().next_batch().min(reads.len());
-        let replica = machine.clone();
-        // Queries may take long, and must not hold up the tasks of this thread.
-        let some = machine.run_queries(count, move || {
-            carry_out(&replica, &load, &mut reads);
-            reads
-        });
-        match some.await {
-            Some(rest) => reads = rest,
-            None => return,
-        }
-        if !reads.as_slice().is_empty() {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-/// Answers the next of the reads.
-fn carry_out(machine: &StateMachine, load: &Load, reads: &mut impl Iterator<Item = Admitted>) {
-    let begun = Instant::now();
-    let some = next_in_time(load, reads, begun);
-    if some.is_empty() {
-        return;
-    }
-    let queries = some
-        .iter()
-        .map(|Admitted { read, .. }| (read.service.clone(), read.payload.clone()));
-    let answers = machine.machine().query(queries.collect());
-    let now = Instant::now();
-    load.drain().note(some.len(), begun, now);
-    for (Admitted { read, .. }, answer) in some.into_iter().zip(answers) {
-        match answer {
-            Ok((answer, index)) => {
-                let result = Ok(answer);
-                read.reply.send_at(Reply { index, result }, Some(now));
-            }
-            Err(refusal) => read.reply.refuse(refusal),
-        }
-    }
-}
-
-/// The next reads to carry out together. Those that are not expected to be answered by their deadline
-/// are refused: no work is spent on them.
-fn next_in_time(
-    load: &Load,
-    reads: &mut impl Iterator<Item = Admitted>,
-    now: Instant,
-) -> Vec<Admitted> {
-    let most = load.drain().next_batch();
-    let mut some = Vec::new();
-    while some.len() < most
-        && let Some(admitted) = reads.next()
-    {
-        // The first one is carried out in any case: what is expected may be wrong, and this shows.
-        let takes = match some.len() {
-            0 => Duration::ZERO,
-            before => load.drain().wait(before + 1, 1),
-        };
-        if admitted.read.deadline <= now + takes {
-            admitted.read.reply.refuse(Refusal::busy(TOO_LATE));
-            continue;
-        }
-        some.push(admitted);
-    }
-    some
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::sync::oneshot;
-
-    use super::*;
-    use crate::error::{ErrorKind, Outcome};
-
-    #[test]
-    fn reads_that_would_be_answered_too_late_are_refused_and_those_in_time_are_not() {
-        const ITEM: Duration = Duration::from_micros(100);
-        let (load, mut now) = (load(), Instant::now());
-        for items in [100, 200, 300, 400] {
-            let begun = now;
-            now += ITEM * items;
-            load.drain().note(items as usize, begun, now);
-        }
-        let mut answers = Vec::new();
-        let mut read = |left| {
-            let (reply, answer) = oneshot::channel();
-            answers.push(answer);
-            admit(
-                &load,
-                Read {
-                    service: "".into(),
-                    payload: Bytes::new(),
-                    min_index: 0,
-                    deadline: now + left,
-                    reply: ReplyTo::Task(reply),
-                },
-            )
-            .expect("there is room")
-        };
-        let reads: Vec<_> = (0..60).map(|_| read(ITEM * 600)).collect();
-        let late: Vec<_> = (0..60).map(|_| read(ITEM * 70)).collect();
-        let mut all = reads.into_iter().chain(late);
-        let some = next_in_time(&load, &mut all, now);
-        assert!(all.next().is_none() && some.len() >= 60 && some.len() < 80);
-        let refused = answers
-            .iter_mut()
-            .filter_map(|answer| answer.try_recv().ok());
-        let refused: Vec<_> = refused.filter_map(|reply| reply.result.err()).collect();
-        assert_eq!(some.len() + refused.len(), 120);
-        for refusal in refused {
-            assert_eq!(refusal.kind, ErrorKind::Busy);
-            assert_eq!(refusal.outcome, Outcome::NotApplied);
-        }
-    }
+    queries::carry_out(machine, reads).await;
 }

@@ -9,11 +9,12 @@ use futures_util::{Stream, StreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use openraft::type_config::alias::{LogIdOf, SnapshotMetaOf, SnapshotOf, StoredMembershipOf};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::brief::Brief;
 use super::clock::SharedClock;
+use super::queries::Queries;
 use super::relay;
 use super::snapshot_reading::describe;
 use super::types::{Entry, TypeConfig, log_id, members_of, plain, stored_membership_of};
@@ -24,9 +25,6 @@ use crate::storage::wal::Wal;
 
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
-
-/// How long queries may keep their turn. Those that take longer are carried out all the same.
-const TURN: Duration = Duration::from_millis(100);
 
 /// How long to wait before the next attempt to write a snapshot when one has failed.
 pub(super) const SNAPSHOT_RETRY_PAUSE: Duration = Duration::from_secs(2);
@@ -75,10 +73,8 @@ pub(crate) struct Shared {
     /// How long queries take, by their number.
     query_pace: Pace,
     pub(super) figures: Arc<RaftFigures>,
-    /// For the threads that carry out queries beside those of the runtime: as many as it has. With more,
-    /// what comes in from the network would get a small part of the processors only, and wait where
-    /// nobody sees it.
-    query_turns: Semaphore,
+    /// Reads whose time has come.
+    queries: Queries,
 }
 
 impl StateMachine {
@@ -115,7 +111,7 @@ impl StateMachine {
                 apply_pace: Pace::default(),
                 query_pace: Pace::default(),
                 figures: Arc::default(),
-                query_turns: Semaphore::new(runtime.metrics().num_workers().max(1)),
+                queries: Queries::new(runtime.metrics().num_workers()),
             }),
         }
     }
@@ -209,30 +205,22 @@ impl StateMachine {
         Ok(timed(pace, units, work))
     }
 
-    /// Runs queries, this many, here or on a thread where they may take long. `None` if they panicked or
-    /// the runtime ends.
-    pub(super) async fn run_queries<T: Send + 'static>(
-        &self,
-        queries: usize,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Option<T> {
-        let work = match self.if_brief(&self.shared.query_pace, queries, work) {
-            Ok(done) => return Some(done),
-            Err(work) => work,
+    pub(super) fn queries(&self) -> &Queries {
+        &self.shared.queries
+    }
+
+    /// Runs queries, this many, here or on a thread where they may take long.
+    pub(super) async fn run_queries(&self, queries: usize, work: impl FnOnce() + Send + 'static) {
+        let Err(work) = self.if_brief(&self.shared.query_pace, queries, work) else {
+            return;
         };
         let shared = self.shared.clone();
         let work = move || timed(&shared.query_pace, queries, work);
         if crate::world::is_simulated() {
-            return Some(work());
+            return work();
         }
-        let turn = self.shared.query_turns.acquire().await.ok()?;
-        let mut running = tokio::task::spawn_blocking(work);
-        tokio::select! {
-            done = &mut running => return done.ok(),
-            // A query that takes long takes the turns of no others.
-            () = tokio::time::sleep(TURN) => drop(turn),
-        }
-        running.await.ok()
+        // An error is a panic, of which the callers hear by their replies, or the end of the runtime.
+        drop(tokio::task::spawn_blocking(work).await);
     }
 
     fn apply_chunk(&self, chunk: Chunk) -> io::Result<()> {
