@@ -1,4 +1,4 @@
-//! CallsFigures by method: how many, with which outcome, and how long they took.
+//! Calls by method: how many, with which outcome, and how long they took.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,7 +95,7 @@ impl CallsFigures {
         self.forwarded.fetch_add(calls as u64, Ordering::Relaxed);
     }
 
-    /// CallsFigures that were passed on to the leader.
+    /// Calls that were passed on to the leader.
     pub(crate) fn forwarded(&self) -> u64 {
         self.forwarded.load(Ordering::Relaxed)
     }

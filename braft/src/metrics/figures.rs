@@ -13,7 +13,7 @@ pub(crate) struct Figures {
     pub(crate) applied: u64,
     pub(crate) commands: Group,
     pub(crate) queries: Group,
-    /// CallsFigures passed on to the leader.
+    /// Calls passed on to the leader.
     pub(crate) forwarded: u64,
     /// Commands, and reads, taken in and not yet answered.
     pub(crate) pending: [usize; 2],
@@ -29,7 +29,7 @@ pub(crate) struct Figures {
     pub(crate) decisions: Vec<Decided>,
 }
 
-/// CallsFigures of one kind.
+/// Calls of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Group {
@@ -39,7 +39,7 @@ pub(crate) struct Group {
     pub(crate) times: Vec<u64>,
 }
 
-/// CallsFigures of one method.
+/// Calls of one method.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct MethodFigures {
