@@ -125,9 +125,7 @@ async fn work_off(mut turn: Turn<'_>) {
         if turn.is_over {
             return;
         }
-        for Admitted { read, .. } in late {
-            read.reply.refuse(Refusal::busy(TOO_LATE));
-        }
+        refuse_late(late);
         if reads.is_empty() {
             continue;
         }
@@ -169,6 +167,13 @@ fn answer(machine: &StateMachine, reads: Vec<Admitted>) {
             }
             Err(refusal) => read.reply.refuse(refusal),
         }
+    }
+}
+
+/// Refuses reads on which no work was spent.
+fn refuse_late(reads: Vec<Admitted>) {
+    for Admitted { read, .. } in reads {
+        read.reply.refuse(Refusal::busy(TOO_LATE));
     }
 }
 
@@ -227,48 +232,94 @@ fn take(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use tokio::sync::oneshot;
 
+    use super::super::load::Load;
     use super::super::reader::{Read, admit, load};
     use super::*;
+    use crate::error::{ErrorKind, Outcome};
     use crate::request::ReplyTo;
+
+    const ITEM: Duration = Duration::from_micros(100);
+
+    /// A node on which it is known what a read takes.
+    struct Reads {
+        load: Arc<Load>,
+        now: Instant,
+        waiting: VecDeque<Admitted>,
+        answers: Vec<oneshot::Receiver<Reply>>,
+    }
+
+    impl Reads {
+        fn new() -> Self {
+            let (load, mut now) = (load(), Instant::now());
+            for items in [100, 200, 300, 400] {
+                let begun = now;
+                now += ITEM * items;
+                load.drain().note(items as usize, begun, now);
+            }
+            Reads {
+                load,
+                // Far off by the clock, so that all are admitted.
+                now: now + Duration::from_secs(60),
+                waiting: VecDeque::new(),
+                answers: Vec::new(),
+            }
+        }
+
+        /// So many more wait, with the time that so many of them take.
+        fn wait(mut self, count: usize, left: u32) -> Self {
+            for _ in 0..count {
+                let (reply, answer) = oneshot::channel();
+                self.answers.push(answer);
+                let read = Read {
+                    service: "".into(),
+                    payload: Bytes::new(),
+                    min_index: 0,
+                    deadline: self.now + ITEM * left,
+                    reply: ReplyTo::Task(reply),
+                };
+                let admitted = admit(&self.load, read);
+                self.waiting.push_back(admitted.expect("there is room"));
+            }
+            self
+        }
+
+        /// How many are carried out next, and how many are late: those are refused as busy, with
+        /// nothing done.
+        fn take(&mut self) -> (usize, usize) {
+            let (some, refused) = take(&mut self.waiting, self.load.drain(), self.now);
+            let late = refused.len();
+            refuse_late(refused);
+            let replies = self.answers.iter_mut();
+            let replies = replies.filter_map(|answer| answer.try_recv().ok());
+            let refusals: Vec<_> = replies.filter_map(|reply| reply.result.err()).collect();
+            assert_eq!(refusals.len(), late);
+            for refusal in refusals {
+                assert_eq!(refusal.kind, ErrorKind::Busy);
+                assert_eq!(refusal.outcome, Outcome::NotApplied);
+            }
+            (some.len(), late)
+        }
+    }
 
     #[test]
     fn reads_that_would_be_answered_too_late_are_refused_and_those_in_time_are_not() {
-        const ITEM: Duration = Duration::from_micros(100);
-        let (load, mut now) = (load(), Instant::now());
-        for items in [100, 200, 300, 400] {
-            let begun = now;
-            now += ITEM * items;
-            load.drain().note(items as usize, begun, now);
-        }
-        // Far off by the clock, so that all are admitted.
-        let now = now + Duration::from_secs(60);
-        let read = |left| {
-            let (reply, _) = oneshot::channel();
-            let read = Read {
-                service: "".into(),
-                payload: Bytes::new(),
-                min_index: 0,
-                deadline: now + left,
-                reply: ReplyTo::Task(reply),
-            };
-            admit(&load, read).expect("there is room")
-        };
-        let in_time = |count| (0..count).map(|_| read(ITEM * 6000));
-        let soon_over = |count| (0..count).map(|_| read(ITEM * 70));
-        let mut waiting: VecDeque<_> = in_time(60).chain(soon_over(60)).collect();
-        let (some, late) = take(&mut waiting, load.drain(), now);
-        assert!(waiting.is_empty());
-        assert!(some.len() >= 60 && some.len() < 80, "{}", some.len());
-        assert_eq!(some.len() + late.len(), 120);
+        let mut reads = Reads::new().wait(60, 600).wait(60, 70);
+        let (some, late) = reads.take();
+        assert!((60..80).contains(&some), "{some}");
+        assert_eq!(some + late, 120);
+        assert!(reads.waiting.is_empty());
+    }
 
-        // Those far behind are told now, not when it is their turn.
-        let most = load.drain().next_batch();
-        let waiting = in_time(most + 60).chain(soon_over(60));
-        let mut waiting: VecDeque<_> = waiting.collect();
-        let (some, late) = take(&mut waiting, load.drain(), now);
-        assert_eq!((some.len(), late.len(), waiting.len()), (most, 60, 60));
+    #[test]
+    fn reads_far_behind_are_refused_now_and_not_when_it_is_their_turn() {
+        let most = Reads::new().load.drain().next_batch();
+        let mut reads = Reads::new().wait(most + 60, 6000).wait(60, 70);
+        assert_eq!(reads.take(), (most, 60));
+        assert_eq!(reads.waiting.len(), 60);
     }
 }
