@@ -58,6 +58,9 @@ const RECENT_CONTACT: Duration = Duration::from_millis(500);
 /// The longest a source of peers may take to forget this node.
 const WITHDRAW_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How often a node that gets ready is looked at for whether it has heard its leader.
+const TOUCH_LOOK: Duration = Duration::from_millis(10);
+
 /// A handle on a running node. Cheap to clone; the node stops when the last one is dropped.
 #[derive(Clone)]
 pub struct Node {
@@ -154,7 +157,8 @@ impl Node {
         &self.inner.core
     }
 
-    /// Waits until this node is in a cluster that has a leader and knows its state up to now.
+    /// Waits until this node is in a cluster that has a leader, is in touch with it, and knows its state up
+    /// to now: what `/readyz` says.
     ///
     /// Returns at once, without success, when the node stops.
     pub async fn ready(&self) {
@@ -162,7 +166,11 @@ impl Node {
         let core = &self.inner.core;
         let ready = async {
             let raft = core.raft_started().await;
-            raft.wait_for(|view| core.serves(view).is_ok()).await
+            let serves = || raft.wait_for(|view| core.serves(view).is_ok());
+            // The leader's first message makes it known a moment before it counts as heard.
+            while serves().await.is_some() && !raft.is_in_touch() {
+                tokio::time::sleep(TOUCH_LOOK).await;
+            }
         };
         tokio::select! {
             _ = ready => {}
