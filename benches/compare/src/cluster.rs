@@ -6,9 +6,11 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use load::{NodeSample, ProcessFigures};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -16,14 +18,15 @@ use tokio::process::{Child, Command};
 pub(crate) const NODES: usize = 3;
 /// The longest a cluster may take until it serves.
 const READY_WITHIN: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Starts are measured: they must not wait for the look.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How much of a node's output is shown if the cluster does not serve.
 const TAIL_LINES: usize = 10;
 
 /// Where the nodes of a cluster are, and what they write to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
-    directory: TempDir,
+    directory: Arc<TempDir>,
     /// Of the first node; each has an address of its own, so that the usual ports are free.
     first_ip: Ipv4Addr,
 }
@@ -47,7 +50,7 @@ impl Place {
             .to_le_bytes();
         let first_ip = Ipv4Addr::new(127, a.clamp(1, 254), b, c.clamp(1, 250));
         Ok(Place {
-            directory,
+            directory: Arc::new(directory),
             first_ip,
         })
     }
@@ -83,21 +86,25 @@ impl Place {
         self,
         command: impl Fn(&Self, usize) -> io::Result<Command>,
     ) -> io::Result<Cluster> {
-        let mut processes = Vec::new();
-        for node in 0..NODES {
-            let log = File::create(self.log(node))?;
-            let process = command(&self, node)?
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .kill_on_drop(true)
-                .spawn()?;
-            processes.push(process);
-        }
+        let each = (0..NODES).map(|node| self.spawn(node, command(&self, node)?));
+        let processes = each.collect::<io::Result<_>>()?;
         Ok(Cluster {
             processes,
             place: self,
         })
+    }
+
+    fn spawn(&self, node: usize, mut command: Command) -> io::Result<Child> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log(node))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
     }
 }
 
@@ -139,6 +146,26 @@ impl Cluster {
         format!("node {node}:\n  {}\n", lines[from..].join("\n  "))
     }
 
+    /// Kills one process, and waits until it has gone.
+    pub(crate) async fn kill(&mut self, node: usize) -> io::Result<()> {
+        self.processes[node].kill().await
+    }
+
+    /// Stops one process where it is; it keeps its connections and says nothing.
+    pub(crate) fn silence(&self, node: usize) -> io::Result<()> {
+        let pid = self.processes[node].id().map(|pid| pid.cast_signed());
+        let pid = pid
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("the node has ended"))?;
+        Ok(kill_process(pid, Signal::STOP)?)
+    }
+
+    /// Starts a process that has ended once more, on the data that it left.
+    pub(crate) fn restart(&mut self, node: usize, command: Command) -> io::Result<()> {
+        self.processes[node] = self.place.spawn(node, command)?;
+        Ok(())
+    }
+
     /// Kills the processes, and waits until they have gone: they write no more.
     pub(crate) async fn end(mut self) {
         for process in &mut self.processes {
@@ -157,18 +184,42 @@ impl Cluster {
 
     /// What the processes have used; a store may know more of itself.
     pub(crate) fn sample(&self) -> Vec<NodeSample> {
-        sample(&self.pids())
+        let each = self.pids().into_iter().map(|pid| {
+            let process = ProcessFigures::of(pid);
+            NodeSample {
+                cpu: process.map(|process| process.cpu),
+                rss_bytes: process.map(|process| process.rss_bytes),
+                ..NodeSample::default()
+            }
+        });
+        each.collect()
+    }
+
+    /// What the files of each node take on disk, bytes.
+    pub(crate) fn disk_bytes(&self) -> io::Result<Vec<u64>> {
+        let each = (0..NODES).map(|node| blocks_below(&self.place.data_dir(node)?));
+        each.collect()
     }
 }
 
-fn sample(pids: &[u32]) -> Vec<NodeSample> {
-    let each = pids.iter().map(|pid| {
-        let process = ProcessFigures::of(*pid);
-        NodeSample {
-            cpu: process.map(|process| process.cpu),
-            rss_bytes: process.map(|process| process.rss_bytes),
-            ..NodeSample::default()
-        }
-    });
-    each.collect()
+/// What is allocated to all files below a directory, bytes.
+fn blocks_below(directory: &Path) -> io::Result<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+
+    const BLOCK_BYTES: u64 = 512;
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            // A running node removes files.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        bytes += match metadata.is_dir() {
+            true => blocks_below(&entry.path())?,
+            false => metadata.blocks() * BLOCK_BYTES,
+        };
+    }
+    Ok(bytes)
 }

@@ -6,10 +6,14 @@
 //! | `systems/` | how each store is found, started, and called |
 //! | `cluster.rs` | processes of one cluster, on addresses of their own |
 //! | `store.rs` | the node of braft: a map from text to text |
+//! | `parts/` | what is measured: load, starts, lost leaders, memory |
 //! | `rounds.rs` | the turns |
 //! | `report.rs` | medians, ranges and ratios |
+//! | `picture.rs` | the same to look at |
 
 mod cluster;
+mod parts;
+mod picture;
 mod report;
 mod rounds;
 mod store;
@@ -22,6 +26,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use load::LoadArgs;
 
+use crate::parts::Part;
 use crate::systems::System;
 
 /// braft beside other replicated stores: three nodes each on loopback, the same load in turns.
@@ -51,10 +56,24 @@ pub(crate) struct CompareArgs {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,…")]
     #[arg(default_values = ["braft", "etcd", "pysyncobj", "hiqlite"])]
     systems: Vec<System>,
+    /// What is measured
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART,…")]
+    #[arg(default_values = ["load", "start", "failover", "memory"])]
+    part: Vec<Part>,
     /// How often each takes its turn
     #[arg(long, default_value_t = 3, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// How often each loses its leader by a kill
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
+    failovers: u32,
+    /// How much is written before memory and disk are looked at
+    #[arg(long, default_value_t = 1_000_000, value_name = "WRITES")]
+    memory_writes: u64,
+    /// Where to write a picture of the figures, as SVG
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
     /// Where the nodes keep their data while it runs [default: the directory for temporary files]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -79,6 +98,9 @@ async fn compare(args: &CompareArgs) -> Result<(), String> {
         // Dropping the clusters kills their processes and removes their files.
         _ = tokio::signal::ctrl_c() => return Err("interrupted".to_owned()),
     };
+    if let Some(path) = &args.picture {
+        picture::write(&rounds, path)?;
+    }
     let text = match args.load.json {
         true => rounds.to_json() + "\n",
         false => report::text(&rounds),

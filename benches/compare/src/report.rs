@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
-use load::Figures;
+use load::{Figures, Operation};
 
 use crate::cluster::NODES;
-use crate::rounds::{Cell, Rounds};
+use crate::parts::{Filling, Floor, Loss};
+use crate::rounds::{Cell, Rounds, Turn};
 use crate::systems::System;
 
 pub(crate) fn text(rounds: &Rounds) -> String {
@@ -36,8 +37,134 @@ pub(crate) fn text(rounds: &Rounds) -> String {
     for skipped in &rounds.skipped {
         let _ = writeln!(out, "{} skipped: {}", skipped.system, skipped.why);
     }
-    let _ = writeln!(out, "\n{}", table(rounds));
+    out.push('\n');
+    if !rounds.load.is_empty() {
+        let _ = writeln!(out, "{}\n\n{}\n", table(rounds), floor(rounds));
+    }
+    let _ = write!(out, "{}", rest(rounds));
     out
+}
+
+/// How a lone client's write compares with what this machine can do at best.
+fn floor(rounds: &Rounds) -> String {
+    let middle = |of: fn(&Floor) -> f64| {
+        let all = rounds.floors.iter().map(of);
+        Spread::of(all).map_or(0.0, |spread| spread.median)
+    };
+    let write = middle(Floor::write_us);
+    let mut out = format!(
+        "one sync of the disk {:.0} us, one round trip over loopback {:.0} us; a sync and two round \
+         trips {write:.0} us (medians)",
+        middle(|floor| floor.sync_us),
+        middle(|floor| floor.round_trip_us),
+    );
+    let alone = (Operation::Put, Some(1), None);
+    for taken in &rounds.systems {
+        let figures = rounds.of(taken.system, alone);
+        let ratios = figures.iter().filter_map(|(round, one)| {
+            let floor = rounds.floors.get(*round)?;
+            Some(one.p50_us as f64 / floor.write_us())
+        });
+        if let Some(ratio) = Spread::of(ratios) {
+            let _ = write!(
+                out,
+                "; {}, p50 of one client: {:.2} times that, {:.2} to {:.2}",
+                taken.system, ratio.median, ratio.min, ratio.max
+            );
+        }
+    }
+    out
+}
+
+/// The other parts: one line for each figure.
+fn rest(rounds: &Rounds) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(UTF8_BORDERS_ONLY)
+        .set_header(["what", "system", "median", "min", "max", "times"]);
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    for (what, all) in [
+        (
+            "three nodes on empty disks to serving, ms",
+            all(&rounds.starts, |start| Some(start.cluster_ms)),
+        ),
+        (
+            "a killed follower back to serving, ms",
+            all(&rounds.starts, |start| Some(start.follower_ms)),
+        ),
+        (
+            "leader killed to a write acknowledged, ms",
+            all(&rounds.failovers, |lost| {
+                (lost.how == Loss::Killed).then_some(lost.ms)
+            }),
+        ),
+        (
+            "leader silent to a write acknowledged, ms",
+            all(&rounds.failovers, |lost| {
+                (lost.how == Loss::Silent).then_some(lost.ms)
+            }),
+        ),
+    ] {
+        for (system, spread, times) in all {
+            table.add_row([
+                what.to_owned(),
+                system.to_string(),
+                format!("{:.0}", spread.median),
+                format!("{:.0}", spread.min),
+                format!("{:.0}", spread.max),
+                times.to_string(),
+            ]);
+        }
+    }
+    for turn in &rounds.memory {
+        let memory = &turn.figures;
+        let Filling { writes, keys } = memory.filling;
+        let after = format!(
+            "after {writes} writes to {keys} keys ({:.0} MiB live)",
+            mib(memory.live_bytes)
+        );
+        for (what, bytes) in [("memory", memory.rss_bytes), ("disk", memory.disk_bytes)] {
+            let mib = format!("{:.0}", mib(bytes));
+            let what = format!("{what} of the largest node {after}, MiB");
+            table.add_row([
+                what,
+                turn.system.to_string(),
+                mib.clone(),
+                mib.clone(),
+                mib,
+                "1".to_owned(),
+            ]);
+        }
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// A figure of each system over all its turns, and how many there were.
+pub(crate) fn all<T>(
+    turns: &[Turn<T>],
+    of: impl Fn(&T) -> Option<f64>,
+) -> Vec<(System, Spread, usize)> {
+    let mut by_system: Vec<(System, Vec<f64>)> = Vec::new();
+    for turn in turns {
+        let Some(figure) = of(&turn.figures) else {
+            continue;
+        };
+        match by_system
+            .iter_mut()
+            .find(|(system, _)| *system == turn.system)
+        {
+            Some((_, figures)) => figures.push(figure),
+            None => by_system.push((turn.system, vec![figure])),
+        }
+    }
+    let each = by_system.into_iter().filter_map(|(system, figures)| {
+        let times = figures.len();
+        Some((system, Spread::of(figures)?, times))
+    });
+    each.collect()
 }
 
 fn table(rounds: &Rounds) -> Table {
@@ -120,27 +247,34 @@ fn ratios(figures: &BTreeMap<usize, &Figures>, first: Option<BTreeMap<usize, &Fi
     each.collect::<Vec<_>>().join(" ")
 }
 
-/// The middle of several rounds, and their range.
+/// The middle of several figures, and their range.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Spread {
-    min: f64,
-    median: f64,
-    max: f64,
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+    pub(crate) max: f64,
 }
 
-fn spread(
+impl Spread {
+    fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+        let mut all: Vec<_> = figures.into_iter().collect();
+        all.sort_by(f64::total_cmp);
+        let (min, max) = (*all.first()?, *all.last()?);
+        let upper = all.len() / 2;
+        let median = match all.len() % 2 {
+            0 => (all[upper - 1] + all[upper]) / 2.0,
+            _ => all[upper],
+        };
+        Some(Spread { min, median, max })
+    }
+}
+
+/// A figure of one system's rounds.
+pub(crate) fn spread(
     figures: &BTreeMap<usize, &Figures>,
     of: impl Fn(&Figures) -> Option<f64>,
 ) -> Option<Spread> {
-    let mut all: Vec<_> = figures.values().filter_map(|one| of(one)).collect();
-    all.sort_by(f64::total_cmp);
-    let (min, max) = (*all.first()?, *all.last()?);
-    let upper = all.len() / 2;
-    let median = match all.len() % 2 {
-        0 => (all[upper - 1] + all[upper]) / 2.0,
-        _ => all[upper],
-    };
-    Some(Spread { min, median, max })
+    Spread::of(figures.values().filter_map(|one| of(one)))
 }
 
 #[cfg(test)]
@@ -148,7 +282,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::rounds::{Machine, Skipped, Taken, Turn};
+    use crate::parts::Failover;
+    use crate::rounds::{Machine, Skipped, Taken};
     use crate::systems::Found;
 
     fn figures(per_second: f64) -> Figures {
@@ -195,7 +330,14 @@ mod tests {
                 system: System::Hiqlite,
                 why: "not built".to_owned(),
             }],
-            rounds: rounds.collect(),
+            floors: vec![Floor {
+                sync_us: 300.0,
+                round_trip_us: 100.0,
+            }],
+            load: rounds.collect(),
+            starts: Vec::new(),
+            failovers: [10.0, 40.0, 20.0].map(killed).into(),
+            memory: Vec::new(),
         }
     }
 
@@ -210,6 +352,40 @@ mod tests {
         assert_eq!(theirs[3..6], ["75", "50", "100"]);
         assert_eq!(theirs[6..10], ["1.50", "2.50", "20.0", ""]);
         assert_eq!(theirs[10..], ["2", "2.00 3.00"]);
+    }
+
+    fn killed(ms: f64) -> Turn<Failover> {
+        let how = Loss::Killed;
+        Turn {
+            system: System::Etcd,
+            figures: Failover { how, ms },
+        }
+    }
+
+    #[test]
+    fn the_other_parts_have_their_medians() {
+        let rounds = rounds(&[(100.0, Some(50.0))]);
+        let killed = all(&rounds.failovers, |lost| Some(lost.ms));
+        let spread = Spread {
+            min: 10.0,
+            median: 20.0,
+            max: 40.0,
+        };
+        assert_eq!(killed, [(System::Etcd, spread, 3)]);
+        let silent = |lost: &Failover| (lost.how == Loss::Silent).then_some(lost.ms);
+        assert_eq!(all(&rounds.failovers, silent), []);
+    }
+
+    #[test]
+    fn a_lone_client_is_set_against_the_floor_of_its_round() {
+        let mut rounds = rounds(&[(100.0, None)]);
+        rounds.load[0][0].figures[0].clients = Some(1);
+        // 1,500 us, where a sync and two round trips take 500.
+        let text = floor(&rounds);
+        assert!(
+            text.contains("braft, p50 of one client: 3.00 times that"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! The turns: each system in each round, on new disks.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use load::{Figures, Operation};
 use serde::Serialize;
 
 use crate::CompareArgs;
+use crate::parts::{self, Failover, Filling, Floor, Loss, Memory, Part, Start};
 use crate::systems::{Found, System};
 
 /// Everything that was measured.
@@ -21,8 +22,13 @@ pub(crate) struct Rounds {
     pub(crate) systems: Vec<Taken>,
     /// What did not, and why.
     pub(crate) skipped: Vec<Skipped>,
-    /// For each round, the figures of each system.
-    pub(crate) rounds: Vec<Vec<Turn>>,
+    /// Before each round of load: what this machine can do at best.
+    pub(crate) floors: Vec<Floor>,
+    /// For each round of load, the figures of each system.
+    pub(crate) load: Vec<Vec<Turn<Vec<Figures>>>>,
+    pub(crate) starts: Vec<Turn<Start>>,
+    pub(crate) failovers: Vec<Turn<Failover>>,
+    pub(crate) memory: Vec<Turn<Memory>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -47,15 +53,57 @@ pub(crate) struct Skipped {
 
 /// One system's turn.
 #[derive(Debug, Serialize)]
-pub(crate) struct Turn {
+pub(crate) struct Turn<T> {
     pub(crate) system: System,
-    pub(crate) figures: Vec<Figures>,
+    pub(crate) figures: T,
 }
 
 /// What one figure is comparable by: the operation, and clients or rate.
 pub(crate) type Cell = (Operation, Option<u32>, Option<u64>);
 
 impl Rounds {
+    /// Looks what is there; nothing is measured yet.
+    async fn new(args: &CompareArgs, below: &Path) -> Self {
+        let mut skipped = Vec::new();
+        let mut systems = Vec::new();
+        for system in &args.systems {
+            let system = *system;
+            match system.find().await {
+                Ok(found) => systems.push(Taken { system, found }),
+                Err(why) => {
+                    eprintln!("skipped: {why}");
+                    skipped.push(Skipped { system, why });
+                }
+            }
+        }
+        let uname = rustix::system::uname();
+        let part = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+        Rounds {
+            machine: Machine {
+                cpus: available_parallelism().map_or(0, usize::from),
+                system: format!("{} {}", part(uname.sysname()), part(uname.release())),
+                data_below: below.to_owned(),
+            },
+            value_bytes: args.load.value_bytes,
+            seconds: args.load.seconds.as_secs_f64(),
+            connections: args.load.connections,
+            systems,
+            skipped,
+            floors: Vec::new(),
+            load: Vec::new(),
+            starts: Vec::new(),
+            failovers: Vec::new(),
+            memory: Vec::new(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.load.iter().all(Vec::is_empty)
+            && self.starts.is_empty()
+            && self.failovers.is_empty()
+            && self.memory.is_empty()
+    }
+
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("figures are plain data")
     }
@@ -63,7 +111,7 @@ impl Rounds {
     /// The cells in the order in which they were measured.
     pub(crate) fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
-        for figures in self.rounds.iter().flatten().flat_map(|turn| &turn.figures) {
+        for figures in self.load.iter().flatten().flat_map(|turn| &turn.figures) {
             let cell = cell(figures);
             if !cells.contains(&cell) {
                 cells.push(cell);
@@ -75,7 +123,7 @@ impl Rounds {
     /// The figures of a system in a cell, by round.
     pub(crate) fn of(&self, system: System, wanted: Cell) -> BTreeMap<usize, &Figures> {
         let mut found = BTreeMap::new();
-        for (round, turns) in self.rounds.iter().enumerate() {
+        for (round, turns) in self.load.iter().enumerate() {
             let turns = turns.iter().filter(|turn| turn.system == system);
             let mut figures = turns.flat_map(|turn| &turn.figures);
             if let Some(figures) = figures.find(|figures| cell(figures) == wanted) {
@@ -90,61 +138,88 @@ fn cell(figures: &Figures) -> Cell {
     (figures.operation, figures.clients, figures.rate)
 }
 
-/// Gives each system its turn in each round. A system that fails once is skipped from then on.
+/// Gives each system its turn in each round of each part. A system that fails once is skipped from then
+/// on.
 pub(crate) async fn run(args: &CompareArgs) -> Result<Rounds, String> {
     let below = args.data_dir.clone().unwrap_or_else(std::env::temp_dir);
-    let mut skipped = Vec::new();
-    let mut systems = Vec::new();
-    for system in &args.systems {
-        match system.find().await {
-            Ok(found) => systems.push(Taken {
-                system: *system,
-                found,
-            }),
-            Err(why) => {
-                eprintln!("skipped: {why}");
-                skipped.push(Skipped {
-                    system: *system,
-                    why,
-                });
+    let mut rounds = Rounds::new(args, &below).await;
+    for part in &args.part {
+        match part {
+            Part::Load => load(&mut rounds, args, &below).await?,
+            Part::Start => {
+                for round in 1..=args.rounds {
+                    let what = format!("start {round} of {}", args.rounds);
+                    let start = async |system: System| system.start(&below).await;
+                    let starts = turns(&mut rounds, &what, true, start).await;
+                    rounds.starts.extend(starts);
+                }
             }
-        }
-    }
-    let mut rounds = Vec::new();
-    for round in 1..=args.rounds {
-        let mut turns = Vec::new();
-        for taken in &systems {
-            let system = taken.system;
-            if skipped.iter().any(|skipped| skipped.system == system) {
-                continue;
+            Part::Failover => {
+                for (how, times) in [(Loss::Killed, args.failovers), (Loss::Silent, args.rounds)] {
+                    for time in 1..=times {
+                        let what = format!("failover {time} of {times}, {how:?}");
+                        let lost = async |system: System| system.fail_over(how, &below).await;
+                        let failovers = turns(&mut rounds, &what, true, lost).await;
+                        rounds.failovers.extend(failovers);
+                    }
+                }
             }
-            eprintln!("round {round} of {}: {system}", args.rounds);
-            match system.measure(&args.load, &below).await {
-                Ok(figures) => turns.push(Turn { system, figures }),
-                Err(why) => {
-                    eprintln!("skipped from now on: {why}");
-                    skipped.push(Skipped { system, why });
+            Part::Memory => {
+                let writes = args.memory_writes;
+                for keys in [writes, args.load.keys.min(writes)] {
+                    let filling = Filling { writes, keys };
+                    let what = format!("{writes} writes to {keys} keys");
+                    let fill = async |system: System| system.fill(filling, &below).await;
+                    let memory = turns(&mut rounds, &what, true, fill).await;
+                    rounds.memory.extend(memory);
                 }
             }
         }
-        rounds.push(turns);
     }
-    if rounds.iter().all(Vec::is_empty) {
-        return Err("nothing could be measured".to_owned());
+    match rounds.is_empty() {
+        true => Err("nothing could be measured".to_owned()),
+        false => Ok(rounds),
     }
-    let uname = rustix::system::uname();
-    let part = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
-    Ok(Rounds {
-        machine: Machine {
-            cpus: available_parallelism().map_or(0, usize::from),
-            system: format!("{} {}", part(uname.sysname()), part(uname.release())),
-            data_below: below,
-        },
-        value_bytes: args.load.value_bytes,
-        seconds: args.load.seconds.as_secs_f64(),
-        connections: args.load.connections,
-        systems,
-        skipped,
-        rounds,
-    })
+}
+
+async fn load(rounds: &mut Rounds, args: &CompareArgs, below: &Path) -> Result<(), String> {
+    for round in 1..=args.rounds {
+        let floor = parts::floor::measure(below);
+        let floor = floor.map_err(|error| format!("{}: {error}", below.display()))?;
+        rounds.floors.push(floor);
+        let what = format!("round {round} of {}", args.rounds);
+        let load = async |system: System| system.load(&args.load, below).await;
+        let turns = turns(rounds, &what, false, load).await;
+        rounds.load.push(turns);
+    }
+    Ok(())
+}
+
+/// One turn of each system that is there, or of those that take all parts.
+async fn turns<T>(
+    rounds: &mut Rounds,
+    what: &str,
+    only_all_parts: bool,
+    measure: impl AsyncFn(System) -> Result<T, String>,
+) -> Vec<Turn<T>> {
+    let mut turns = Vec::new();
+    let systems: Vec<_> = rounds.systems.iter().map(|taken| taken.system).collect();
+    for system in systems {
+        let skipped = rounds
+            .skipped
+            .iter()
+            .any(|skipped| skipped.system == system);
+        if skipped || (only_all_parts && !system.takes_all_parts()) {
+            continue;
+        }
+        eprintln!("{what}: {system}");
+        match measure(system).await {
+            Ok(figures) => turns.push(Turn { system, figures }),
+            Err(why) => {
+                eprintln!("skipped from now on: {why}");
+                rounds.skipped.push(Skipped { system, why });
+            }
+        }
+    }
+    turns
 }

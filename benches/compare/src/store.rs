@@ -1,8 +1,8 @@
 //! The node of braft: a map from text to text, with the operations of the other stores.
 
-use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use braft::collections::Map;
 use braft::{Config, raft_service};
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[raft_service]
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Store {
-    values: BTreeMap<String, String>,
+    values: Map<String, String>,
 }
 
 #[raft_service]

@@ -37,7 +37,7 @@ impl Target for Connection {
     }
 
     async fn get(&self, key: &str, read: Read) -> Result<Option<usize>, String> {
-        if read == Read::Linearizable {
+        if read != Read::Local {
             return Err("hiqlite's cache has no linearizable reads".to_owned());
         }
         let got = self.0.get_bytes(Cache::Values, key).await;

@@ -31,6 +31,6 @@ pub use figures::Figures;
 pub use overview::{Nodes, get};
 pub use process::ProcessFigures;
 pub use report::{json, table};
-pub use run::{Failed, NodeSample, fill, run_all};
+pub use run::{Failed, NodeSample, fill, run_all, write_all};
 pub use target::{Read, Target};
 pub use workload::Operation;

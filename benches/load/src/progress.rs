@@ -29,9 +29,9 @@ impl Bar {
         Self::new(millis(length), &what)
     }
 
-    /// For writing every key once.
-    pub(crate) fn fill(keys: u64) -> Self {
-        Self::new(keys, "writing every key once")
+    /// For so many writes.
+    pub(crate) fn writes(writes: u64, what: &str) -> Self {
+        Self::new(writes, what)
     }
 
     fn new(length: u64, what: &str) -> Self {

@@ -14,8 +14,8 @@ use crate::target::Target;
 use crate::workload::{Operation, Workload, key};
 use crate::{closed, open};
 
-/// Writes under way while the keys are filled.
-const FILL_AT_ONCE: usize = 64;
+/// Writes under way while keys are written without being measured.
+const WRITES_AT_ONCE: usize = 64;
 
 /// What a node has used and done so far. What it does not tell is missing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -86,13 +86,38 @@ impl Window {
 /// # Errors
 /// If a write fails.
 pub async fn fill<T: Target>(args: &LoadArgs, target: &T) -> Result<(), Failed> {
-    let value = "v".repeat(args.value_bytes);
-    let bar = Bar::fill(args.keys);
-    let writes = stream::iter(0..args.keys).map(|number| {
+    let bar = Bar::writes(args.keys, "writing every key once");
+    write(args.keys, args.keys, args.value_bytes, target, &bar).await
+}
+
+/// Makes so many writes, to so many keys one after the other.
+///
+/// # Errors
+/// If a write fails.
+pub async fn write_all<T: Target>(
+    writes: u64,
+    keys: u64,
+    value_bytes: usize,
+    name: &str,
+    target: &T,
+) -> Result<(), Failed> {
+    let bar = Bar::writes(writes, &format!("{name}, {writes} writes to {keys} keys"));
+    write(writes, keys, value_bytes, target, &bar).await
+}
+
+async fn write<T: Target>(
+    writes: u64,
+    keys: u64,
+    value_bytes: usize,
+    target: &T,
+    bar: &Bar,
+) -> Result<(), Failed> {
+    let value = "v".repeat(value_bytes);
+    let writes = stream::iter(0..writes).map(|number| {
         let (target, value) = (target.clone(), &value);
-        async move { target.put(&key(number), value).await }
+        async move { target.put(&key(number % keys), value).await }
     });
-    let mut writes = std::pin::pin!(writes.buffer_unordered(FILL_AT_ONCE));
+    let mut writes = std::pin::pin!(writes.buffer_unordered(WRITES_AT_ONCE));
     while let Some(written) = writes.next().await {
         written.map_err(|error| Failed(format!("the keys cannot be written: {error}")))?;
         bar.advance();

@@ -7,6 +7,8 @@ use std::future::Future;
 pub enum Read {
     /// Sees every write acknowledged before it began.
     Linearizable,
+    /// The same, from the leader alone as long as its lease holds.
+    Lease,
     /// Whatever the asked node has.
     Local,
 }

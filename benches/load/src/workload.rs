@@ -15,6 +15,8 @@ pub enum Operation {
     Put,
     /// Linearizable reads
     Get,
+    /// Linearizable reads that rely on the leader's lease
+    Lease,
     /// Reads from the asked node, which may be old
     Local,
     /// As many writes as linearizable reads
@@ -26,6 +28,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Operation::Put => "put",
             Operation::Get => "get",
+            Operation::Lease => "lease",
             Operation::Local => "local",
             Operation::Mixed => "mixed",
         })
@@ -49,6 +52,7 @@ impl Workload {
         let read = match self.operation {
             Operation::Put => None,
             Operation::Get => Some(Read::Linearizable),
+            Operation::Lease => Some(Read::Lease),
             Operation::Local => Some(Read::Local),
             // Another bit than those that chose the key.
             Operation::Mixed => (chance >> 63 == 0).then_some(Read::Linearizable),

@@ -1,13 +1,12 @@
 //! braft: this program, as a node.
 
-use std::path::Path;
-
 use ::braft::{Client as _, ReadLevel};
-use load::{Figures, LoadArgs, Nodes, Read, Target};
+use load::{NodeSample, Nodes, Read, Target};
+use serde::Deserialize;
 use tokio::process::Command;
 
-use super::{Found, System, put_under_load};
-use crate::cluster::{NODES, Place};
+use super::{Found, Store, System};
+use crate::cluster::{Cluster, NODES, Place};
 use crate::store::StoreClient;
 
 const RAFT_PORT: u16 = 15_000;
@@ -22,7 +21,7 @@ pub(super) fn found() -> Found {
 }
 
 #[derive(Clone)]
-struct Connection(StoreClient);
+pub(super) struct Connection(StoreClient);
 
 impl Target for Connection {
     async fn put(&self, key: &str, value: &str) -> Result<(), String> {
@@ -33,6 +32,7 @@ impl Target for Connection {
     async fn get(&self, key: &str, read: Read) -> Result<Option<usize>, String> {
         let level = match read {
             Read::Linearizable => ReadLevel::Linearizable,
+            Read::Lease => ReadLevel::Lease,
             Read::Local => ReadLevel::Local,
         };
         let got = self.0.get(key).read(level).await;
@@ -41,38 +41,77 @@ impl Target for Connection {
     }
 }
 
-fn node(place: &Place, node: usize) -> std::io::Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command
-        .arg("node")
-        .env("BRAFT_IP", place.ip(node).to_string())
-        .env("BRAFT_RPORT", RAFT_PORT.to_string())
-        .env("BRAFT_HPORT", HTTP_PORT.to_string())
-        .env("BRAFT_DISCOVERY", place.addresses(RAFT_PORT).join(","))
-        .env("BRAFT_EXPECT", NODES.to_string())
-        .env("BRAFT_CLUSTER", "compare")
-        .env("BRAFT_DATA_DIR", place.data_dir(node)?)
-        .env("NO_COLOR", "1");
-    Ok(command)
+pub(super) struct Braft;
+
+impl Store for Braft {
+    type Connection = Connection;
+    const SYSTEM: System = System::Braft;
+
+    fn node(place: &Place, node: usize) -> std::io::Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .arg("node")
+            .env("BRAFT_IP", place.ip(node).to_string())
+            .env("BRAFT_RPORT", RAFT_PORT.to_string())
+            .env("BRAFT_HPORT", HTTP_PORT.to_string())
+            .env("BRAFT_DISCOVERY", place.addresses(RAFT_PORT).join(","))
+            .env("BRAFT_EXPECT", NODES.to_string())
+            .env("BRAFT_CLUSTER", "compare")
+            .env("BRAFT_DATA_DIR", place.data_dir(node)?)
+            .env("NO_COLOR", "1");
+        Ok(command)
+    }
+
+    async fn serves(place: &Place, node: usize) -> bool {
+        load::get(&place.address(node, HTTP_PORT), "/readyz")
+            .await
+            .is_ok()
+    }
+
+    async fn leader(place: &Place) -> Option<usize> {
+        for node in 0..NODES {
+            let asked = load::get(&place.address(node, HTTP_PORT), "/raft").await;
+            let overview = asked.ok().and_then(|body| serde_json::from_str(&body).ok());
+            if let Some(leader) = overview.and_then(|overview: Overview| overview.leader()) {
+                return (0..NODES).find(|node| place.address(*node, RAFT_PORT) == leader);
+            }
+        }
+        None
+    }
+
+    /// Knows all addresses, and finds the leader by itself.
+    async fn connect(place: &Place, _: usize) -> Result<Connection, String> {
+        let client = StoreClient::connect(place.addresses(RAFT_PORT)).await;
+        client.map(Connection).map_err(|error| error.to_string())
+    }
+
+    async fn sample(cluster: &Cluster) -> Vec<NodeSample> {
+        let http = cluster.place().address(0, HTTP_PORT);
+        Nodes::new(Some(http)).sample().await
+    }
 }
 
-pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures>, String> {
-    let place = Place::new(below).map_err(|error| error.to_string())?;
-    let started = place.start(node);
-    let mut cluster = started.map_err(|error| format!("braft: {error}"))?;
-    for node in 0..NODES {
-        let http = cluster.place().address(node, HTTP_PORT);
-        let ready = || async { load::get(&http, "/readyz").await.ok() };
-        cluster.wait("a node of braft to serve", ready).await?;
+/// What is read of what a node says about all.
+#[derive(Deserialize)]
+struct Overview {
+    nodes: Vec<Node>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    status: Status,
+}
+
+#[derive(Deserialize)]
+struct Status {
+    address: String,
+    role: String,
+}
+
+impl Overview {
+    fn leader(self) -> Option<String> {
+        let mut nodes = self.nodes.into_iter();
+        let leader = nodes.find(|node| node.status.role == "leader");
+        leader.map(|leader| leader.status.address)
     }
-    let mut targets = Vec::new();
-    for _ in 0..args.connections {
-        let client = StoreClient::connect(cluster.place().addresses(RAFT_PORT)).await;
-        targets.push(Connection(client.map_err(|error| error.to_string())?));
-    }
-    let nodes = Nodes::new(Some(cluster.place().address(0, HTTP_PORT)));
-    let sample = async || nodes.sample().await;
-    let measured = put_under_load(args, System::Braft, &targets, sample).await;
-    cluster.end().await;
-    measured
 }

@@ -1,19 +1,19 @@
 //! etcd: the server that is installed, called over its gRPC interface.
 
-use std::path::Path;
-
-use load::{Figures, LoadArgs, NodeSample, Read, Target};
+use load::{NodeSample, Read, Target};
 use prost::Message;
 use tokio::process::Command;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::{Found, System, put_under_load};
+use super::{Found, Store, System};
 use crate::cluster::{Cluster, NODES, Place};
 
 const CLIENT_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;
+/// The most that its database may take.
+const QUOTA_BYTES: u64 = 8 << 30;
 
 /// What is spoken of etcd's interface, by hand: `etcdserverpb` of its version 3.
 mod rpc {
@@ -84,12 +84,12 @@ pub(super) async fn find() -> Result<Found, String> {
         version: version.ok_or(missing)?.trim().to_owned(),
         differs: "every write is on the disks of a majority when it is acknowledged; a write that \
                   is sent again may be carried out again; keeps the history of each key, on disk; \
-                  clients call the leader; default settings",
+                  clients call the leader; default settings, but for a database of 8 GiB",
     })
 }
 
 #[derive(Clone)]
-struct Connection(Channel);
+pub(super) struct Connection(Channel);
 
 impl Connection {
     async fn open(address: &str) -> Result<Self, String> {
@@ -145,60 +145,68 @@ impl Target for Connection {
     }
 }
 
-fn node(place: &Place, node: usize) -> std::io::Result<Command> {
-    let peer = |node| format!("http://{}", place.address(node, PEER_PORT));
-    let client = format!("http://{}", place.address(node, CLIENT_PORT));
-    let all: Vec<_> = (0..NODES)
-        .map(|node| format!("node-{node}={}", peer(node)))
-        .collect();
-    let mut command = Command::new("etcd");
-    command
-        .args(["--name", &format!("node-{node}")])
-        .arg("--data-dir")
-        .arg(place.data_dir(node)?.join("data"))
-        .args(["--listen-client-urls", &client])
-        .args(["--advertise-client-urls", &client])
-        .args(["--listen-peer-urls", &peer(node)])
-        .args(["--initial-advertise-peer-urls", &peer(node)])
-        .args(["--initial-cluster", &all.join(",")])
-        .args(["--initial-cluster-state", "new"])
-        .args(["--logger", "zap", "--log-level", "error"]);
-    Ok(command)
-}
+pub(super) struct Etcd;
 
-pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures>, String> {
-    let place = Place::new(below).map_err(|error| error.to_string())?;
-    let addresses = place.addresses(CLIENT_PORT);
-    let started = place.start(node);
-    let mut cluster = started.map_err(|error| format!("etcd: {error}"))?;
-    let leader = || async {
-        for address in &addresses {
-            let connection = Connection::open(address).await.ok()?;
-            if connection.leads().await? {
-                return Some(address.clone());
+impl Store for Etcd {
+    type Connection = Connection;
+    const SYSTEM: System = System::Etcd;
+
+    fn node(place: &Place, node: usize) -> std::io::Result<Command> {
+        let peer = |node| format!("http://{}", place.address(node, PEER_PORT));
+        let client = format!("http://{}", place.address(node, CLIENT_PORT));
+        let all: Vec<_> = (0..NODES)
+            .map(|node| format!("node-{node}={}", peer(node)))
+            .collect();
+        let mut command = Command::new("etcd");
+        command
+            .args(["--name", &format!("node-{node}")])
+            .arg("--data-dir")
+            .arg(place.data_dir(node)?.join("data"))
+            .args(["--listen-client-urls", &client])
+            .args(["--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &peer(node)])
+            .args(["--initial-advertise-peer-urls", &peer(node)])
+            .args(["--initial-cluster", &all.join(",")])
+            .args(["--initial-cluster-state", "new"])
+            // Else a gigabyte of history is the end.
+            .args(["--quota-backend-bytes", &QUOTA_BYTES.to_string()])
+            .args(["--logger", "zap", "--log-level", "error"]);
+        Ok(command)
+    }
+
+    /// Its health is a linearizable read.
+    async fn serves(place: &Place, node: usize) -> bool {
+        load::get(&place.address(node, CLIENT_PORT), "/health")
+            .await
+            .is_ok_and(|body| body.contains("true"))
+    }
+
+    async fn leader(place: &Place) -> Option<usize> {
+        for node in 0..NODES {
+            let Ok(connection) = Connection::open(&place.address(node, CLIENT_PORT)).await else {
+                continue;
+            };
+            if connection.leads().await == Some(true) {
+                return Some(node);
             }
         }
         None
-    };
-    let leader = cluster.wait("a leader of etcd", leader).await?;
-    let mut targets = Vec::new();
-    for _ in 0..args.connections {
-        targets.push(Connection::open(&leader).await?);
     }
-    let sample = async || with_fsyncs(&cluster, &addresses).await;
-    let measured = put_under_load(args, System::Etcd, &targets, sample).await;
-    cluster.end().await;
-    measured
-}
 
-/// What the processes have used, and what etcd counts.
-async fn with_fsyncs(cluster: &Cluster, addresses: &[String]) -> Vec<NodeSample> {
-    let mut samples = cluster.sample();
-    for (sample, address) in samples.iter_mut().zip(addresses) {
-        let metrics = load::get(address, "/metrics").await.unwrap_or_default();
-        sample.fsyncs = counter(&metrics, "etcd_disk_wal_fsync_duration_seconds_count");
+    async fn connect(place: &Place, node: usize) -> Result<Connection, String> {
+        Connection::open(&place.address(node, CLIENT_PORT)).await
     }
-    samples
+
+    /// What the processes have used, and what etcd counts.
+    async fn sample(cluster: &Cluster) -> Vec<NodeSample> {
+        let mut samples = cluster.sample();
+        let addresses = cluster.place().addresses(CLIENT_PORT);
+        for (sample, address) in samples.iter_mut().zip(addresses) {
+            let metrics = load::get(&address, "/metrics").await.unwrap_or_default();
+            sample.fsyncs = counter(&metrics, "etcd_disk_wal_fsync_duration_seconds_count");
+        }
+        samples
+    }
 }
 
 /// A counter in the text form of Prometheus.

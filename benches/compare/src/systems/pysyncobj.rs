@@ -1,18 +1,17 @@
 //! PySyncObj: a small Python program around it, called over lines of text.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use load::{Figures, LoadArgs, Read, Target};
+use load::{Read, Target};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Found, System, put_under_load};
+use super::{Found, Store, System};
 use crate::cluster::{NODES, Place};
 
 /// Of the first node; the others follow.
@@ -48,7 +47,7 @@ pub(super) async fn find() -> Result<Found, String> {
 
 /// One connection; answers find their requests by number.
 #[derive(Clone)]
-struct Connection(Arc<Shared>);
+pub(super) struct Connection(Arc<Shared>);
 
 struct Shared {
     numbers: AtomicU64,
@@ -151,45 +150,51 @@ fn address(place: &Place, first_port: u16, node: usize) -> String {
     format!("{}:{}", place.ip(0), usize::from(first_port) + node)
 }
 
-fn node(place: &Place, node: usize) -> std::io::Result<Command> {
-    let directory = place.data_dir(node)?;
-    let program = directory.join("node.py");
-    std::fs::write(&program, NODE)?;
-    let others = (0..NODES).filter(|other| *other != node);
-    let others: Vec<_> = others.map(|node| address(place, PEER_PORT, node)).collect();
-    let mut command = Command::new(python());
-    command
-        .arg(program)
-        .arg(address(place, PEER_PORT, node))
-        .arg(others.join(","))
-        .arg(address(place, CLIENT_PORT, node))
-        .arg(directory.join("journal"));
-    Ok(command)
-}
+pub(super) struct PySyncObj;
 
-pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures>, String> {
-    let place = Place::new(below).map_err(|error| error.to_string())?;
-    let addresses: Vec<_> = (0..NODES)
-        .map(|node| address(&place, CLIENT_PORT, node))
-        .collect();
-    let started = place.start(node);
-    let mut cluster = started.map_err(|error| format!("PySyncObj: {error}"))?;
-    let leader = || async {
-        for address in &addresses {
-            let connection = Connection::open(address).await.ok()?;
-            if connection.ask("leads").await.ok()? == "yes" {
-                return Some(address.clone());
+impl Store for PySyncObj {
+    type Connection = Connection;
+    const SYSTEM: System = System::PySyncObj;
+
+    fn node(place: &Place, node: usize) -> std::io::Result<Command> {
+        let directory = place.data_dir(node)?;
+        let program = directory.join("node.py");
+        std::fs::write(&program, NODE)?;
+        let others = (0..NODES).filter(|other| *other != node);
+        let others: Vec<_> = others.map(|node| address(place, PEER_PORT, node)).collect();
+        let mut command = Command::new(python());
+        command
+            .arg(program)
+            .arg(address(place, PEER_PORT, node))
+            .arg(others.join(","))
+            .arg(address(place, CLIENT_PORT, node))
+            .arg(directory.join("journal"));
+        Ok(command)
+    }
+
+    /// It says no more than whether it leads.
+    async fn serves(place: &Place, node: usize) -> bool {
+        leads(place, node).await.is_some()
+    }
+
+    async fn leader(place: &Place) -> Option<usize> {
+        for node in 0..NODES {
+            if leads(place, node).await == Some(true) {
+                return Some(node);
             }
         }
         None
-    };
-    let leader = cluster.wait("a leader of PySyncObj", leader).await?;
-    let mut targets = Vec::new();
-    for _ in 0..args.connections {
-        targets.push(Connection::open(&leader).await?);
     }
-    let sample = async || cluster.sample();
-    let measured = put_under_load(args, System::PySyncObj, &targets, sample).await;
-    cluster.end().await;
-    measured
+
+    async fn connect(place: &Place, node: usize) -> Result<Connection, String> {
+        Connection::open(&address(place, CLIENT_PORT, node)).await
+    }
+}
+
+/// Whether a node leads, if it answers.
+async fn leads(place: &Place, node: usize) -> Option<bool> {
+    let connection = Connection::open(&address(place, CLIENT_PORT, node))
+        .await
+        .ok()?;
+    Some(connection.ask("leads").await.ok()? == "yes")
 }

@@ -29,6 +29,7 @@ impl Target for KvTarget {
     async fn get(&self, key: &str, read: Read) -> Result<Option<usize>, String> {
         let level = match read {
             Read::Linearizable => ReadLevel::Linearizable,
+            Read::Lease => ReadLevel::Lease,
             Read::Local => ReadLevel::Local,
         };
         let got = self.0.get(MAP, key).read(level).await;
