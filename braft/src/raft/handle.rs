@@ -167,6 +167,7 @@ impl RaftNode {
         let network = Network {
             peers: peers.clone(),
             acks: Arc::clone(&acks),
+            holds: Arc::default(),
             quarantine: machine.watch_quarantine(),
         };
         let lone = LoneEntry::of(&tokio::runtime::Handle::current());

@@ -202,7 +202,7 @@ impl StateMachine {
         let Some(_turn) = self.shared.brief.turn() else {
             return Err(work);
         };
-        Ok(timed(pace, units, work))
+        Ok(pace.timed(units, work))
     }
 
     pub(super) fn queries(&self) -> &Queries {
@@ -215,7 +215,7 @@ impl StateMachine {
             return;
         };
         let shared = self.shared.clone();
-        let work = move || timed(&shared.query_pace, queries, work);
+        let work = move || shared.query_pace.timed(queries, work);
         if crate::world::is_simulated() {
             return work();
         }
@@ -313,13 +313,6 @@ fn bytes(chunk: &Chunk) -> usize {
     bytes.sum()
 }
 
-fn timed<T>(pace: &Pace, units: usize, work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
-    let result = work();
-    pace.note(units, began.elapsed());
-    result
-}
-
 impl RaftStateMachine<TypeConfig> for StateMachine {
     type SnapshotData = SnapshotFile;
     type SnapshotBuilder = Self;
@@ -349,7 +342,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             }
             let (pace, bytes, began) = (&self.shared.apply_pace, bytes(&chunk), Instant::now());
             self.if_brief(pace, bytes, || self.apply_chunk(chunk))
-                .unwrap_or_else(|work| self.blocking(|| timed(pace, bytes, work)))?;
+                .unwrap_or_else(|work| self.blocking(|| pace.timed(bytes, work)))?;
             self.shared.figures.apply.record(began.elapsed());
         }
         Ok(())

@@ -21,6 +21,8 @@ use tonic::transport::Channel;
 
 use super::super::types::TypeConfig;
 use super::acks::Acks;
+use super::heartbeats::Heartbeats;
+use super::held::{Held, Holds};
 use super::peers::{Lane, Peers, Progress};
 use super::{MAX_RAFT_MESSAGE_BYTES, convert, snapshot};
 use crate::member::NodeInfo;
@@ -36,6 +38,8 @@ type RpcError = RPCError<TypeConfig>;
 pub(crate) struct Network {
     pub(crate) peers: Arc<Peers>,
     pub(crate) acks: Arc<Acks>,
+    /// What waits a moment on its way to the followers.
+    pub(crate) holds: Arc<Holds>,
     /// How this node's state differs from the majority's, if it does.
     pub(crate) quarantine: watch::Receiver<Option<String>>,
 }
@@ -50,6 +54,8 @@ pub(crate) struct PeerClient {
     committed_address: String,
     lane: Lane,
     figures: Arc<PeerFigures>,
+    heartbeats: Heartbeats,
+    holds: Arc<Holds>,
 }
 
 impl Network {
@@ -63,6 +69,8 @@ impl Network {
             target,
             committed_address,
             lane,
+            heartbeats: Heartbeats::default(),
+            holds: self.holds.clone(),
         }
     }
 }
@@ -149,11 +157,13 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
         request: AppendEntriesRequest<TypeConfig>,
         option: RPCOption,
     ) -> Result<AppendEntriesResponse<TypeConfig>, RpcError> {
-        let mut client = self.connect().await?;
+        let mut heartbeats = std::mem::take(&mut self.heartbeats);
+        let client = self.connect().await?;
         let term = request.vote.leader_id.term;
         let request = convert::append_to(request, Some(self.envelope()));
         let sent = Instant::now();
-        let response = self.unary(&option, client.heartbeat(request)).await?;
+        let response = self.unary(&option, heartbeats.ask(client, request)).await?;
+        self.heartbeats = heartbeats;
         self.peers
             .walls()
             .told(self.target, response.wall_clock, sent);
@@ -192,7 +202,7 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             let first = AtomicBool::new(true);
             let figures = self.figures.clone();
             let requests = futures_util::stream::iter([head])
-                .chain(input)
+                .chain(Held::new(input, self.holds.clone()))
                 .map(move |request| {
                     figures.note_append();
                     let first = first.swap(false, Ordering::Relaxed);
@@ -340,6 +350,7 @@ mod tests {
         let network = Network {
             peers,
             acks,
+            holds: Arc::default(),
             quarantine,
         };
         let mut client = network.client(2, &node, Lane::Append);

@@ -8,6 +8,8 @@ mod dial;
 pub(crate) mod fuzz;
 mod handshake;
 mod healing;
+mod heartbeats;
+mod held;
 mod items;
 mod peers;
 mod service;

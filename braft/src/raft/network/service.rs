@@ -140,22 +140,22 @@ impl RaftRpc for RaftService {
         &self,
         request: Request<pb::AppendRequest>,
     ) -> Result<Response<pb::AppendResponse>, Status> {
-        let request = request.into_inner();
-        let node = self.raft(request.envelope.as_ref())?;
-        let request = convert::append_from(request).map_err(unreadable)?;
-        let prev = request.prev_log_id;
-        let last = request.entries.last().map(|entry| entry.log_id).or(prev);
-        let response = node
-            .raft()
-            .append_entries(request)
-            .await
-            .map_err(internal)?;
-        let result: StreamAppendResult<TypeConfig> = response.into_stream_result(prev, last);
-        note_heard(&self.peers, &result);
-        Ok(Response::new(pb::AppendResponse {
-            wall_clock: self.peers.walls().to_wire(),
-            ..convert::appended_to(result)
-        }))
+        let answer = answer_heartbeat(&self.slot, &self.peers, request.into_inner()).await;
+        answer.map(Response::new)
+    }
+
+    type HeartbeatsStream = BoxStream<'static, Result<pb::AppendResponse, Status>>;
+
+    async fn heartbeats(
+        &self,
+        request: Request<Streaming<pb::AppendRequest>>,
+    ) -> Result<Response<Self::HeartbeatsStream>, Status> {
+        let (slot, peers) = (self.slot.clone(), self.peers.clone());
+        let answers = request.into_inner().then(move |request| {
+            let (slot, peers) = (slot.clone(), peers.clone());
+            async move { answer_heartbeat(&slot, &peers, request?).await }
+        });
+        Ok(Response::new(answers.boxed()))
     }
 
     async fn vote(
@@ -265,6 +265,29 @@ impl RaftRpc for RaftService {
             vote: Some(convert::vote_to(&response.vote)),
         }))
     }
+}
+
+/// Each message is admitted on its own, as those are that come as calls.
+async fn answer_heartbeat(
+    slot: &RaftSlot,
+    peers: &Peers,
+    request: pb::AppendRequest,
+) -> Result<pb::AppendResponse, Status> {
+    let node = admitted(slot, peers, request.envelope.as_ref())?;
+    let request = convert::append_from(request).map_err(unreadable)?;
+    let prev = request.prev_log_id;
+    let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+    let response = node
+        .raft()
+        .append_entries(request)
+        .await
+        .map_err(internal)?;
+    let result: StreamAppendResult<TypeConfig> = response.into_stream_result(prev, last);
+    note_heard(peers, &result);
+    Ok(pb::AppendResponse {
+        wall_clock: peers.walls().to_wire(),
+        ..convert::appended_to(result)
+    })
 }
 
 /// Whoever was not told of a higher vote is this node's leader.

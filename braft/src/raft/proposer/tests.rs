@@ -42,6 +42,7 @@ async fn leading() -> (Raft, Proposer) {
     let network = Network {
         peers: peers.clone(),
         acks: Arc::default(),
+        holds: Arc::default(),
         quarantine: machine.watch_quarantine(),
     };
     let log = LogStore::new(wal, lone.clone());

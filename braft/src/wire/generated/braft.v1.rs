@@ -1865,6 +1865,28 @@ pub mod raft_client {
             req.extensions_mut().insert(GrpcMethod::new("braft.v1.Raft", "Heartbeat"));
             self.inner.unary(req, path, codec).await
         }
+        /// Heartbeats one after the other: the next is sent once the last is answered.
+        pub async fn heartbeats(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::AppendRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::AppendResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/braft.v1.Raft/Heartbeats");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("braft.v1.Raft", "Heartbeats"));
+            self.inner.streaming(req, path, codec).await
+        }
         pub async fn vote(
             &mut self,
             request: impl tonic::IntoRequest<super::VoteRequest>,
@@ -2053,6 +2075,17 @@ pub mod raft_server {
             &self,
             request: tonic::Request<super::AppendRequest>,
         ) -> std::result::Result<tonic::Response<super::AppendResponse>, tonic::Status>;
+        /// Server streaming response type for the Heartbeats method.
+        type HeartbeatsStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::AppendResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Heartbeats one after the other: the next is sent once the last is answered.
+        async fn heartbeats(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::AppendRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::HeartbeatsStream>, tonic::Status>;
         async fn vote(
             &self,
             request: tonic::Request<super::VoteRequest>,
@@ -2265,6 +2298,52 @@ pub mod raft_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/braft.v1.Raft/Heartbeats" => {
+                    #[allow(non_camel_case_types)]
+                    struct HeartbeatsSvc<T: Raft>(pub Arc<T>);
+                    impl<T: Raft> tonic::server::StreamingService<super::AppendRequest>
+                    for HeartbeatsSvc<T> {
+                        type Response = super::AppendResponse;
+                        type ResponseStream = T::HeartbeatsStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<super::AppendRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Raft>::heartbeats(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = HeartbeatsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
