@@ -110,10 +110,9 @@ fn charts(rounds: &Rounds) -> Vec<Chart> {
         .collect();
     fillings.dedup();
     for filling in fillings {
-        let title = format!(
-            "Memory after {} writes to {} keys, MiB",
-            filling.writes, filling.keys
-        );
+        let [writes, keys] =
+            [filling.writes, filling.keys].map(|number| thousands(&number.to_string()));
+        let title = format!("Memory after {writes} writes to {keys} keys, MiB");
         let bars = all(&rounds.memory, |memory| {
             let mib = memory.rss_bytes as f64 / f64::from(1 << 20);
             (memory.filling == filling).then_some(mib)
