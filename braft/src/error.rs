@@ -16,7 +16,9 @@ pub enum ErrorKind {
     Rejected,
     /// The cluster is at a limit, which the message names, and did nothing. The client tried again
     /// until the deadline, or, where much is refused, as often as is good for the cluster: for one of
-    /// ten calls that are answered. Back off, then try again; send less at once.
+    /// ten calls that are answered. For half a second after a node was busy with reads, the client
+    /// itself refuses those that go beyond what the node answers and a quarter more: they are not
+    /// sent. Back off, then try again; send less at once.
     Busy,
     /// No node that could carry the call out was reached before the deadline, and nothing was done.
     /// Try again.

@@ -15,6 +15,18 @@ const CLIENTS: u64 = 4;
 const CALLS_OF_EACH: u64 = 750;
 /// A third of what all the calls take.
 const DEADLINE: Duration = Duration::from_secs(1);
+/// What is said of a read that was refused unsent.
+const UNSENT: &str = "was not sent";
+/// Callers of one client, who ask again at once, and how often each does.
+const CALLERS: u64 = 400;
+const ASKED_BY_EACH: u64 = 10;
+/// A small part of what it takes to answer all the callers once.
+const BRIEF: Duration = Duration::from_millis(100);
+/// Reads that begin together after it, and how many such rounds in a row have to be answered.
+const TOGETHER: usize = 32;
+const ROUNDS_IN_A_ROW: usize = 10;
+/// Many times what it takes; a client that is never served again fails rather than hangs.
+const MOST_ROUNDS: usize = 10_000;
 
 /// Takes its time.
 #[raft_service]
@@ -39,6 +51,10 @@ impl Slow {
         LOOKS.fetch_add(1, Ordering::Relaxed);
         std::thread::sleep(WORK);
         self.done.len()
+    }
+
+    fn linger(&self) {
+        std::thread::sleep(WORK);
     }
 }
 
@@ -148,5 +164,51 @@ async fn reads_that_come_too_late_are_busy_and_hardly_any_is_carried_out_in_vain
     assert!(in_vain < answered, "{in_vain} in vain, {answered} answered");
     // Who asks now is answered: nothing of the rush is left.
     cluster.client().look().await?;
+    Ok(())
+}
+
+#[braft::test(nodes = 3)]
+async fn a_client_that_has_refused_reads_itself_is_served_fully_after_the_overload(
+    cluster: Cluster<Slow>,
+) -> TestResult {
+    cluster.all_vote().await?;
+    let slow = cluster.client();
+    let mut callers = Vec::new();
+    for _ in 0..CALLERS {
+        let slow = slow.clone();
+        callers.push(tokio::spawn(async move {
+            let mut ended = Vec::new();
+            for _ in 0..ASKED_BY_EACH {
+                ended.push(slow.linger().deadline(BRIEF).await);
+            }
+            ended
+        }));
+    }
+    let (mut answered, mut busy, mut unsent) = (0, 0, 0);
+    for caller in callers {
+        for result in caller.await? {
+            let Err(error) = result else {
+                answered += 1;
+                continue;
+            };
+            assert_eq!(error.outcome(), Outcome::NotApplied, "{error:?}");
+            busy += u64::from(error.kind() == ErrorKind::Busy);
+            unsent += u64::from(error.to_string().contains(UNSENT));
+        }
+    }
+    println!("{answered} answered, {busy} busy, {unsent} of them unsent");
+    assert!(unsent > 0, "the client sent all it was asked for");
+    // A command goes its way whatever becomes of the reads.
+    slow.work(0).await?;
+    let (mut rounds, mut in_a_row) = (0..MOST_ROUNDS, 0);
+    while in_a_row < ROUNDS_IN_A_ROW {
+        rounds.next().ok_or("reads are not served any more")?;
+        let reads: Vec<_> = (0..TOGETHER).map(|_| tokio::spawn(slow.linger())).collect();
+        let mut all_served = true;
+        for read in reads {
+            all_served &= read.await?.is_ok();
+        }
+        in_a_row = if all_served { in_a_row + 1 } else { 0 };
+    }
     Ok(())
 }

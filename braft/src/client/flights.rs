@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::throttle::Reads;
 use crate::request::ReplyTo;
 
 /// How long after its deadline a call may still occupy a place. A node answers every call by its
@@ -23,18 +24,15 @@ struct Slot {
     flight: Option<Flight>,
 }
 
-struct Flight {
-    reply: ReplyTo,
-    sent: Instant,
-    deadline: Instant,
-}
-
-/// A call that has ended.
+/// A call on the wire.
 #[derive(Debug)]
-pub(super) struct Landed {
+pub(super) struct Flight {
     pub(super) reply: ReplyTo,
+    /// What kind of read it is, if it is one.
+    pub(super) reads: Option<Reads>,
     /// When it was put on the wire.
     pub(super) sent: Instant,
+    pub(super) deadline: Instant,
 }
 
 impl Flights {
@@ -43,12 +41,8 @@ impl Flights {
     }
 
     /// Takes a call in and returns its id. The caller bounds their number.
-    pub(super) fn insert(&mut self, reply: ReplyTo, sent: Instant, deadline: Instant) -> u64 {
-        let flight = Some(Flight {
-            reply,
-            sent,
-            deadline,
-        });
+    pub(super) fn insert(&mut self, flight: Flight) -> u64 {
+        let flight = Some(flight);
         if let Some(index) = self.free.pop() {
             let slot = &mut self.slots[index as usize];
             slot.flight = flight;
@@ -63,7 +57,7 @@ impl Flights {
     }
 
     /// Ends a call; `None` if there is none of that id, as the other side may claim anything.
-    pub(super) fn remove(&mut self, id: u64) -> Option<Landed> {
+    pub(super) fn remove(&mut self, id: u64) -> Option<Flight> {
         let index = (id & u64::from(u32::MAX)) as u32;
         let slot = self.slots.get_mut(index as usize)?;
         if u64::from(slot.generation) != id >> 32 {
@@ -72,10 +66,7 @@ impl Flights {
         let flight = slot.flight.take()?;
         slot.generation = slot.generation.wrapping_add(1);
         self.free.push(index);
-        Some(Landed {
-            reply: flight.reply,
-            sent: flight.sent,
-        })
+        Some(flight)
     }
 
     /// Ends the calls which the node should have answered long ago.
@@ -94,8 +85,8 @@ impl Flights {
             .filter(|(_, slot)| slot.flight.as_ref().is_some_and(&which))
             .map(|(index, slot)| id(index, slot.generation))
             .collect();
-        let landed = ids.into_iter().filter_map(|id| self.remove(id));
-        landed.map(|landed| landed.reply).collect()
+        let ended = ids.into_iter().filter_map(|id| self.remove(id));
+        ended.map(|flight| flight.reply).collect()
     }
 }
 
@@ -108,17 +99,22 @@ mod tests {
     use super::*;
     use tokio::sync::oneshot;
 
-    fn reply() -> ReplyTo {
-        ReplyTo::Task(oneshot::channel().0)
+    fn flight(now: Instant, deadline: Instant) -> Flight {
+        Flight {
+            reply: ReplyTo::Task(oneshot::channel().0),
+            reads: None,
+            sent: now,
+            deadline,
+        }
     }
 
     #[test]
     fn a_late_answer_does_not_end_the_call_in_the_same_slot() {
         let mut flights = Flights::default();
         let now = Instant::now();
-        let first = flights.insert(reply(), now, now);
+        let first = flights.insert(flight(now, now));
         assert!(flights.remove(first).is_some());
-        let second = flights.insert(reply(), now, now);
+        let second = flights.insert(flight(now, now));
         assert!(flights.remove(first).is_none());
         assert_eq!(flights.len(), 1);
         assert!(flights.remove(second).is_some());
@@ -130,8 +126,8 @@ mod tests {
     fn only_overdue_calls_are_ended() {
         let mut flights = Flights::default();
         let now = Instant::now();
-        flights.insert(reply(), now, now);
-        let kept = flights.insert(reply(), now, now + GRACE);
+        flights.insert(flight(now, now));
+        let kept = flights.insert(flight(now, now + GRACE));
         assert_eq!(
             flights
                 .overdue(now + GRACE + Duration::from_millis(1))

@@ -12,7 +12,9 @@ use futures_core::Stream;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::flights::{Flights, Landed};
+use super::flights::{Flight, Flights};
+use super::throttle::{Ended, Reads, Throttle};
+use crate::error::ErrorKind;
 use crate::request::{Incoming, Refusal, ReplyTo};
 use crate::wire::convert::{action_to, answer_from, cluster_id_to};
 use crate::wire::v1::{CallAnswer, CallFrame, CallRequest};
@@ -38,7 +40,11 @@ pub(super) struct Waiting {
 }
 
 /// One stream, seen from both of its directions.
-pub(super) struct Line(Mutex<Inner>);
+pub(super) struct Line {
+    inner: Mutex<Inner>,
+    /// Learns from the answers which reads the node would refuse.
+    throttle: Arc<Throttle>,
+}
 
 struct Inner {
     phase: Phase,
@@ -72,8 +78,9 @@ impl Line {
         queue: mpsc::Receiver<Waiting>,
         waiting_bytes: Arc<AtomicUsize>,
         cluster_id: Option<u128>,
+        throttle: Arc<Throttle>,
     ) -> Arc<Self> {
-        Arc::new(Line(Mutex::new(Inner {
+        let inner = Inner {
             phase: Phase::Greeting(cluster_id),
             waiting: VecDeque::new(),
             waiting_bytes,
@@ -83,7 +90,11 @@ impl Line {
             opened: None,
             round_trip: Duration::ZERO,
             writer: None,
-        })))
+        };
+        Arc::new(Line {
+            inner: Mutex::new(inner),
+            throttle,
+        })
     }
 
     /// Lets calls flow.
@@ -96,29 +107,34 @@ impl Line {
 
     /// Hands answers to their callers, but for those that a test wants to be lost.
     pub(super) fn land(&self, answers: Vec<CallAnswer>, is_lost: impl Fn() -> bool) {
+        let now = Instant::now();
         let mut inner = self.lock();
         let was_full = inner.flights.len() >= MAX_CALLS_PER_STREAM;
-        let mut last_sent = None;
+        let (mut last_sent, mut ended) = (None, Ended::default());
         let landed: Vec<_> = answers
             .into_iter()
             .filter_map(|answer| {
                 let (id, reply) = answer_from(answer);
-                let Landed {
-                    reply: caller,
-                    sent,
-                } = inner.flights.remove(id)?;
-                last_sent = last_sent.max(Some(sent));
-                Some((caller, reply))
+                let flight = inner.flights.remove(id)?;
+                last_sent = last_sent.max(Some(flight.sent));
+                if let Some(reads) = flight.reads {
+                    let refused = reply.result.as_ref().err();
+                    let is_busy = refused.is_some_and(|refusal| refusal.kind == ErrorKind::Busy);
+                    let had = flight.deadline.saturating_duration_since(flight.sent);
+                    ended.add(reads, is_busy, had);
+                }
+                Some((flight.reply, reply))
             })
             .collect();
         if let Some(sent) = last_sent {
-            inner.round_trip = sent.elapsed();
+            inner.round_trip = now.saturating_duration_since(sent);
         }
         if was_full {
             wake(inner);
         } else {
             drop(inner);
         }
+        self.throttle.note(&ended, now);
         for (caller, reply) in landed {
             if is_lost() {
                 caller.refuse(Refusal::lost("the answer was lost on its way"));
@@ -151,7 +167,7 @@ impl Line {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // No code that can panic runs between two changes that belong together.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -268,7 +284,12 @@ impl Inner {
             }
             bytes += call.payload.len() + REQUEST_OVERHEAD_BYTES;
             requests.push(CallRequest {
-                id: self.flights.insert(call.reply, now, call.deadline),
+                id: self.flights.insert(Flight {
+                    reply: call.reply,
+                    reads: Reads::of(call.action),
+                    sent: now,
+                    deadline: call.deadline,
+                }),
                 service: call.service.as_ref().to_owned(),
                 payload: call.payload,
                 remaining_ms: whole_ms(remaining),
@@ -297,7 +318,6 @@ mod tests {
 
     use super::*;
     use crate::call::ReadLevel;
-    use crate::error::ErrorKind;
     use crate::request::{Action, Reply};
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -311,7 +331,7 @@ mod tests {
     impl Client {
         fn new() -> Self {
             let (queue, waiting) = mpsc::channel(2 * MAX_CALLS_PER_STREAM);
-            let line = Line::new(waiting, Arc::default(), None);
+            let line = Line::new(waiting, Arc::default(), None, Arc::default());
             let frames = Frames(line.clone());
             Client {
                 queue,

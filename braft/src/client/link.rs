@@ -12,6 +12,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 
 use super::line::{Frames, Line, Waiting};
+use super::throttle::{Reads, THROTTLED, Throttle};
 use crate::net::Dialer;
 use crate::request::{Incoming, Refusal};
 use crate::wire::MAX_FRAME_BYTES;
@@ -83,6 +84,7 @@ pub(crate) struct Link {
     queue: mpsc::Sender<Waiting>,
     /// Of the calls that are not on the wire yet.
     waiting_bytes: Arc<AtomicUsize>,
+    throttle: Arc<Throttle>,
     state: watch::Receiver<LinkState>,
 }
 
@@ -92,12 +94,19 @@ impl Link {
         let (queue, waiting) = mpsc::channel(QUEUE_CALLS);
         let (state, watched) = watch::channel(LinkState::Opening);
         let waiting_bytes: Arc<AtomicUsize> = Arc::default();
-        let line = Line::new(waiting, waiting_bytes.clone(), pin.known_id());
+        let throttle: Arc<Throttle> = Arc::default();
+        let line = Line::new(
+            waiting,
+            waiting_bytes.clone(),
+            pin.known_id(),
+            throttle.clone(),
+        );
         tokio::spawn(run(Arc::clone(&address), pin, dialer, line, state));
         Link {
             address,
             queue,
             waiting_bytes,
+            throttle,
             state: watched,
         }
     }
@@ -131,6 +140,13 @@ impl Link {
 
     /// Sends one call.
     pub(crate) fn submit(&self, call: Incoming) {
+        let since = Instant::now();
+        if let Some(reads) = Reads::of(call.action) {
+            let left = call.deadline.saturating_duration_since(since);
+            if !self.throttle.admits(reads, left, since) {
+                return call.reply.refuse(Refusal::busy(THROTTLED));
+            }
+        }
         let bytes = call.payload.len();
         let waiting = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if waiting > QUEUE_BYTES {
@@ -141,7 +157,6 @@ impl Link {
                 self.address
             )));
         }
-        let since = Instant::now();
         let Err(error) = self.queue.try_send(Waiting { call, since }) else {
             return;
         };

@@ -7,6 +7,7 @@
 //! | `session` | sequence numbers and the mark of answers received |
 //! | `hop` | where an attempt goes: the node of this process, or the leader far away |
 //! | `pool`, `link`, `line`, `flights` | streams to nodes, many calls on each |
+//! | `throttle` | reads that are not sent to a node that would refuse them |
 //! | `follow` | events of a service, from node to node |
 //! | `connect` | the first contact |
 //! | `tap` | attempts that a test sees |
@@ -39,6 +40,7 @@ mod session;
 mod tap;
 #[cfg(test)]
 mod tests;
+mod throttle;
 
 #[cfg(feature = "testing")]
 pub(crate) use tap::{AttemptTap, Fate, Tap};

@@ -1,5 +1,7 @@
 //! Callers against a made-up node, in process and over loopback gRPC.
 
+mod overload;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -28,7 +28,8 @@ fn hash(write: impl FnOnce(&mut dyn Write) -> Result<(), Error>) -> Option<u64> 
     matches!(written, Ok(Ok(()))).then(|| hasher.finish()[0])
 }
 
-fn encoded(value: &impl Serialize) -> Option<u64> {
+/// The hash of a value.
+pub(crate) fn encoded(value: &impl Serialize) -> Option<u64> {
     hash(|out| codec::encode_into(value, out).map_err(|error| Error::fatal(error.to_string())))
 }
 

@@ -33,9 +33,13 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use apply::{Answers, HaltError};
 pub(crate) use comparison::{Comparison, Digests, Diverged};
+#[cfg(feature = "testing")]
+pub(crate) use digest::encoded as digest_of;
 pub(crate) use digest::{EVENTS, KEYS, SESSIONS, TIMERS, part_name};
 pub(crate) use pace::Pace;
 pub(crate) use panics::Panics;
+#[cfg(feature = "testing")]
+pub(crate) use rebuild::NoPast;
 pub(crate) use rebuild::{Logged, Past};
 #[cfg(feature = "http")]
 pub(crate) use refused::caught;

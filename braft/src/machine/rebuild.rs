@@ -213,10 +213,10 @@ pub(super) fn drop_quietly(replica: Replica) {
 }
 
 /// For commands that do not panic.
-#[cfg(test)]
-pub(super) struct NoPast;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) struct NoPast;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 impl Past for NoPast {
     fn newest_snapshot(&self, _: &Machine) -> io::Result<Option<Replica>> {
         unreachable!("nothing panics")

@@ -24,6 +24,8 @@
 //! }
 //! ```
 
+#[doc(hidden)]
+pub mod bench;
 mod check;
 mod cluster;
 mod faults;

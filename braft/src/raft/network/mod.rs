@@ -1,6 +1,8 @@
 //! The raft network: dialing peers, and raft messages over gRPC in both directions.
 
 mod acks;
+#[cfg(feature = "testing")]
+pub(crate) mod bench;
 mod client;
 mod convert;
 mod dial;
