@@ -24,8 +24,8 @@ async fn status(at: &str, file: &Path) -> u8 {
     let mut screen = Screen::new(std::io::sink(), std::io::sink());
     let file = file.display().to_string();
     let words = ["braft", "status", "--only", "--address", at];
-    let words = words.iter().chain(&["--join-token-file", file.as_str()]);
-    run(words.map(Into::into), &mut screen).await
+    let words = [&words[..], &["--join-token-file", &file]].concat();
+    run(words.iter().map(Into::into), &mut screen).await
 }
 
 #[test]
@@ -234,16 +234,17 @@ fn the_join_token_changes_file_by_file_without_a_restart() {
 }
 
 #[test]
-fn a_token_that_cannot_be_used_is_refused_at_the_start() -> TestResult {
-    let files = Files::new()?;
-    for (text, said) in [("short", "16 to 512 characters"), ("", "no join token")] {
-        let token = files.write("token", text)?;
-        let runtime = tokio::runtime::Runtime::new()?;
-        let (data, listener) = (files.path("data"), crate::outsider::listener());
-        let config = config(&data, listener, &["127.0.0.1:1".to_owned()]);
-        let started = runtime.block_on(braft::start(config.join_token_file(&token)));
-        let why = crate::outsider::refusal(started)?;
-        assert!(why.contains(said) && why.contains("token"), "{why}");
-    }
-    Ok(())
+fn a_token_that_cannot_be_used_is_refused_at_the_start() {
+    test(async |_| {
+        let files = Files::new()?;
+        for (text, said) in [("short", "16 to 512 characters"), ("", "no join token")] {
+            let token = files.write("token", text)?;
+            let (data, listener) = (files.path("data"), crate::outsider::listener());
+            let config = config(&data, listener, &["127.0.0.1:1".to_owned()]);
+            let started = braft::start(config.join_token_file(&token)).await;
+            let why = crate::outsider::refusal(started)?;
+            assert!(why.contains(said) && why.contains("token"), "{why}");
+        }
+        Ok(())
+    });
 }

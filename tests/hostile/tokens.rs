@@ -239,11 +239,8 @@ fn over_http_a_token_is_asked_for_by_all_but_the_probes() {
             let mut screen = Screen::new(std::io::sink(), std::io::sink());
             let file = file.display().to_string();
             let words = ["braft", "call", "Counter", method, "{}", "--http", &http];
-            let words = words
-                .iter()
-                .chain(&["--token-file", file.as_str()])
-                .map(Into::into);
-            run(words, &mut screen).await
+            let words = [&words[..], &["--token-file", &file]].concat();
+            run(words.iter().map(Into::into), &mut screen).await
         };
         let shown = secrets.files.write("shown", READER)?;
         assert_eq!(call(&shown, "get").await, 0);

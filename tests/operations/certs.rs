@@ -9,7 +9,7 @@ use braft::testing::TestResult;
 use braft::{Client, Config, Node, PeerAddress, StaticList, Tls};
 use tests::{Counter, CounterClient};
 
-use crate::line::{braft, json};
+use crate::line::{braft, check, json};
 
 /// The files of a name in a directory.
 fn tls(dir: &Path, name: &str) -> Tls {
@@ -38,7 +38,11 @@ async fn start(dir: &Path, name: &str, peers: &[&str]) -> TestResult<Node> {
 }
 
 #[tokio::test]
-async fn what_it_makes_is_a_cluster_and_its_clients_and_more_may_come() -> TestResult {
+async fn what_it_makes_is_a_cluster_and_its_clients_and_more_may_come() {
+    check(cluster_of_its_own()).await;
+}
+
+async fn cluster_of_its_own() -> TestResult {
     let scratch = tempfile::tempdir()?;
     let dir = scratch.path().join("certs");
     let at = dir.display().to_string();
@@ -100,7 +104,11 @@ async fn what_it_makes_is_a_cluster_and_its_clients_and_more_may_come() -> TestR
 }
 
 #[tokio::test]
-async fn no_file_is_written_over_and_what_is_wrong_is_named() -> TestResult {
+async fn no_file_is_written_over_and_what_is_wrong_is_named() {
+    check(refusals()).await;
+}
+
+async fn refusals() -> TestResult {
     let scratch = tempfile::tempdir()?;
     let dir = scratch.path();
     let at = dir.display().to_string();
