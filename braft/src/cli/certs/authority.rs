@@ -31,8 +31,8 @@ pub(super) struct Authority {
 
 /// What a certificate is good for.
 pub(super) enum Use<'a> {
-    /// To be reached under these names, and to reach others.
-    Node(&'a [String]),
+    /// To be reached under these hosts, and to reach others; of a node that is called so.
+    Node(&'a str, &'a [String]),
     /// To reach nodes, under this name.
     Client(&'a str),
 }
@@ -73,9 +73,9 @@ impl Authority {
         written: &mut Vec<PathBuf>,
     ) -> Result<(), Failure> {
         let (names, name, uses) = match what {
-            Use::Node(hosts) => (
+            Use::Node(name, hosts) => (
                 hosts.to_vec(),
-                hosts[0].as_str(),
+                name,
                 vec![
                     ExtendedKeyUsagePurpose::ServerAuth,
                     ExtendedKeyUsagePurpose::ClientAuth,

@@ -11,6 +11,7 @@ mod files;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 
 use self::authority::{Authority, Use};
@@ -69,6 +70,10 @@ pub(super) fn certs(args: &CertsArgs, screen: &mut Screen) -> Result<(), Failure
         let text = format!("a certificate may bear {MAX_HOSTS} names at most");
         return Err(Failure::Refused(text));
     }
+    if let Some(host) = args.hosts.iter().find(|host| !is_host(host)) {
+        let text = format!("{host:?} is neither a host name nor an IP address");
+        return Err(Failure::Refused(text));
+    }
     let pair = |name: &str| Pair::of(dir, name);
     let mut clients = args.clients.clone();
     if clients.is_empty() && !pair(CLIENT).is_there() {
@@ -94,7 +99,12 @@ pub(super) fn certs(args: &CertsArgs, screen: &mut Screen) -> Result<(), Failure
     let mut settings = Vec::new();
     for name in &args.nodes {
         let hosts = node_hosts(name, &args.hosts);
-        members.sign(&pair(name), Use::Node(&hosts), args.days, &mut written)?;
+        members.sign(
+            &pair(name),
+            Use::Node(name, &hosts),
+            args.days,
+            &mut written,
+        )?;
         settings.push(variables(dir, name, true));
     }
     for name in &clients {
@@ -111,11 +121,18 @@ pub(super) fn certs(args: &CertsArgs, screen: &mut Screen) -> Result<(), Failure
     Ok(())
 }
 
-/// What the certificate of a node bears: its own name first.
+/// What the certificate of a node bears: its own name too, if nodes can be reached under such a name.
 fn node_hosts(name: &str, hosts: &[String]) -> Vec<String> {
-    let mut all = vec![name.to_owned()];
-    all.extend(hosts.iter().filter(|host| *host != name).cloned());
-    all
+    let own = Some(name).filter(|name| is_host(name) && !hosts.iter().any(|host| host == name));
+    own.map(str::to_owned)
+        .into_iter()
+        .chain(hosts.to_vec())
+        .collect()
+}
+
+/// Whether this is a host name or an IP address.
+fn is_host(text: &str) -> bool {
+    ServerName::try_from(text).is_ok()
 }
 
 fn variables(dir: &Path, name: &str, is_node: bool) -> Settings {
