@@ -10,7 +10,8 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The call itself is wrong: too large, unknown to the nodes, or its answer cannot be read or
-    /// sent; or its command panics. Sending it again gives the same. Fix the call, or the command.
+    /// sent; or its command panics; or the caller's token is not good for it. Sending it again gives
+    /// the same. Fix the call, the command or the token.
     /// The [outcome](Error::outcome) is [`Applied`](Outcome::Applied) if only the answer was at
     /// fault.
     Rejected,

@@ -15,6 +15,7 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+mod access;
 mod backoff;
 mod call;
 #[cfg(feature = "cli")]
@@ -85,7 +86,7 @@ pub mod grpc {
 #[cfg(feature = "macros")]
 pub use braft_macros::{raft_service, test};
 pub use call::{Call, Channel, CommandCall, QueryCall, ReadLevel};
-pub use client::Client;
+pub use client::{Client, ConnectOptions};
 pub use collections::Freeze;
 pub use config::Config;
 pub use context::{Context, LogPosition, NoEvents, RequestId, Rng};

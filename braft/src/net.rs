@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use crate::access::{Binding, JoinToken, ShownToken, show};
 use crate::tls::{Connected, Secure};
 
 /// Decides whether traffic to an address passes; tests cut a network with it.
@@ -50,6 +51,10 @@ pub(crate) enum Listener {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Dialer {
     tls: Option<Secure>,
+    /// That of a member: it is proven on each connection.
+    join: Option<JoinToken>,
+    /// That of a caller: it is shown with each stream of calls.
+    token: Option<ShownToken>,
     gate: Option<Arc<dyn Gate>>,
     #[cfg(feature = "testing")]
     net: Option<Arc<dyn Net>>,
@@ -75,6 +80,25 @@ impl Dialer {
     /// The same, over TLS.
     pub(crate) fn with_tls(self, tls: Option<Secure>) -> Self {
         Dialer { tls, ..self }
+    }
+
+    /// The same, for a member that proves to know the join token.
+    pub(crate) fn with_join(self, join: Option<JoinToken>) -> Self {
+        Dialer { join, ..self }
+    }
+
+    /// The same, for a caller with a token.
+    pub(crate) fn with_token(self, token: Option<ShownToken>) -> Self {
+        Dialer { token, ..self }
+    }
+
+    /// A request that shows the caller's token, if there is one. An error says why it cannot be shown.
+    pub(crate) fn request<T>(&self, message: T) -> Result<tonic::Request<T>, String> {
+        let request = tonic::Request::new(message);
+        match &self.token {
+            Some(token) => token.show_in(request),
+            None => Ok(request),
+        }
     }
 
     #[cfg(feature = "testing")]
@@ -154,12 +178,21 @@ impl Dialer {
         if let Some(net) = &self.net {
             return net.connect(to).await.map(Stream::Memory);
         }
-        let stream = TcpStream::connect(to).await?;
+        let mut stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
-        match &self.tls {
-            Some(tls) => Ok(Stream::Tls(Box::new(tls.connect(to, stream).await?))),
-            None => Ok(Stream::Tcp(stream)),
+        let Some(tls) = &self.tls else {
+            if let Some(join) = &self.join {
+                let binding = Binding::Place(stream.peer_addr()?);
+                show(join, to, &mut stream, binding).await?;
+            }
+            return Ok(Stream::Tcp(stream));
+        };
+        let mut stream = tls.connect(to, stream).await?;
+        if let Some(join) = &self.join {
+            let binding = Binding::Secured(tls.binding_of(&stream)?);
+            show(join, to, &mut stream, binding).await?;
         }
+        Ok(Stream::Tls(Box::new(stream)))
     }
 }
 

@@ -9,6 +9,11 @@ mod frames;
 mod full_disk;
 mod full_disks;
 mod input;
+mod join;
+#[allow(dead_code)]
+#[path = "../kubernetes/log.rs"]
+mod log;
+mod members;
 mod outsider;
 mod panics;
 mod raw_calls;
@@ -17,3 +22,4 @@ mod small_disk;
 mod strangers;
 mod timers;
 mod tls;
+mod tokens;

@@ -17,8 +17,14 @@ struct Bytes(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn capture() -> Self {
+        Self::capture_of("info")
+    }
+
+    /// The same for the lines of a filter, as `RUST_LOG` has them.
+    pub(crate) fn capture_of(filter: &str) -> Self {
         let bytes = Bytes::default();
         let subscriber = tracing_subscriber::fmt()
+            .with_env_filter(filter)
             .with_ansi(false)
             .with_writer(bytes.clone())
             .finish();

@@ -5,6 +5,7 @@
 
 mod backup;
 mod calls;
+mod certs;
 mod commands;
 mod docs;
 mod line;

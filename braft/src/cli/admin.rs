@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::args::Args;
 use super::failure::{Failure, said};
+use crate::access::ShownToken;
 use crate::net::Dialer;
 use crate::status::Status as NodeStatus;
 use crate::wire::admin::StatusRequest;
@@ -20,9 +23,22 @@ const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// A connection without life is noticed after the interval and the timeout.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
+/// Shows the caller's token with each call, if there is one.
+#[derive(Clone)]
+pub(super) struct Shows(Option<ShownToken>);
+
+impl Interceptor for Shows {
+    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
+        match &self.0 {
+            Some(token) => token.show_in(request).map_err(Status::invalid_argument),
+            None => Ok(request),
+        }
+    }
+}
+
 /// A node that answers.
 pub(super) struct Admin {
-    pub(super) client: AdminClient<Channel>,
+    pub(super) client: AdminClient<InterceptedService<Channel, Shows>>,
     pub(super) address: String,
     until: Instant,
     timeout: Duration,
@@ -32,13 +48,16 @@ impl Admin {
     /// Connects to the first address that takes it.
     pub(super) async fn connect(args: &Args) -> Result<Self, Failure> {
         let until = Instant::now() + args.timeout;
-        let dialer = Dialer::default().with_tls(args.tls.load()?);
+        let dialer = Dialer::default()
+            .with_tls(args.tls.load()?)
+            .with_join(args.tokens.join()?);
+        let shows = Shows(args.tokens.token()?);
         let mut reasons = Vec::new();
         for address in &args.address {
             match connect(&dialer, address, until).await {
                 Ok(channel) => {
                     return Ok(Admin {
-                        client: AdminClient::new(channel)
+                        client: AdminClient::with_interceptor(channel, shows)
                             .max_decoding_message_size(MAX_MESSAGE_BYTES),
                         address: address.clone(),
                         until,

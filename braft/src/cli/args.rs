@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::failure::Failure;
+use crate::access::{JoinToken, Secret, ShownToken};
 use crate::tls::Secure;
 
 /// Where a node listens unless it is told otherwise.
@@ -49,6 +50,9 @@ pub(super) struct Args {
 
     #[command(flatten)]
     pub(super) tls: TlsArgs,
+
+    #[command(flatten)]
+    pub(super) tokens: TokenArgs,
 
     #[command(subcommand)]
     pub(super) command: Command,
@@ -125,6 +129,66 @@ impl TlsArgs {
     pub(super) fn load(&self) -> Result<Option<Secure>, Failure> {
         Ok(None)
     }
+}
+
+/// The tokens, where nodes ask for them. None is an argument: others can see those.
+#[derive(Debug, clap::Args)]
+pub(super) struct TokenArgs {
+    /// A file with the token to show to nodes; BRAFT_TOKEN holds the token itself
+    #[arg(
+        long,
+        global = true,
+        env = "BRAFT_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    token_file: Option<PathBuf>,
+
+    /// The file with the members' join token, which operators may use too; BRAFT_JOIN_TOKEN holds the
+    /// token itself
+    #[arg(
+        long,
+        global = true,
+        env = "BRAFT_JOIN_TOKEN_FILE",
+        hide_env_values = true,
+        value_name = "FILE"
+    )]
+    join_token_file: Option<PathBuf>,
+}
+
+impl TokenArgs {
+    /// The token of the caller, if it has one.
+    pub(super) fn token(&self) -> Result<Option<ShownToken>, Failure> {
+        let token = match (&self.token_file, variable("BRAFT_TOKEN")) {
+            (Some(path), _) => ShownToken::File(path.clone()),
+            (None, Some(text)) => {
+                let secret = Secret::new(text.trim());
+                ShownToken::Fixed(
+                    secret.map_err(|why| Failure::Refused(format!("BRAFT_TOKEN: {why}")))?,
+                )
+            }
+            (None, None) => return Ok(None),
+        };
+        // Before anybody is asked: it can be read.
+        token.read().map_err(Failure::Refused)?;
+        Ok(Some(token))
+    }
+
+    /// The join token, if it is given.
+    pub(super) fn join(&self) -> Result<Option<JoinToken>, Failure> {
+        let join = match (&self.join_token_file, variable("BRAFT_JOIN_TOKEN")) {
+            (Some(path), _) => JoinToken::of_file(path),
+            (None, Some(text)) => {
+                JoinToken::of_text(&text).map_err(|why| format!("BRAFT_JOIN_TOKEN: {why}"))
+            }
+            (None, None) => return Ok(None),
+        };
+        join.map(Some).map_err(Failure::Refused)
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 #[derive(Debug, Subcommand)]
@@ -221,6 +285,9 @@ pub(super) enum Command {
     Call(CallArgs),
     /// Print the events of a service, one line of JSON for each, until Ctrl-C
     Events(EventsArgs),
+    /// Make authorities and certificates, for a cluster that has no others
+    #[cfg(feature = "certs")]
+    Certs(super::certs::CertsArgs),
     /// Print a script that completes this program's command line in a shell
     Completions {
         /// The shell

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
-use axum::http::{Request, Response, StatusCode};
+use axum::http::{HeaderValue, Request, Response, StatusCode};
 use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::admin::Admin;
 use super::args::Args;
 use super::failure::Failure;
+use crate::access::HEADER;
 use crate::tls::Secure;
 
 /// The longest one of several addresses may take until the next is tried.
@@ -27,6 +28,8 @@ const MAX_ANSWER_BYTES: usize = 64 << 20;
 pub(super) struct Http {
     sender: SendRequest<Body>,
     pub(super) address: String,
+    /// The header with the caller's token, if there is one.
+    token: Option<HeaderValue>,
 }
 
 impl Http {
@@ -42,11 +45,24 @@ impl Http {
             addresses.push(found(args).await?);
         }
         let tls = args.tls.load()?;
+        let token = args.tokens.token()?;
+        let token = token.map(|token| token.header()).transpose();
+        let token = token.map_err(Failure::Refused)?;
+        let mut token = token.and_then(|header| HeaderValue::try_from(header).ok());
+        if let Some(token) = &mut token {
+            token.set_sensitive(true);
+        }
         let mut reasons = Vec::new();
         for address in addresses {
             let until = until.min(Instant::now() + CONNECT_TIME);
             match timeout_at(until, open(&address, tls.as_ref())).await {
-                Ok(Ok(sender)) => return Ok(Http { sender, address }),
+                Ok(Ok(sender)) => {
+                    return Ok(Http {
+                        sender,
+                        address,
+                        token,
+                    });
+                }
                 Ok(Err(reason)) => reasons.push(format!("{address} ({reason})")),
                 Err(_) => reasons.push(format!("{address} (no answer in time)")),
             }
@@ -78,7 +94,11 @@ impl Http {
             return Err(Failure::Refused(text));
         }
         let request = Request::builder().method(method).uri(path);
-        Ok(request.header("host", &self.address))
+        let request = request.header("host", &self.address);
+        Ok(match &self.token {
+            Some(token) => request.header(HEADER, token),
+            None => request,
+        })
     }
 }
 

@@ -12,12 +12,15 @@
 //! | `backup.rs` | backups, and new clusters made of them |
 //! | `http.rs` | the way to the services |
 //! | `call.rs`, `events.rs` | calls of services, and what they emit |
+//! | `certs/` | authorities and certificates |
 //! | `recover.rs` | a cluster made of what is left of another |
 
 mod admin;
 mod args;
 mod backup;
 mod call;
+#[cfg(feature = "certs")]
+mod certs;
 mod cluster;
 mod events;
 mod failure;
@@ -105,6 +108,8 @@ async fn carry_out(args: &Args, screen: &mut Screen) -> Result<(), Failure> {
         Command::Recover { data_dir, yes } => recover::recover(data_dir, *yes, screen),
         Command::Call(what) => call::call(args, what, screen).await,
         Command::Events(what) => events::events(args, what, screen).await,
+        #[cfg(feature = "certs")]
+        Command::Certs(what) => certs::certs(what, screen),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Args::command(), "braft", &mut script);

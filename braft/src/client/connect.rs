@@ -1,5 +1,7 @@
 //! The first contact with a cluster.
 
+use std::future::pending;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,18 +27,27 @@ pub(super) async fn connect(addresses: Vec<String>, dialer: Dialer) -> Result<Ca
     let pool = Pool::new(ClusterPin::default(), dialer);
     // Why each address did not answer yet.
     let reasons = Mutex::new(vec![Arc::<str>::from("no answer"); addresses.len()]);
+    let denials = AtomicUsize::new(0);
     let attempts = addresses.iter().enumerate().map(|(index, address)| {
-        let (pool, reasons) = (&pool, &reasons);
+        let (pool, reasons, denials) = (&pool, &reasons, &denials);
+        let all = addresses.len();
         Box::pin(async move {
             loop {
-                let reason = match pool.link(address) {
+                let (reason, is_denied) = match pool.link(address) {
                     Ok(link) => match link.opened().await {
-                        Ok(()) => return index,
-                        Err(reason) => reason,
+                        Ok(()) => return Some(index),
+                        Err(reason) => (reason, link.is_denied()),
                     },
-                    Err(reason) => reason,
+                    Err(reason) => (reason, false),
                 };
                 reasons.lock().unwrap_or_else(PoisonError::into_inner)[index] = reason;
+                if is_denied {
+                    // One of the others may know the token already.
+                    if denials.fetch_add(1, Ordering::Relaxed) + 1 == all {
+                        return None;
+                    }
+                    pending::<()>().await;
+                }
                 sleep(PAUSE).await;
             }
         })
@@ -44,11 +55,19 @@ pub(super) async fn connect(addresses: Vec<String>, dialer: Dialer) -> Result<Ca
     let first = timeout(CONNECT_WITHIN, select_all(attempts))
         .await
         .map(|(first, ..)| first);
-    let Ok(first) = first else {
-        let reasons = reasons.into_inner().unwrap_or_else(PoisonError::into_inner);
-        return Err(unreachable(&addresses, &reasons));
-    };
-    Ok(Caller::remote(Remote::new(pool, addresses, first)))
+    match first {
+        Ok(Some(first)) => Ok(Caller::remote(Remote::new(pool, addresses, first))),
+        failed => {
+            let reasons = reasons.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let tried = tried(&addresses, &reasons);
+            Err(match failed {
+                Ok(_) => Error::rejected(format!("no node lets this client in: {tried}")),
+                Err(_) => Error::unavailable(format!(
+                    "no node answered within {CONNECT_WITHIN:?}; tried {tried}"
+                )),
+            })
+        }
+    }
 }
 
 /// The way to these addresses, connected on the first call.
@@ -87,16 +106,14 @@ fn is_address(address: &str) -> bool {
     })
 }
 
-fn unreachable(addresses: &[Arc<str>], reasons: &[Arc<str>]) -> Error {
+/// Why none of the addresses will do.
+fn tried(addresses: &[Arc<str>], reasons: &[Arc<str>]) -> String {
     let tried: Vec<_> = addresses
         .iter()
         .zip(reasons)
         .map(|(address, reason)| format!("{address} ({reason})"))
         .collect();
-    Error::unavailable(format!(
-        "no node answered within {CONNECT_WITHIN:?}; tried {}",
-        tried.join(", ")
-    ))
+    tried.join(", ")
 }
 
 #[cfg(test)]

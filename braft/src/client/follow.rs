@@ -140,11 +140,11 @@ async fn open(
     since: Since,
 ) -> Result<EventSource, String> {
     let channel = link::dial(address, dialer, WINDOW_BYTES).await?;
-    let request = EventsRequest {
+    let request = dialer.request(EventsRequest {
         cluster_id: pin.known_id().map(cluster_id_to).unwrap_or_default(),
         service: service.to_owned(),
         since: Some(since_to(since)),
-    };
+    })?;
     let mut frames = CallsClient::new(channel)
         .max_decoding_message_size(MAX_FRAME_BYTES)
         .events(request)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 use super::line::{Frames, Line, Waiting};
 use super::throttle::{Reads, THROTTLED, Throttle};
@@ -71,6 +71,8 @@ pub(crate) enum LinkState {
     /// For good; whoever needs the node opens another link.
     Closed {
         was_open: bool,
+        /// The node does not let this client in, for what it shows: it will not the next time either.
+        is_denied: bool,
         reason: Arc<str>,
     },
 }
@@ -113,6 +115,12 @@ impl Link {
 
     pub(crate) fn state(&self) -> LinkState {
         self.state.borrow().clone()
+    }
+
+    /// Whether the node does not let this client in, for what it shows.
+    pub(super) fn is_denied(&self) -> bool {
+        let state = self.state.borrow();
+        matches!(&*state, LinkState::Closed { is_denied, .. } if *is_denied)
     }
 
     /// Waits until the stream stands, or gives the reason why not.
@@ -195,13 +203,17 @@ async fn run(
     state: watch::Sender<LinkState>,
 ) {
     let opening = timeout(OPEN_TIMEOUT, open(&address, &pin, &dialer, &line)).await;
+    let mut is_denied = false;
     let (was_open, reason) = match opening {
         Ok(Ok(answers)) => {
             line.open();
             state.send_replace(LinkState::Open);
             (true, converse(&address, &dialer, &line, answers).await)
         }
-        Ok(Err(reason)) => (false, reason),
+        Ok(Err(failure)) => {
+            is_denied = failure.is_denied;
+            (false, failure.reason)
+        }
         Err(_) => (
             false,
             format!("{address} did not answer within {OPEN_TIMEOUT:?}"),
@@ -210,6 +222,7 @@ async fn run(
     // First the state: whoever is refused by the line finds the link closed and opens another.
     state.send_replace(LinkState::Closed {
         was_open,
+        is_denied,
         reason: reason.as_str().into(),
     });
     line.close(&reason);
@@ -236,19 +249,41 @@ pub(super) async fn dial(
         .map_err(|error| format!("cannot connect to {address}: {}", innermost(&error)))
 }
 
+/// Why no stream was opened.
+struct Failure {
+    reason: String,
+    is_denied: bool,
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Failure {
+            reason,
+            is_denied: false,
+        }
+    }
+}
+
 async fn open(
     address: &str,
     pin: &ClusterPin,
     dialer: &Dialer,
     line: &Arc<Line>,
-) -> Result<Streaming<AnswerFrame>, String> {
+) -> Result<Streaming<AnswerFrame>, Failure> {
     let channel = dial(address, dialer, STREAM_WINDOW_BYTES).await?;
+    let frames = dialer.request(Frames(Arc::clone(line)))?;
     let mut answers = CallsClient::new(channel)
         .max_decoding_message_size(MAX_FRAME_BYTES)
         .max_encoding_message_size(MAX_FRAME_BYTES)
-        .call(Frames(Arc::clone(line)))
+        .call(frames)
         .await
-        .map_err(|status| refused(address, &status))?
+        .map_err(|status| Failure {
+            reason: refused(address, &status),
+            is_denied: matches!(
+                status.code(),
+                Code::Unauthenticated | Code::PermissionDenied
+            ),
+        })?
         .into_inner();
     let first = answers
         .message()

@@ -9,7 +9,7 @@
 //! | `pool`, `link`, `line`, `flights` | streams to nodes, many calls on each |
 //! | `throttle` | reads that are not sent to a node that would refuse them |
 //! | `follow` | events of a service, from node to node |
-//! | `connect` | the first contact |
+//! | `connect`, `options` | the first contact |
 //! | `tap` | attempts that a test sees |
 
 use std::future::Future;
@@ -32,6 +32,7 @@ mod hop;
 mod line;
 #[allow(dead_code)]
 mod link;
+mod options;
 #[allow(dead_code)]
 mod pool;
 mod retry;
@@ -42,6 +43,7 @@ mod tap;
 mod tests;
 mod throttle;
 
+pub use options::ConnectOptions;
 #[cfg(feature = "testing")]
 pub(crate) use tap::{AttemptTap, Fate, Tap};
 #[allow(unused_imports)]
@@ -122,9 +124,37 @@ pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
             .map(|address| address.as_ref().to_owned())
             .collect();
         async move {
-            let tls = crate::tls::Secure::load(tls).map_err(Error::rejected)?;
-            let dialer = Dialer::default().with_tls(Some(tls));
+            let dialer = ConnectOptions::new().tls(tls).dialer()?;
             let caller = connect::connect(addresses, dialer).await?;
+            Ok(Channel::new(caller).into())
+        }
+    }
+
+    /// Connects with a token, or over TLS, or with both.
+    ///
+    /// ```no_run
+    /// # async fn example<CounterClient: braft::Client>() -> Result<(), braft::Error> {
+    /// use braft::{Client, ConnectOptions};
+    ///
+    /// let options = ConnectOptions::new().token_file("/run/secrets/counter");
+    /// let counter = CounterClient::connect_with(["10.0.0.1:15000"], options).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As with [`connect`](Self::connect); *rejected* also if a file or the token cannot be used. A token
+    /// that no node knows is told of as the reason why none answered.
+    fn connect_with<A: AsRef<str> + Send>(
+        addresses: impl IntoIterator<Item = A> + Send,
+        options: ConnectOptions,
+    ) -> impl Future<Output = Result<Self, Error>> + Send {
+        let addresses = addresses
+            .into_iter()
+            .map(|address| address.as_ref().to_owned())
+            .collect();
+        async move {
+            let caller = connect::connect(addresses, options.dialer()?).await?;
             Ok(Channel::new(caller).into())
         }
     }

@@ -46,7 +46,9 @@ impl Node {
 
     /// Lets go of a link that ended.
     fn settle(&mut self, now: Instant) {
-        let Some(LinkState::Closed { was_open, reason }) = self.link.as_ref().map(|l| l.state())
+        let Some(LinkState::Closed {
+            was_open, reason, ..
+        }) = self.link.as_ref().map(|l| l.state())
         else {
             return;
         };

@@ -12,10 +12,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::transport::{Channel, Endpoint};
 
 use super::formation::{Formation, Inbound, MemberSet, Message, Ports, PromiseRecord, run};
+use crate::access::News;
 use crate::codec;
 use crate::discovery::{Discovery, PeerAddress, PeerSet};
 use crate::error::Error;
 use crate::net::Dialer;
+use crate::raft::network::is_no_entry;
 use crate::wire::v1 as pb;
 use crate::wire::v1::cluster_client::ClusterClient;
 
@@ -112,6 +114,7 @@ pub(crate) fn start<H: Host>(
         dialer,
         reporter,
         connections: Mutex::default(),
+        news: News::default(),
     };
     // A source that ends keeps its last set valid.
     let peers = discovery
@@ -157,6 +160,7 @@ struct NodePorts<H> {
     dialer: Dialer,
     reporter: watch::Sender<String>,
     connections: Mutex<HashMap<PeerAddress, Channel>>,
+    news: News,
 }
 
 impl<H: Host> NodePorts<H> {
@@ -198,6 +202,10 @@ impl<H: Host> Ports for NodePorts<H> {
         let answer = match tokio::time::timeout(MESSAGE_TIMEOUT, call).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => {
+                let why = status.message();
+                if is_no_entry(status.code()) && self.news.is_new(why) {
+                    tracing::error!("the members refuse this node: {why}");
+                }
                 tracing::trace!(%to, %status, "no answer to a formation message");
                 return None;
             }

@@ -2,10 +2,10 @@
 
 use std::str::FromStr;
 
-use super::layer::Layer;
+use super::layer::{Hidden, Layer};
 
 /// Every name that is read, with its short form.
-const NAMES: [(&str, &str); 34] = [
+const NAMES: [(&str, &str); 37] = [
     ("BRAFT_DISCOVERY", "BDI"),
     ("K8S_NAMESPACE", "K8N"),
     ("K8S_LABELS", "K8L"),
@@ -39,6 +39,9 @@ const NAMES: [(&str, &str); 34] = [
     ("BRAFT_TLS_CA", ""),
     ("BRAFT_TLS_CLIENT_CA", ""),
     ("BRAFT_TLS_NAME", ""),
+    ("BRAFT_JOIN_TOKEN", ""),
+    ("BRAFT_JOIN_TOKEN_FILE", ""),
+    ("BRAFT_TOKENS_FILE", ""),
     ("BRAFT_CONFIG", ""),
 ];
 
@@ -108,6 +111,9 @@ pub(super) fn read(lookup: Lookup<'_>) -> (Layer, Vec<String>) {
         tls_ca: reader.text("BRAFT_TLS_CA").map(Into::into),
         tls_client_ca: reader.text("BRAFT_TLS_CLIENT_CA").map(Into::into),
         tls_name: reader.text("BRAFT_TLS_NAME"),
+        join_token: reader.text("BRAFT_JOIN_TOKEN").map(Hidden),
+        join_token_file: reader.text("BRAFT_JOIN_TOKEN_FILE").map(Into::into),
+        tokens_file: reader.text("BRAFT_TOKENS_FILE").map(Into::into),
     };
     (layer, reader.mistakes)
 }

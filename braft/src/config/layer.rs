@@ -45,6 +45,21 @@ pub(super) struct Layer {
     pub(super) tls_ca: Option<PathBuf>,
     pub(super) tls_client_ca: Option<PathBuf>,
     pub(super) tls_name: Option<String>,
+    /// From the environment alone: it is secret.
+    #[serde(skip)]
+    pub(super) join_token: Option<Hidden>,
+    pub(super) join_token_file: Option<PathBuf>,
+    pub(super) tokens_file: Option<PathBuf>,
+}
+
+/// A text that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Hidden(pub(super) String);
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("…")
+    }
 }
 
 impl Layer {
@@ -93,6 +108,9 @@ impl Layer {
             tls_ca: self.tls_ca.or(other.tls_ca),
             tls_client_ca: self.tls_client_ca.or(other.tls_client_ca),
             tls_name: self.tls_name.or(other.tls_name),
+            join_token: self.join_token.or(other.join_token),
+            join_token_file: self.join_token_file.or(other.join_token_file),
+            tokens_file: self.tokens_file.or(other.tokens_file),
         }
     }
 }

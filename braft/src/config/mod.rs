@@ -9,8 +9,10 @@
 //! | `address.rs` | under which address this node is reached |
 //! | `listen.rs` | opening the ports |
 //! | `tls.rs` | the certificates |
+//! | `access.rs` | the tokens |
 //! | `leading.rs` | what runs on the leader alone |
 
+mod access;
 mod address;
 mod env;
 #[cfg(feature = "testing")]
@@ -81,6 +83,8 @@ pub(crate) type BizData = Arc<dyn Fn() -> serde_json::Value + Send + Sync>;
 /// | [`tls`](#method.tls) (feature `tls`) | `BRAFT_TLS_CERT`, `BRAFT_TLS_KEY`, `BRAFT_TLS_CA` | `tls_cert`, `tls_key`, `tls_ca` | plain text |
 /// | | `BRAFT_TLS_CLIENT_CA`: another authority, for clients alone | `tls_client_ca` | |
 /// | | `BRAFT_TLS_NAME`: what all nodes' certificates bear | `tls_name` | each node's address |
+/// | [`join_token_file`](Config::join_token_file) | `BRAFT_JOIN_TOKEN_FILE`, or `BRAFT_JOIN_TOKEN` with the token itself | `join_token_file` | none |
+/// | [`tokens_file`](Config::tokens_file) | `BRAFT_TOKENS_FILE` | `tokens_file` | whoever may connect may call |
 /// | [`reflection`](Config::reflection) | `DISABLE_GRPC_REFLECTION` (`DGR`) | `reflection` | on |
 ///
 /// `dead_after`, `min_voters`, `max_voters` and `on_panic` are [`Settings`] of the whole cluster: a node's own
@@ -284,6 +288,22 @@ impl Config {
         self.code.tls_ca = Some(tls.authority);
         self.code.tls_client_ca = tls.clients;
         self.code.tls_name = tls.server_name;
+        self
+    }
+
+    /// The file of the join token: of 16 to 512 visible characters, the same for all members, which prove
+    /// to each other that they know it; nobody else becomes a member. Several may stand in it, with line
+    /// breaks between them: the first is shown, all are accepted. It is read again when it changes.
+    pub fn join_token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.code.join_token_file = Some(path.into());
+        self
+    }
+
+    /// The file of those who may call: lines of `ROLE NAME TOKEN`, with *read*, *write* or *admin* for the
+    /// role, and the token of 16 to 512 visible characters or `sha256:` and its hash. Then nobody calls
+    /// without one, over gRPC or HTTP. It is read again when it changes.
+    pub fn tokens_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.code.tokens_file = Some(path.into());
         self
     }
 

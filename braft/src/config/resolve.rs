@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Seams;
+use super::access::access;
 use super::address::{Choice, choose, host_name};
 use super::layer::Layer;
 use super::peers::Peers;
 use super::tls::secure;
 use super::{BizData, Config, OwnRoutes};
+use crate::access::{JoinToken, Tokens};
 use crate::discovery::Discovery;
 use crate::error::Error;
 use crate::node::{Leading, Node};
@@ -73,6 +75,8 @@ pub(crate) struct Resolved {
     pub(crate) grpc_routes: tonic::service::Routes,
     pub(crate) reflection: bool,
     pub(crate) tls: Option<Secure>,
+    pub(crate) join: Option<JoinToken>,
+    pub(crate) tokens: Option<Tokens>,
     #[cfg_attr(not(feature = "http"), allow(dead_code))]
     pub(crate) json: bool,
     pub(crate) seams: Seams,
@@ -118,6 +122,7 @@ impl Config {
             mistakes.push(mistake);
             None
         });
+        let (join, tokens) = access(&layer, &mut mistakes);
         check_settings(
             &settings(&layer, self.settings.clone()),
             timers,
@@ -210,8 +215,10 @@ impl Config {
             grpc_routes: self.grpc_routes,
             reflection: layer.reflection.unwrap_or(true),
             tls: tls.clone(),
+            join: join.clone(),
+            tokens,
             json: !self.without_json,
-            seams: self.seams.with_tls(tls),
+            seams: self.seams.with_access(tls, join),
             wall_clock: self.wall_clock,
             biz_data: self.biz_data,
             leading: self.leading,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::access::JoinToken;
 use crate::machine::Watch;
 use crate::net::Dialer;
 use crate::storage::fs::{DiskFs, Fs};
@@ -18,10 +19,10 @@ pub(crate) struct Seams {
 }
 
 impl Seams {
-    /// The same, with connections over TLS if that is given.
-    pub(super) fn with_tls(self, tls: Option<Secure>) -> Self {
+    /// The same, with connections over TLS, and with the join token, if those are given.
+    pub(super) fn with_access(self, tls: Option<Secure>, join: Option<JoinToken>) -> Self {
         Seams {
-            dialer: self.dialer.with_tls(tls),
+            dialer: self.dialer.with_tls(tls).with_join(join),
             ..self
         }
     }

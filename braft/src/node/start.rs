@@ -34,7 +34,7 @@ use crate::planted::{self, Bug};
 use crate::raft::network::{Identity, Peers, RaftService};
 use crate::raft::{RaftOptions, RaftSlot};
 use crate::server::calls::Calls;
-use crate::server::{AdminService, ClusterService, grpc, http};
+use crate::server::{AdminService, Admission, ClusterService, Greeting, grpc, http};
 use crate::storage::fs::Fs;
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
@@ -137,9 +137,23 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     }
     let stop = node_tasks.stop.clone();
     let served = core.clone();
-    let (connections, tls) = (resolved.max_connections, resolved.tls.clone());
+    let connections = resolved.max_connections;
+    let greeting = Greeting {
+        tls: resolved.tls.clone(),
+        join: resolved.join.clone(),
+    };
+    let admission = Admission {
+        tokens: resolved.tokens.clone(),
+        greets: !greeting.is_nothing(),
+        joins: greeting.join.is_some(),
+        ..Admission::default()
+    };
+    if let Some(tokens) = resolved.tokens.clone() {
+        node_tasks.spawn(tokens.watch());
+    }
     node_tasks.spawn(async move {
-        let serving = grpc::serve(listener, connections, tls, routes, stop.cancelled_owned());
+        let stop = stop.cancelled_owned();
+        let serving = grpc::serve(listener, connections, greeting, admission, routes, stop);
         if let Err(error) = serving.await {
             served.stop(Stopped::Fatal(format!("{error:?}")));
         }
@@ -170,7 +184,9 @@ pub async fn start(config: Config) -> Result<Node, Error> {
         routes
     };
     let house = http::with_house(routes.merge(own), &core, node_tasks.stop.clone());
-    let router = http::signed(house, core);
+    let has_calls = cfg!(feature = "http") && resolved.json;
+    let guarded = http::guarded(house, resolved.tokens.clone(), has_calls);
+    let router = http::signed(guarded, core);
     drop(node.inner.router.set(router.clone()));
     if let Some(listener) = http_listener {
         let (limit, stop) = (resolved.max_http_connections, node_tasks.stop.clone());
@@ -267,12 +283,7 @@ fn assemble(
         is_checked: machine.is_checked(),
         versions: machine.known_versions(),
     };
-    if resolved.tls.is_none() {
-        tracing::warn!(
-            "this node speaks plain text: whoever reaches its ports may read what it says, call its \
-             services and join its cluster; BRAFT_TLS_CERT, BRAFT_TLS_KEY and BRAFT_TLS_CA end that"
-        );
-    }
+    warn_of_plain_text(resolved);
     tracing::info!(
         node = display_id(me.node_id),
         address = me.address,
@@ -319,6 +330,30 @@ fn assemble(
         joiner: Arc::new(Joiner::new(peers.clone())),
         peers,
     })
+}
+
+/// Says once what others may do who reach this node, or who can listen to what it says.
+fn warn_of_plain_text(resolved: &Resolved) {
+    if resolved.tls.is_some() {
+        return;
+    }
+    let who = match (&resolved.join, &resolved.tokens) {
+        (None, _) => {
+            "whoever reaches its ports may read what it says, call its services and join its \
+                      cluster"
+        }
+        (Some(_), None) => {
+            "whoever reaches its ports may call its services, and whoever can listen may \
+                            read what it says"
+        }
+        (Some(_), Some(_)) => {
+            "whoever can listen to its network may read what it says, and the tokens \
+                               of its callers"
+        }
+    };
+    tracing::warn!(
+        "this node speaks plain text: {who}; BRAFT_TLS_CERT, BRAFT_TLS_KEY and BRAFT_TLS_CA end that"
+    );
 }
 
 fn read_promise(dir: &NodeDir) -> Result<PromiseRecord, Error> {

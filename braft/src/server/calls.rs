@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::access::{Grant, Role};
 use crate::error::Error;
 use crate::keys::check_key;
 use crate::request::{
@@ -105,6 +106,7 @@ impl calls_server::Calls for Calls {
         &self,
         request: Request<EventsRequest>,
     ) -> Result<Response<Self::EventsStream>, Status> {
+        let grant = request.extensions().get::<Arc<Grant>>().cloned();
         let request = request.into_inner();
         let cluster_id = self.admit(&request.cluster_id)?;
         let room = self.room()?;
@@ -114,6 +116,9 @@ impl calls_server::Calls for Calls {
         let source = self.gateway.events(&request.service, since);
         let frames = source.map(move |item| {
             let _held = &room;
+            if let Some(why) = withheld(grant.as_deref(), "events", Role::Read) {
+                return Err(Status::unauthenticated(why));
+            }
             Ok(EventsFrame {
                 cluster_id: greeting.take().unwrap_or_default(),
                 ..frame_to(item)
@@ -128,6 +133,7 @@ impl calls_server::Calls for Calls {
         request: Request<Streaming<CallFrame>>,
     ) -> Result<Response<Answers>, Status> {
         let room = self.room()?;
+        let grant = request.extensions().get::<Arc<Grant>>().cloned();
         let mut frames = request.into_inner();
         let greeting = timeout(GREETING_TIMEOUT, frames.message())
             .await
@@ -141,6 +147,7 @@ impl calls_server::Calls for Calls {
             gateway: Arc::clone(&self.gateway),
             stream: Arc::clone(&stream),
             answering,
+            grant,
             service: "".into(),
         };
         let stop = self.stop.clone();
@@ -173,6 +180,8 @@ struct Intake {
     gateway: Arc<dyn Gateway>,
     stream: Arc<Shared>,
     answering: Answering,
+    /// What the caller's token is good for; nothing is asked of members, nor where there are no tokens.
+    grant: Option<Arc<Grant>>,
     /// The service of the last call; most streams name one only.
     service: Arc<str>,
 }
@@ -219,6 +228,10 @@ impl Intake {
         check_size(&request.payload)?;
         let action =
             action_from(request.operation).map_err(|error| Error::rejected(error.to_string()))?;
+        let (what, role) = role_of(action);
+        if let Some(why) = withheld(self.grant.as_deref(), what, role) {
+            return Err(Error::rejected(why));
+        }
         let key = Some(request.idempotency_key).filter(|key| !key.is_empty());
         if let Some(key) = &key {
             check_key(key)?;
@@ -241,6 +254,23 @@ impl Intake {
         }
         Arc::clone(&self.service)
     }
+}
+
+/// What a call is, and the role that it needs.
+fn role_of(action: Action) -> (&'static str, Role) {
+    match action {
+        Action::Query { .. } | Action::ReadIndex => ("a query", Role::Read),
+        // Only commands need a session.
+        Action::Command { .. } | Action::OpenSession | Action::CloseSession { .. } => {
+            ("a command", Role::Write)
+        }
+    }
+}
+
+/// Why a caller may not have this, if it may not.
+fn withheld(grant: Option<&Grant>, what: &str, role: Role) -> Option<String> {
+    let grant = grant.filter(|grant| !grant.may(role))?;
+    Some(grant.refusal(what, role))
 }
 
 /// Session actions carry no payload; what comes along all the same is dropped.

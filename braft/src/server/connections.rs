@@ -11,13 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use futures_core::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tonic::Status;
 use tonic::transport::server::{Connected, TcpConnectInfo};
 
 use crate::tls::Standing;
@@ -26,12 +22,6 @@ use crate::tls::Standing;
 const RESERVE: usize = 256;
 /// The pause after a connection that could not be taken: file descriptors may have run out.
 const PAUSE: Duration = Duration::from_millis(100);
-/// What members ask of each other, and tools ask of any node.
-const FOR_MEMBERS: [&str; 3] = ["/braft.v1.Raft/", "/braft.v1.Cluster/", "/grpc.health.v1."];
-
-/// What members and operators alone may ask.
-const NOT_FOR_CLIENTS: [&str; 3] = ["/braft.v1.Raft/", "/braft.v1.Cluster/", OF_OPERATORS];
-const OF_OPERATORS: &str = "/braft.admin.v1.";
 
 /// Takes the connections of one port, and counts them.
 pub(super) struct Connections {
@@ -132,15 +122,22 @@ pub(super) struct Counted {
 /// What the requests of a connection bear.
 #[derive(Clone, Debug)]
 pub(super) struct Origin {
-    tcp: TcpConnectInfo,
-    limit: Option<usize>,
-    /// What its certificate is good for; without TLS whoever reaches the port is taken for a member.
-    standing: Standing,
+    pub(super) tcp: TcpConnectInfo,
+    /// The limit, if the connection is beyond it.
+    pub(super) limit: Option<usize>,
+    /// What its certificate is good for, and the join token that was shown; without either, whoever
+    /// reaches the port is taken for a member.
+    pub(super) standing: Standing,
 }
 
 impl Origin {
     pub(super) fn from(&self) -> Option<std::net::SocketAddr> {
         self.tcp.remote_addr()
+    }
+
+    /// Where this node was reached.
+    pub(super) fn here(&self) -> Option<std::net::SocketAddr> {
+        self.tcp.local_addr()
     }
 
     pub(super) fn with(self, standing: Standing) -> Self {
@@ -205,40 +202,4 @@ impl AsyncWrite for Counted {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
-}
-
-/// Refuses the calls of connections beyond the limit, but for those of members; and of clients what
-/// their certificate is not good for.
-pub(super) async fn admit(mut request: Request, next: Next) -> Response {
-    if let Some(origin) = request.extensions().get::<Origin>().cloned() {
-        // What tonic itself knows where a caller comes from by.
-        let from = origin.tcp.remote_addr();
-        request.extensions_mut().insert(origin.tcp);
-        let path = request.uri().path();
-        if NOT_FOR_CLIENTS
-            .iter()
-            .any(|of_members| path.starts_with(of_members))
-            && origin.standing != Standing::Member
-        {
-            tracing::warn!(path, ?from, "refused: the certificate is one of a client");
-            let text = "this certificate is good for calls alone; show one of the authority of the \
-                        members (BRAFT_TLS_CA)";
-            return Status::permission_denied(text).into_http();
-        }
-        if path.starts_with(OF_OPERATORS) {
-            tracing::info!(path, ?from, "an operator's call");
-        }
-        if let Some(limit) = origin.limit
-            && !FOR_MEMBERS
-                .iter()
-                .any(|of_members| path.starts_with(of_members))
-        {
-            let text = format!(
-                "this node has {limit} connections, its limit; connect to another node, let clients \
-                 share connections, or raise max_connections"
-            );
-            return Status::resource_exhausted(text).into_http();
-        }
-    }
-    next.run(request).await
 }

@@ -1,15 +1,16 @@
 //! The gRPC server of a node: one port for peers, clients and one's own services.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use tonic::service::Routes;
 use tonic::transport::Server;
 
-use super::connections::{Connections, admit};
-use super::secured::greet;
+use super::admission::{Admission, admit};
+use super::connections::Connections;
+use super::secured::{Greeting, greet};
 use crate::error::Error;
 use crate::net::Listener;
-use crate::tls::Secure;
 
 /// Streams of one connection at once; a further one waits.
 const MAX_STREAMS_PER_CONNECTION: u32 = 4096;
@@ -27,11 +28,12 @@ const KEEP_ALIVE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(1
 pub(crate) async fn serve(
     listener: Listener,
     max_connections: usize,
-    tls: Option<Secure>,
+    greeting: Greeting,
+    admission: Admission,
     routes: Routes,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Error> {
-    let limit = axum::middleware::from_fn(admit);
+    let limit = axum::middleware::from_fn_with_state(Arc::new(admission), admit);
     let routes = Routes::from(routes.into_axum_router().layer(limit));
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
@@ -44,15 +46,12 @@ pub(crate) async fn serve(
     let served = match listener {
         Listener::Tcp(listener) => {
             let connections = Connections::of(listener, max_connections);
-            match tls {
-                Some(tls) => {
-                    let incoming = greet(connections, tls);
-                    server.serve_with_incoming_shutdown(incoming, stop).await
-                }
-                None => {
-                    let incoming = connections.into_stream();
-                    server.serve_with_incoming_shutdown(incoming, stop).await
-                }
+            if greeting.is_nothing() {
+                let incoming = connections.into_stream();
+                server.serve_with_incoming_shutdown(incoming, stop).await
+            } else {
+                let incoming = greet(connections, greeting);
+                server.serve_with_incoming_shutdown(incoming, stop).await
             }
         }
         #[cfg(feature = "testing")]

@@ -32,6 +32,8 @@ pub(crate) enum Standing {
     Member,
     /// For calls: it is of the authority of the clients.
     Client,
+    /// For calls: it is a member's, or there is no TLS, but the join token was not shown.
+    Unproven,
     /// For nothing: there is none.
     Nobody,
 }

@@ -6,8 +6,8 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
+use rustls::{ConnectionCommon, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -24,6 +24,10 @@ const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
 /// What is read of somebody who was refused.
 const MAX_UNREAD_BYTES: u64 = 64 << 10;
+
+/// What a connection is told from all others by.
+const BINDING_BYTES: usize = 32;
+const BINDING_LABEL: &[u8] = b"EXPORTER-braft-join";
 
 pub(crate) type Connected = client::TlsStream<TcpStream>;
 pub(crate) type Taken<S> = server::TlsStream<S>;
@@ -109,6 +113,16 @@ impl Secure {
         in_time(connector.connect(name, stream)).await
     }
 
+    /// What only the two ends of a connection can compute.
+    pub(crate) fn binding_of(&self, connected: &Connected) -> io::Result<[u8; BINDING_BYTES]> {
+        binding(connected.get_ref().1)
+    }
+
+    /// The same, as the other end sees it.
+    pub(crate) fn binding_of_taken<S>(&self, taken: &Taken<S>) -> io::Result<[u8; BINDING_BYTES]> {
+        binding(taken.get_ref().1)
+    }
+
     /// Speaks TLS with whoever has connected, once a certificate says who it is.
     pub(crate) async fn accept<S>(&self, stream: S) -> io::Result<(Taken<S>, Standing)>
     where
@@ -126,6 +140,13 @@ impl Secure {
         let loaded = self.loaded();
         take(&loaded, loaded.http.clone(), stream).await
     }
+}
+
+/// Keying material of this session (RFC 5705), for what is to hold for it alone.
+fn binding<D>(session: &ConnectionCommon<D>) -> io::Result<[u8; BINDING_BYTES]> {
+    session
+        .export_keying_material([0; BINDING_BYTES], BINDING_LABEL, None)
+        .map_err(io::Error::other)
 }
 
 async fn take<S>(

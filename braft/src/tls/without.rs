@@ -20,6 +20,14 @@ impl Secure {
         match self.0 {}
     }
 
+    pub(crate) fn binding_of(&self, _: &Connected) -> io::Result<[u8; 32]> {
+        match self.0 {}
+    }
+
+    pub(crate) fn binding_of_taken<S>(&self, _: &Taken<S>) -> io::Result<[u8; 32]> {
+        match self.0 {}
+    }
+
     pub(crate) async fn accept<S>(&self, _: S) -> io::Result<(Taken<S>, Standing)>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -84,6 +84,11 @@ impl Peers {
                 ) {
                     self.unfit.send_replace(Some(status.message().to_owned()));
                 }
+                if is_no_entry(status.code()) {
+                    // Without the address: all members say the same.
+                    let text = format!("the members refuse this node: {}", status.message());
+                    self.complain(self.me.node_id, &text);
+                }
                 DialError::Refused {
                     address: address.to_owned(),
                     reason: status.message().to_owned(),
@@ -266,6 +271,14 @@ impl Peers {
     pub(crate) fn hang_up(&self, node_id: u64, lane: Lane) {
         locked(&self.channels).remove(&(node_id, lane));
     }
+}
+
+/// Whether a node is not let in for what it has not shown: a certificate, or the join token.
+pub(crate) fn is_no_entry(code: tonic::Code) -> bool {
+    matches!(
+        code,
+        tonic::Code::Unauthenticated | tonic::Code::PermissionDenied
+    )
 }
 
 fn error_chain(error: &dyn std::error::Error) -> String {

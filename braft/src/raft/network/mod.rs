@@ -20,6 +20,7 @@ mod walls;
 
 pub(crate) use acks::Acks;
 pub(crate) use client::Network;
+pub(crate) use dial::is_no_entry;
 #[cfg(feature = "testing")]
 pub(crate) use handshake::PROTOCOL;
 pub(crate) use handshake::versions_from;

@@ -3,12 +3,14 @@
 #[cfg(feature = "http")]
 mod dashboard;
 mod error;
+mod guard;
 mod health;
 mod house;
 #[cfg(feature = "http")]
 pub(crate) mod json;
 mod metrics;
 mod port;
+mod refusal;
 mod slow;
 
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use axum::routing::get;
 use serde_json::Value;
 
 pub use error::error_response;
+pub(crate) use guard::guarded;
 pub(crate) use house::with_house;
 pub(crate) use port::serve;
 

@@ -2,23 +2,26 @@
 //! may take.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, Request, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
 use tower::Service;
 
+use super::guard::FromIp;
+use super::refusal;
 use super::slow::{Paced, Taken};
 use crate::server::connections::Connections;
 use crate::server::secured::greet_http;
@@ -51,6 +54,7 @@ pub(crate) async fn serve(
         tokio::spawn(async move {
             let mut guest = Guest {
                 beyond: connection.beyond(),
+                from: connection.connect_info().from().map(|from| from.ip()),
                 standing: Standing::Member,
             };
             let Some(tls) = tls else {
@@ -69,6 +73,7 @@ pub(crate) async fn serve(
 struct Guest {
     /// The limit, if this is one too many.
     beyond: Option<usize>,
+    from: Option<IpAddr>,
     standing: Standing,
 }
 
@@ -104,7 +109,10 @@ async fn converse(
             if let Some(refused) = guest.refused(request.uri().path()) {
                 return Ok::<_, Infallible>(refused);
             }
-            let request = request.map(|body| Body::new(Paced::new(body)));
+            let mut request = request.map(|body| Body::new(Paced::new(body)));
+            if let Some(from) = guest.from {
+                request.extensions_mut().insert(FromIp(from));
+            }
             router.call(request).await
         }
     });
@@ -125,20 +133,12 @@ async fn converse(
     drop(connection.await);
 }
 
+/// The connection ends with this answer.
 fn refuse(status: StatusCode, kind: &str, detail: &str) -> Response {
-    let document = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "detail": detail,
-        "kind": kind,
-        "outcome": "not_applied",
-    });
-    let headers = [
-        (header::CONTENT_TYPE, "application/problem+json"),
-        (header::CONNECTION, "close"),
-    ];
-    (status, headers, document.to_string()).into_response()
+    let mut refused = refusal::refuse(status, kind, detail);
+    let headers = refused.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    refused
 }
 
 #[cfg(test)]
@@ -163,6 +163,7 @@ mod tests {
         let (ours, theirs) = tokio::io::duplex(pipe_bytes);
         let guest = Guest {
             beyond: None,
+            from: None,
             standing: Standing::Member,
         };
         tokio::spawn(converse(theirs, guest, router, CancellationToken::new()));

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `disk.rs` | logs, votes, snapshots |
 //! | `wire.rs` | messages between processes, log entries, MessagePack |
-//! | `text.rs` | configuration, mDNS records |
+//! | `text.rs` | configuration, mDNS records, files of tokens |
 
 mod disk;
 #[cfg(feature = "mdns")]
@@ -85,6 +85,11 @@ pub fn targets() -> Vec<Target> {
             name: "configuration file",
             seeds: text::files,
             read: text::read_file,
+        },
+        Target {
+            name: "file of tokens",
+            seeds: text::tokens,
+            read: text::read_tokens,
         },
         #[cfg(feature = "mdns")]
         Target {

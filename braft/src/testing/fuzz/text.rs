@@ -1,6 +1,6 @@
 //! What users write.
 
-use crate::config;
+use crate::{access, config};
 
 pub(super) fn environments() -> Vec<Vec<u8>> {
     let all = "BRAFT_DISCOVERY=dns:nodes.example:15000\nBRAFT_EXPECT=3\nBRAFT_IP=10.0.0.1\n\
@@ -25,4 +25,19 @@ pub(super) fn files() -> Vec<Vec<u8>> {
 
 pub(super) fn read_file(bytes: &[u8]) -> bool {
     config::fuzz::read_file(&String::from_utf8_lossy(bytes))
+}
+
+pub(super) fn tokens() -> Vec<Vec<u8>> {
+    let digits = "0123456789abcdef".repeat(4);
+    let tokens = format!(
+        "# who may call\nread a a-token-of-a-caller\nadmin b.c sha256:{digits}\n\nwrite d {digits}"
+    );
+    vec![tokens.into()]
+}
+
+/// A file of the tokens of callers, or of join tokens.
+pub(super) fn read_tokens(bytes: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(bytes);
+    let is_join = access::fuzz::read_join_tokens(&text);
+    access::fuzz::read_tokens(&text) || is_join
 }

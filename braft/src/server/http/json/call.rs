@@ -15,6 +15,7 @@ use super::events::events;
 use super::foreign::is_foreign;
 use super::options::{Parameters, key, timeout};
 use super::problem::Problem;
+use crate::access::{Grant, Role};
 use crate::call::{Operation, Request};
 use crate::error::Outcome;
 use crate::json::{Arguments, JsonOperation, JsonService};
@@ -72,7 +73,8 @@ async fn answer(
     let service = door.service(service)?;
     // A method of this name is called by POST.
     if method == EVENTS && request.method() == Method::GET {
-        return events(door, service, request.uri(), request.headers()).await;
+        let grant = request.extensions().get::<Arc<Grant>>().cloned();
+        return events(door, service, request.uri(), request.headers(), grant).await;
     }
     let operation = service.operation(method).ok_or_else(|| {
         let methods = door::methods(service);
@@ -82,6 +84,9 @@ async fn answer(
         );
         Problem::not_found(text)
     })?;
+    if operation.method.is_command {
+        may_write(&request)?;
+    }
     let allowed = timeout(request.headers())?;
     // A query changes nothing: it may be repeated as it is.
     let key = if operation.method.is_command {
@@ -116,6 +121,18 @@ async fn answer(
         (header::CACHE_CONTROL, "no-store"),
     ];
     Ok((headers, written.json).into_response())
+}
+
+/// Refuses a command of a caller whose token is for reading. Where there are no tokens, there is none.
+fn may_write(request: &axum::extract::Request) -> Result<(), Problem> {
+    let grant = request.extensions().get::<Arc<Grant>>();
+    match grant.filter(|grant| !grant.may(Role::Write)) {
+        Some(grant) => {
+            let why = grant.refusal("a command", Role::Write);
+            Err(Problem::refused(StatusCode::FORBIDDEN, why))
+        }
+        None => Ok(()),
+    }
 }
 
 fn left(deadline: Instant) -> Duration {

@@ -16,6 +16,7 @@ use futures_util::{Stream, StreamExt, stream};
 use super::door::Door;
 use super::options::after;
 use super::problem::Problem;
+use crate::access::{Grant, Role};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::event::{EventBatch, EventSource};
 use crate::json::{Form, JsonService};
@@ -30,6 +31,7 @@ pub(super) async fn events(
     service: &JsonService,
     uri: &Uri,
     headers: &HeaderMap,
+    grant: Option<Arc<Grant>>,
 ) -> Result<Response, Problem> {
     let form = service
         .event
@@ -43,7 +45,10 @@ pub(super) async fn events(
     };
     let batches = stream::once(std::future::ready(Ok(first))).chain(source);
     let stopped = door.stopping().cancelled_owned();
+    // A token that is withdrawn ends the stream.
+    let is_good = move || grant.as_ref().is_none_or(|grant| grant.may(Role::Read));
     let events = texts(batches.boxed(), form).take_until(stopped);
+    let events = events.take_while(move |_| std::future::ready(is_good()));
     let events = events.map(Ok::<_, Infallible>);
     let events = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     let mut response = events.into_response();

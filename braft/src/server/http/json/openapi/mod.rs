@@ -80,9 +80,18 @@ fn parameters() -> Value {
 }
 
 /// What is the same for all operations.
-const RESPONSES: [(&str, &str, &str); 10] = [
+const RESPONSES: [(&str, &str, &str); 11] = [
     ("400", "Rejected", "The call is wrong; the detail says how."),
-    ("403", "Foreign", "A page of another origin has sent it."),
+    (
+        "401",
+        "NoToken",
+        "Nodes ask for a token, and none that they know was shown.",
+    ),
+    (
+        "403",
+        "Forbidden",
+        "The token is not good for it, or a page of another origin has sent it.",
+    ),
     ("404", "NotFound", "There is no such service or method."),
     ("408", "Late", "The body was not there in time."),
     (
