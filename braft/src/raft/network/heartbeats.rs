@@ -21,7 +21,7 @@ pub(super) enum Heartbeats {
     New,
     Open {
         requests: mpsc::Sender<pb::AppendRequest>,
-        answers: Streaming<pb::AppendResponse>,
+        answers: Box<Streaming<pb::AppendResponse>>,
     },
     /// The peer is older than the stream, and takes calls.
     Calls,
@@ -54,7 +54,7 @@ async fn open(client: &mut RaftClient<Channel>) -> Result<Heartbeats, Status> {
     match client.heartbeats(ReceiverStream::new(sent)).await {
         Ok(answers) => Ok(Heartbeats::Open {
             requests,
-            answers: answers.into_inner(),
+            answers: Box::new(answers.into_inner()),
         }),
         Err(status) if status.code() == Code::Unimplemented => Ok(Heartbeats::Calls),
         Err(status) => Err(status),
