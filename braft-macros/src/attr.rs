@@ -5,6 +5,7 @@ use syn::parse::Parser;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Lit, LitInt, LitStr, Meta, Path, Token, parse_quote};
 
+use crate::generate::{self, OfType};
 use crate::problems::Problems;
 use crate::versions::{self, Life};
 
@@ -16,6 +17,8 @@ pub(crate) struct Options {
     pub(crate) version: Option<LitInt>,
     /// What makes this state out of that of the version before.
     pub(crate) migrate: Option<Path>,
+    /// What makes values of types for checks.
+    pub(crate) generate: Vec<OfType>,
     /// Where braft is.
     pub(crate) braft: Path,
 }
@@ -37,6 +40,12 @@ impl Options {
                 options.version = versions::version(&meta, problems);
             } else if meta.path().is_ident("migrate") {
                 options.migrate = path(&meta, "expected the path of a function", problems);
+            } else if meta.path().is_ident("generate") {
+                problems.on(
+                    &meta,
+                    "what makes arguments belongs to the operations: write \
+                     `#[raft_service(generate(Type = path))]` on the `impl` block",
+                );
             } else {
                 let valid = "`name = \"…\"`, `version = number`, `migrate = path`, `crate = path`";
                 options.shared(&meta, valid, problems);
@@ -70,8 +79,11 @@ impl Options {
                          write `#[raft_service({option} = {value})]` on the struct"
                     ),
                 );
+            } else if meta.path().is_ident("generate") {
+                generate::read(&meta, &mut options.generate, problems);
             } else {
-                options.shared(&meta, "`crate = path`", problems);
+                let valid = "`generate(Type = path)`, `crate = path`";
+                options.shared(&meta, valid, problems);
             }
         }
         options
@@ -109,6 +121,7 @@ impl Default for Options {
             name: None,
             version: None,
             migrate: None,
+            generate: Vec::new(),
             braft: parse_quote!(::braft),
         }
     }

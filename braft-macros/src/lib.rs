@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `ast` | parses the item and says what it is: a state or its operations |
 //! | `attr` | reads the attributes' options |
+//! | `generate` | reads which functions make values of types for checks |
 //! | `versions` | reads since when something is there, and from when it is gone |
 //! | `valid` | turns methods into operations, reporting every mistake the tokens show |
 //! | `lint` | finds what makes replicas differ |
@@ -18,6 +19,7 @@ mod ast;
 mod attr;
 mod expand;
 mod fallback;
+mod generate;
 mod lint;
 mod problems;
 #[cfg(test)]
@@ -73,6 +75,10 @@ use proc_macro::TokenStream;
 ///   makes values of it for `braft::testing::check`, where they cannot be invented from the type's
 ///   `Deserialize`: types that describe themselves (untagged, flattened), or refuse most values. `T`
 ///   is the type as it travels, `String` for `&str`. Nothing else calls it.
+/// * `#[raft_service(generate(Email = path, Amount = path))]` on the `impl` block names such functions
+///   for types, wherever they are inside arguments: `Vec<Option<Email>>`, the fields of other types. A
+///   function that is named for an argument comes first. Not found is what serde reads without asking
+///   for it by its type, such as the only field of a newtype: name the function for the newtype.
 /// * `crate = path`, as on the struct.
 ///
 /// A client's methods take no name that matters elsewhere: what a client can do besides is in

@@ -21,6 +21,7 @@ pub(crate) use self::state::check as check_state;
 pub(crate) use self::timer::Timer;
 
 use crate::attr::{MethodOptions, Options};
+use crate::generate::OfType;
 use crate::problems::Problems;
 use crate::versions::{self, ArgOptions, Life};
 use crate::{lint, types};
@@ -134,6 +135,8 @@ pub(crate) struct Service {
     pub(crate) context: Option<Type>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) timer: Option<Timer>,
+    /// What makes values of types for checks.
+    pub(crate) generate: Vec<OfType>,
 }
 
 impl Service {
@@ -160,6 +163,7 @@ pub(crate) fn service(
         context: None,
         operations: Vec::new(),
         timer: None,
+        generate: options.generate,
     });
     let mut event = None;
     let mut wakes = timer::Wakes::default();

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{self, Poll};
 use std::time::Duration;
 
@@ -70,6 +71,29 @@ pub(crate) struct Request {
     pub(crate) key: Option<Bytes>,
     /// The whole time the caller gives the call; `None` for the client's default.
     pub(crate) deadline: Option<Duration>,
+    /// For callers who are not one client: what a session read has to see, in the place of what the
+    /// client has seen; and where it is noted what the answer has seen.
+    pub(crate) place: Option<Arc<Place>>,
+}
+
+/// A place in the log: the index up to which somebody has seen the state, 0 for nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Place(AtomicU64);
+
+impl Place {
+    #[cfg(feature = "http")]
+    pub(crate) fn at(index: u64) -> Self {
+        Place(AtomicU64::new(index))
+    }
+
+    pub(crate) fn index(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// It is there by now, if not further.
+    pub(crate) fn reach(&self, index: u64) {
+        self.0.fetch_max(index, Ordering::AcqRel);
+    }
 }
 
 pub(crate) type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
@@ -353,6 +377,7 @@ fn call<R, K, T: Serialize>(
             payload: payload.into(),
             key: None,
             deadline: None,
+            place: None,
         }),
         Err(error) => Err(Error::rejected("the arguments cannot be encoded").with_source(error)),
     };

@@ -94,6 +94,17 @@ pub(crate) fn decode_seed<'de, S: serde::de::DeserializeSeed<'de>>(
     seed.deserialize(&mut deserializer)
 }
 
+/// Decodes what is in an option.
+#[cfg(feature = "testing")]
+pub(crate) fn decode_some<'de, V: serde::de::Visitor<'de>>(
+    bytes: &[u8],
+    option: V,
+) -> Result<V::Value, rmp_serde::decode::Error> {
+    let mut deserializer = rmp_serde::Deserializer::new(bytes);
+    deserializer.set_max_depth(MAX_DEPTH);
+    option.visit_some(&mut deserializer)
+}
+
 /// Reads a value that people wrote. Refuses unknown fields, and lists in the place of named fields.
 #[cfg(feature = "http")]
 pub(crate) fn read_text<'de, T, D>(from: D) -> Result<T, String>

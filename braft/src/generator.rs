@@ -1,22 +1,35 @@
-//! Functions of the user's that make arguments for checks: `#[arg(generate = path)]`.
+//! Functions of the user's that make values for checks: `#[arg(generate = path)]` for an argument,
+//! `#[raft_service(generate(Type = path))]` for a type.
 
 use serde::Serialize;
 
 use crate::codec::{self, EncodeError};
 use crate::context::Rng;
 
-/// Makes an argument.
+/// Makes arguments, or parts of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Generator {
-    /// The method's name on the wire.
-    pub method: &'static str,
-    /// The argument's.
-    pub argument: &'static str,
+    /// What it makes.
+    pub makes: Makes,
     /// Makes one and encodes it.
     pub make: fn(&mut Rng) -> Generated,
 }
 
-/// An encoded argument.
+/// What a function makes.
+#[derive(Clone, Copy, Debug)]
+pub enum Makes {
+    /// One argument.
+    Argument {
+        /// The method's name on the wire.
+        method: &'static str,
+        /// The argument's.
+        argument: &'static str,
+    },
+    /// All values of the type with this name, wherever they are in arguments.
+    Type(fn() -> &'static str),
+}
+
+/// An encoded value.
 #[derive(Debug)]
 #[cfg_attr(
     not(feature = "testing"),
@@ -25,14 +38,14 @@ pub struct Generator {
 pub struct Generated(Result<Vec<u8>, EncodeError>);
 
 impl Generated {
-    /// The argument as it travels.
+    /// The value as it travels.
     #[cfg(feature = "testing")]
     pub(crate) fn into_bytes(self) -> Result<Vec<u8>, EncodeError> {
         self.0
     }
 }
 
-/// Encodes an argument that was made.
+/// Encodes a value that was made.
 pub fn generated<T: Serialize>(made: &T) -> Generated {
     Generated(codec::encode(made))
 }

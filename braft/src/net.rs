@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use crate::access::{Binding, JoinToken, ShownToken, show};
+use crate::metrics::Traffic;
 use crate::tls::{Connected, Secure};
 
 /// Decides whether traffic to an address passes; tests cut a network with it.
@@ -56,6 +57,8 @@ pub(crate) struct Dialer {
     /// That of a caller: it is shown with each stream of calls.
     token: Option<ShownToken>,
     gate: Option<Arc<dyn Gate>>,
+    /// Where the bytes are counted, if anywhere.
+    traffic: Option<Arc<Traffic>>,
     #[cfg(feature = "testing")]
     net: Option<Arc<dyn Net>>,
 }
@@ -98,6 +101,14 @@ impl Dialer {
         match &self.token {
             Some(token) => token.show_in(request),
             None => Ok(request),
+        }
+    }
+
+    /// The same, with the bytes of its connections counted: before TLS, where there is any.
+    pub(crate) fn counted(&self, traffic: Arc<Traffic>) -> Self {
+        Dialer {
+            traffic: Some(traffic),
+            ..self.clone()
         }
     }
 
@@ -164,6 +175,7 @@ impl Dialer {
                 Ok(TokioIo::new(Gated {
                     stream,
                     gate: gate.clone(),
+                    traffic: dialer.traffic.clone(),
                     epoch,
                     to,
                     broken,
@@ -241,6 +253,7 @@ fn cut() -> io::Error {
 struct Gated {
     stream: Stream,
     gate: Option<Arc<dyn Gate>>,
+    traffic: Option<Arc<Traffic>>,
     /// That of the gate when the connection was made.
     epoch: u64,
     to: String,
@@ -263,9 +276,16 @@ impl AsyncRead for Gated {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
+        let before = buffer.filled().len();
         let read = self.stream.pinned().poll_read(context, buffer);
-        if let Poll::Ready(Err(error)) = &read {
-            self.broken.get_or_init(|| error.to_string());
+        match (&read, &self.traffic) {
+            (Poll::Ready(Ok(())), Some(traffic)) => {
+                traffic.note_received(buffer.filled().len() - before);
+            }
+            (Poll::Ready(Err(error)), _) => {
+                self.broken.get_or_init(|| error.to_string());
+            }
+            _ => {}
         }
         read
     }
@@ -278,7 +298,11 @@ impl AsyncWrite for Gated {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.check()?;
-        self.stream.pinned().poll_write(context, bytes)
+        let written = self.stream.pinned().poll_write(context, bytes);
+        if let (Poll::Ready(Ok(count)), Some(traffic)) = (&written, &self.traffic) {
+            traffic.note_sent(*count);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,7 +7,7 @@ use ::serde::{Deserialize, Serialize};
 pub use serde;
 
 pub use crate::collections::freeze::{Freezing, NotCheap};
-pub use crate::generator::{Generated, Generator, generated};
+pub use crate::generator::{Generated, Generator, Makes, generated};
 pub use crate::life::{Life, Migration, is_default, reached};
 pub use crate::probe::{Bare, Probe, Unobjectionable, accept, shared, state};
 pub use crate::schema::{Describe, Traced, Untraced};

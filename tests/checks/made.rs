@@ -93,7 +93,73 @@ async fn the_same_on_a_simulated_cluster() {
     checked.unwrap_or_else(|error| panic!("{error}"));
 }
 
-/// The same without a function.
+/// What is deep inside an argument.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Basket {
+    articles: Vec<Option<Article>>,
+    amounts: BTreeMap<Article, (Amount, u8)>,
+    last: Option<Box<Basket>>,
+}
+
+#[raft_service]
+#[derive(Default, Serialize, Deserialize)]
+pub struct Baskets {
+    kept: Vec<Basket>,
+    articles: u64,
+}
+
+#[raft_service(generate(Article = Orders::article, Amount = amount))]
+impl Baskets {
+    pub fn keep(&mut self, basket: Basket) -> usize {
+        let articles = basket.articles.iter().flatten().count() + basket.amounts.len();
+        self.articles += articles as u64;
+        self.kept.push(basket);
+        articles
+    }
+
+    pub fn count(&self, article: &Article) -> usize {
+        let baskets = self.kept.iter();
+        let holding = baskets.filter(|basket| basket.amounts.contains_key(article));
+        holding.count()
+    }
+}
+
+#[tokio::test]
+async fn what_is_deep_inside_arguments_is_made_by_the_functions_of_its_types() {
+    let checked = check::<Baskets>().seeds(5).without_cluster();
+    checked.unwrap_or_else(|error| panic!("{error}"));
+    let checked = check::<Baskets>().seeds(1).steps(60).run().await;
+    checked.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// The same with no function for what is inside.
+#[raft_service]
+#[derive(Default, Serialize, Deserialize)]
+pub struct Unmade {
+    last: Option<(u8, Article)>,
+}
+
+#[raft_service]
+impl Unmade {
+    pub fn put(&mut self, pair: (u8, Article)) {
+        self.last = Some(pair);
+    }
+}
+
+#[test]
+fn a_type_inside_an_argument_that_cannot_be_invented_is_named_with_the_way_out() {
+    let error = check::<Unmade>().without_cluster().expect_err("no article");
+    let error = error.to_string();
+    for part in [
+        "Article can be invented for the argument `pair` of `put`, which is a (u8, ",
+        "#[raft_service(generate(Article = path))]",
+        "fn path(rng: &mut braft::Rng) -> ",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+}
+
+/// An argument without a function.
 #[raft_service]
 #[derive(Default, Serialize, Deserialize)]
 pub struct Amounts {

@@ -38,6 +38,50 @@ async fn each_node_takes_each_call_and_all_see_the_same(cluster: Cluster<Counter
     Ok(())
 }
 
+#[braft::test(nodes = 3)]
+async fn a_session_read_sees_what_its_caller_has_seen_through_any_node(
+    cluster: Cluster<Counter>,
+) -> TestResult {
+    const READ: &str = "/v1/Counter/get?read=session";
+    const POSITION: &str = "braft-position";
+    let index = |position: &str| -> TestResult<u64> {
+        let (index, _) = position.split_once('-').ok_or("no position")?;
+        Ok(index.parse()?)
+    };
+    let leader = cluster.leader().await?;
+    let other = TestNode((leader.0 + 1) % 3);
+    let (leading, following) = (cluster.node(leader)?, cluster.node(other)?);
+    following.ready().await;
+    let add = async || {
+        let added = post("/v1/Counter/add", json!({ "by": 1 }))
+            .of(&leading)
+            .await;
+        (added.value(), added.header(POSITION).to_owned())
+    };
+    for total in 1..=20 {
+        let (added, position) = add().await;
+        assert_eq!(added, total);
+        let read = get(READ).header(POSITION, &position).of(&following).await;
+        assert_eq!(read.value(), total);
+        assert!(index(read.header(POSITION))? >= index(&position)?);
+    }
+    // The state of a node that hears of nothing is not passed off as what the caller has seen.
+    cluster.isolate(other);
+    let (_, position) = add().await;
+    let read = get(READ).header(POSITION, &position);
+    let read = read.header("braft-timeout", "700ms").of(&following).await;
+    read.problem(503, "unavailable");
+    assert_eq!(get(READ).of(&following).await.value(), 20);
+    cluster.heal();
+    let read = get(READ).header(POSITION, &position).of(&following).await;
+    assert_eq!(read.value(), 21);
+    for wrong in ["", "21", "21-00000000"] {
+        let refused = get(READ).header(POSITION, wrong).of(&leading).await;
+        refused.problem(400, "rejected");
+    }
+    Ok(())
+}
+
 #[braft::test(nodes = 1)]
 async fn values_go_through_their_rust_types(cluster: Cluster<Board>) -> TestResult {
     let node = cluster.node(TestNode(0))?;

@@ -74,6 +74,17 @@ async fn a_call_is_counted_once_where_it_is_answered(cluster: Cluster<Counter>) 
     );
     let times = r#"braft_call_duration_seconds_count{service="Counter",method="add",kind="command",result="answered"}"#;
     assert_eq!(led[times], 6.0);
+    for bytes in [
+        "braft_peer_sent_bytes_total",
+        "braft_peer_received_bytes_total",
+    ] {
+        let of_peers = led.iter().filter(|(name, _)| name.starts_with(bytes));
+        let of_peers: Vec<_> = of_peers.map(|(_, value)| *value).collect();
+        assert!(
+            of_peers.len() == 2 && of_peers.iter().all(|bytes| *bytes > 0.0),
+            "{of_peers:?}"
+        );
+    }
     for each in [&led, &followed] {
         assert!(each["braft_applied_commands_total"] >= 6.0);
         assert!(each["braft_apply_duration_seconds_count"] > 0.0);

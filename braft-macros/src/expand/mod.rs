@@ -2,6 +2,7 @@
 
 mod client;
 mod command;
+mod generators;
 mod schema;
 mod service;
 mod state;

@@ -6,8 +6,8 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{ItemImpl, LitStr, Path};
 
-use super::{at, client, command, hidden, import_probe, saved, schema, type_checks};
-use crate::valid::{Argument, Kind, Operation, Service};
+use super::{at, client, command, generators, hidden, import_probe, saved, schema, type_checks};
+use crate::valid::{Kind, Operation, Service};
 
 pub(super) fn expand(service: &Service, item: &ItemImpl) -> TokenStream {
     let commands = command::expand(service, Kind::Command);
@@ -52,7 +52,7 @@ fn implementation(service: &Service) -> TokenStream {
     let answer = dispatch(service, Kind::Query);
     let description = schema::of_service(service);
     let timer = timer(service);
-    let generators = generators(service);
+    let generators = generators::expand(service);
     let head = {
         let saved = saved(braft, state);
         let braft = at(braft, state.span());
@@ -105,48 +105,6 @@ fn timer(service: &Service) -> TokenStream {
             Self::#ident(self #argument)
         }
     }
-}
-
-/// What makes arguments for checks, where the user has named something.
-fn generators(service: &Service) -> TokenStream {
-    let braft = &service.braft;
-    let operations = service.operations.iter();
-    let generators = operations.flat_map(|operation| {
-        let arguments = operation.arguments.iter();
-        arguments.filter_map(|argument| generator(braft, operation, argument))
-    });
-    let generators: Vec<_> = generators.collect();
-    if generators.is_empty() {
-        return TokenStream::new();
-    }
-    quote! {
-        const __GENERATORS: &'static [#braft::__private::Generator] = &[#(#generators),*];
-    }
-}
-
-fn generator(braft: &Path, operation: &Operation, argument: &Argument) -> Option<TokenStream> {
-    let generate = argument.options.generate.as_ref()?;
-    let Operation {
-        cfgs, wire_name, ..
-    } = operation;
-    let (name, owned) = (argument.wire_name(), &argument.owned);
-    let (rng, made) = (
-        Ident::new("rng", Span::mixed_site()),
-        Ident::new("made", Span::mixed_site()),
-    );
-    // A function of another type is reported where it is named.
-    let call = quote_spanned!(generate.span()=> #generate(#rng));
-    Some(quote! {
-        #(#cfgs)*
-        #braft::__private::Generator {
-            method: #wire_name,
-            argument: #name,
-            make: |#rng: &mut #braft::Rng| {
-                let #made: #owned = #call;
-                #braft::__private::generated(&#made)
-            },
-        }
-    })
 }
 
 /// The associated type: what the contexts say about events. On the context's token, so that an

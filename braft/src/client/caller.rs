@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,7 +14,7 @@ use super::follow::follow;
 use super::hop::{Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
 use super::session::{Session, Sessions};
-use crate::call::{Answer, Operation, ReadLevel, Request, Transport};
+use crate::call::{Answer, Operation, Place, ReadLevel, Request, Transport};
 use crate::error::{Error, ErrorKind};
 use crate::event::Since;
 use crate::request::{Action, Gateway, Incoming, Refusal, Reply, ReplyTo, check_size};
@@ -62,7 +61,7 @@ impl Caller {
         Caller(Arc::new(Engine {
             hop: Arc::new(hop),
             sessions: Sessions::default(),
-            seen: AtomicU64::new(0),
+            seen: Place::default(),
             budget: Budget::default(),
         }))
     }
@@ -81,8 +80,8 @@ impl Transport for Caller {
 struct Engine<H: Hop> {
     hop: Arc<H>,
     sessions: Sessions,
-    /// The log index up to which this client has seen the state.
-    seen: AtomicU64,
+    /// How far this client has seen the state.
+    seen: Place,
     budget: Budget,
 }
 
@@ -103,6 +102,8 @@ struct Task {
     key: Option<Bytes>,
     deadline: Instant,
     allowed: Duration,
+    /// The caller's own, if it is not the client as a whole.
+    place: Option<Arc<Place>>,
 }
 
 impl Task {
@@ -112,7 +113,9 @@ impl Task {
             service: "".into(),
             payload: Bytes::new(),
             key: None,
-            ..*self
+            deadline: self.deadline,
+            allowed: self.allowed,
+            place: None,
         }
     }
 }
@@ -135,12 +138,13 @@ impl<H: Hop> Engine<H> {
             key: request.key,
             deadline: Instant::now() + allowed,
             allowed,
+            place: request.place,
         };
         match request.operation {
             Operation::Command { fence } => self.command(&task, fence).await,
             Operation::Query(level) => {
                 let min_index = match level {
-                    ReadLevel::Session => self.seen.load(Ordering::Acquire),
+                    ReadLevel::Session => task.place.as_deref().unwrap_or(&self.seen).index(),
                     ReadLevel::Linearizable
                     | ReadLevel::Lease
                     | ReadLevel::Follower
@@ -273,7 +277,10 @@ impl<H: Hop> Engine<H> {
                     result: Ok(answer),
                 })) => {
                     // Before the caller learns of the answer: its next call must see as much.
-                    self.seen.fetch_max(index, Ordering::AcqRel);
+                    self.seen.reach(index);
+                    if let Some(place) = &task.place {
+                        place.reach(index);
+                    }
                     self.budget.earn();
                     return Ok(answer);
                 }

@@ -136,6 +136,7 @@ fn request(operation: Operation, payload: impl Into<Bytes>) -> Request {
         payload: payload.into(),
         key: None,
         deadline: None,
+        place: None,
     }
 }
 

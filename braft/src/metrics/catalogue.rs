@@ -88,6 +88,8 @@ metrics! {
     gauge REFUSALS "braft_membership_refusals" "On the leader: changes of the members that suggest themselves and are not made.";
     gauge PEER_CONNECTED "braft_peer_connected" "1 while a connection to the peer is open that raft messages take.";
     counter PEER_APPENDS "braft_peer_appends_total" "Messages with log entries sent to the peer.";
+    counter PEER_SENT "braft_peer_sent_bytes_total" "Sent on the connections for raft messages that this node opened to the peer, in bytes.";
+    counter PEER_RECEIVED "braft_peer_received_bytes_total" "Received on those connections, in bytes.";
     counter PEER_FAILURES "braft_peer_failures_total" "Connections to the peer and messages that failed.";
     histogram PEER_TIMES "braft_peer_heartbeat_duration_seconds" "From a heartbeat to the peer until its answer.";
 

@@ -25,6 +25,6 @@ mod text;
 pub(crate) use calls::{CallsFigures, Meter};
 pub(crate) use figures::{Decided, Figures, Leadership};
 pub(crate) use histogram::{Counts, Histogram};
-pub(crate) use peers::{PeerFigures, PeersFigures};
+pub(crate) use peers::{PeerFigures, PeersFigures, Traffic};
 pub(crate) use raft::RaftFigures;
 pub(crate) use text::Page;

@@ -20,8 +20,35 @@ pub(crate) struct PeersFigures {
 pub(crate) struct PeerFigures {
     appends: AtomicU64,
     failures: AtomicU64,
+    /// On the connections that were opened to it.
+    pub(crate) traffic: Arc<Traffic>,
     /// Heartbeats that were answered, by the time until the answer.
     pub(crate) heartbeats: Histogram,
+}
+
+/// Bytes on connections.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Traffic {
+    pub(crate) fn note_sent(&self, bytes: usize) {
+        self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
 }
 
 impl PeersFigures {

@@ -224,6 +224,10 @@ impl Core {
         let figures = || figures.iter().map(|(id, peer)| (display_id(*id), peer));
         page.metric(PEER_APPENDS);
         figures().for_each(|(id, peer)| page.sample(&[("peer", &id)], peer.appends()));
+        page.metric(PEER_SENT);
+        figures().for_each(|(id, peer)| page.sample(&[("peer", &id)], peer.traffic.sent()));
+        page.metric(PEER_RECEIVED);
+        figures().for_each(|(id, peer)| page.sample(&[("peer", &id)], peer.traffic.received()));
         page.metric(PEER_FAILURES);
         figures().for_each(|(id, peer)| page.sample(&[("peer", &id)], peer.failures()));
         page.metric(PEER_TIMES);

@@ -3,7 +3,8 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `service_type.rs` | [`ServiceType`]: under which name |
-//! | `record.rs` | what a node says of itself, and what is believed of what others say |
+//! | `record.rs` | what a node says of itself, and how what another one says is read |
+//! | `instances.rs` | what is believed of what others say |
 //! | `session.rs` | the running daemon: announce, listen, say goodbye |
 //!
 //! Nothing on the network is authenticated: a record says whom to contact, and the handshake says
@@ -11,6 +12,7 @@
 
 #[cfg(feature = "testing")]
 pub(crate) mod fuzz;
+mod instances;
 mod record;
 mod service_type;
 mod session;

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ServiceType;
-use super::record::{Instances, own_record};
+use super::instances::Instances;
+use super::record::own_record;
 use crate::discovery::{Announcement, Host, PeerSet};
 
 /// A daemon that failed is started again after this long, then twice as long, and so on.

@@ -7,6 +7,7 @@ use tonic::transport::{Channel, Endpoint};
 use super::handshake::{Introduction, OLDEST_PROTOCOL, PROTOCOL, common_protocol};
 use super::peers::{Lane, Line, MAX_KNOWN, Peers, Timers, Trouble, locked};
 use crate::member::display_id;
+use crate::net::Dialer;
 use crate::wire::convert::{cluster_id_from, cluster_id_to};
 use crate::wire::v1 as pb;
 
@@ -52,10 +53,15 @@ pub(crate) enum DialError {
 impl Peers {
     /// Asks whoever answers at an address who it is.
     pub(crate) async fn probe(&self, address: &str) -> Option<pb::HandshakeResponse> {
-        self.connect(address).await.ok().map(|(_, answer)| answer)
+        let connected = self.connect(address, &self.dialer).await;
+        connected.ok().map(|(_, answer)| answer)
     }
 
-    async fn connect(&self, address: &str) -> Result<(Channel, pb::HandshakeResponse), DialError> {
+    async fn connect(
+        &self,
+        address: &str,
+        dialer: &Dialer,
+    ) -> Result<(Channel, pb::HandshakeResponse), DialError> {
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|_| DialError::BadAddress {
                 address: address.to_owned(),
@@ -68,14 +74,13 @@ impl Peers {
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         let connecting = async {
-            let channel =
-                self.dialer
-                    .connect(&endpoint)
-                    .await
-                    .map_err(|error| DialError::Connect {
-                        address: address.to_owned(),
-                        reason: error_chain(&error),
-                    })?;
+            let channel = dialer
+                .connect(&endpoint)
+                .await
+                .map_err(|error| DialError::Connect {
+                    address: address.to_owned(),
+                    reason: error_chain(&error),
+                })?;
             let mut client = pb::cluster_client::ClusterClient::new(channel.clone());
             let answer = client.handshake(self.request()).await.map_err(|status| {
                 if matches!(
@@ -164,7 +169,7 @@ impl Peers {
     /// Shakes hands with whoever answers at an address, and remembers it if it belongs to this
     /// cluster. Gives the addresses at which that node has met others.
     pub(crate) async fn greet(&self, address: &str) -> Result<Vec<String>, DialError> {
-        let (_, answer) = self.connect(address).await?;
+        let (_, answer) = self.connect(address, &self.dialer).await?;
         let theirs = cluster_id_from(&answer.cluster_id).ok();
         if theirs.is_none() || theirs != self.cluster_id() || answer.node_id == self.me.node_id {
             return Ok(Vec::new());
@@ -184,7 +189,9 @@ impl Peers {
 
     async fn dial_at(&self, node_id: u64, address: &str) -> Result<Line, DialError> {
         let address = || address.to_owned();
-        let (channel, answer) = self.connect(&address()).await?;
+        let traffic = self.figures().of(node_id).traffic.clone();
+        let dialer = self.dialer.counted(traffic);
+        let (channel, answer) = self.connect(&address(), &dialer).await?;
         if answer.node_id != node_id {
             // Another member that has moved here, perhaps: its id is known by its address now.
             if cluster_id_from(&answer.cluster_id).ok() == self.cluster_id() {

@@ -248,7 +248,7 @@ impl Peers {
 
     /// Takes note of a process that was met at an address.
     pub(super) async fn meet(&self, who: Introduction, address: &str) -> Result<(), Status> {
-        self.check_takeover(&who).await?;
+        self.check_takeover(&who, address).await?;
         let mut all = locked(&self.known);
         if !all.contains_key(&who.node_id) {
             self.make_room(&mut all);
@@ -294,27 +294,40 @@ impl Peers {
         }
     }
 
-    /// Refuses a later start of a known id while the earlier one still answers: then its data
-    /// directory was copied.
-    async fn check_takeover(&self, who: &Introduction) -> Result<(), Status> {
+    /// Refuses another start of a known id while the known one still answers: then its data directory
+    /// was copied. An earlier start that answers nowhere is one whose handshake comes late: it is
+    /// refused, and that is all.
+    async fn check_takeover(&self, who: &Introduction, address: &str) -> Result<(), Status> {
         let before = {
             let known = locked(&self.known);
             let known = known.get(&who.node_id);
-            known.map(|known| (known.incarnation, known.address.clone()))
+            known.map(|known| (known.incarnation, known.starts, known.address.clone()))
         };
-        let Some((current, old_address)) = before.filter(|(at, _)| *at != who.incarnation) else {
+        let before = before.filter(|(current, ..)| *current != who.incarnation);
+        let Some((current, starts, old_address)) = before else {
             return Ok(());
         };
-        let there = tokio::time::timeout(PROBE_TIMEOUT, self.probe(&old_address)).await;
-        let there = there.ok().flatten();
-        let alive = there
-            .is_some_and(|answer| answer.node_id == who.node_id && answer.incarnation == current);
-        if alive {
+        if who.starts < starts && !self.runs_at(address, who.node_id, who.incarnation).await {
+            let text = old_copy(who.node_id, who.starts, starts);
+            tracing::info!(
+                node = display_id(who.node_id),
+                "a handshake of an earlier start came late"
+            );
+            return Err(Status::already_exists(text));
+        }
+        if self.runs_at(&old_address, who.node_id, current).await {
             let text = two_processes(who.node_id, &old_address);
             self.complain(who.node_id, &text);
             return Err(Status::already_exists(text));
         }
         Ok(())
+    }
+
+    /// Whether this very process answers at an address.
+    async fn runs_at(&self, address: &str, node_id: u64, incarnation: u64) -> bool {
+        let there = tokio::time::timeout(PROBE_TIMEOUT, self.probe(address)).await;
+        let there = there.ok().flatten();
+        there.is_some_and(|answer| answer.node_id == node_id && answer.incarnation == incarnation)
     }
 }
 
@@ -636,6 +649,100 @@ mod tests {
         met.expect("restarted");
         let ghost = peers.meet(node(10, shown(7, 100)), "a:1").await;
         assert_eq!(ghost.expect_err("over").code(), tonic::Code::AlreadyExists);
+    }
+
+    #[tokio::test]
+    async fn a_handshake_that_comes_after_the_next_start_raises_no_alarm() {
+        let peers = acknowledged().await;
+        let now_runs = process(11).await;
+        let met = peers.meet(node(11, shown(7, 100)), &now_runs).await;
+        met.expect("restarted");
+        // Where it was, its next start answers now; elsewhere nobody does.
+        for address in [now_runs.as_str(), "127.0.0.1:1"] {
+            let late = peers.meet(node(10, shown(7, 100)), address).await;
+            assert_eq!(late.expect_err("over").code(), tonic::Code::AlreadyExists);
+        }
+        assert_eq!(peers.said_of(2), None);
+        peers.admit(Some(&envelope(11))).expect("the present one");
+    }
+
+    #[tokio::test]
+    async fn an_earlier_start_that_still_runs_beside_a_later_one_is_reported() {
+        let peers = acknowledged().await;
+        let (old, new) = (process(10).await, process(11).await);
+        peers
+            .meet(node(11, shown(7, 100)), &new)
+            .await
+            .expect("it is the later start");
+        // It is refused each time; a machine that is busy may miss that it is there.
+        let reported = async {
+            loop {
+                let ghost = peers.meet(node(10, shown(7, 100)), &old).await;
+                assert_eq!(
+                    ghost.expect_err("a ghost").code(),
+                    tonic::Code::AlreadyExists
+                );
+                if let Some(text) = peers.said_of(2) {
+                    return text;
+                }
+            }
+        };
+        let text = tokio::time::timeout(Duration::from_secs(30), reported).await;
+        let text = text.expect("it is reported");
+        assert!(text.contains("two processes run with node id"), "{text}");
+    }
+
+    /// A process of node 2 that answers handshakes; where.
+    async fn process(incarnation: u64) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+        let listener = listener.expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
+        let service = pb::cluster_server::ClusterServer::new(Process { incarnation });
+        let server = tonic::transport::Server::builder().add_service(service);
+        tokio::spawn(server.serve_with_incoming(incoming));
+        address
+    }
+
+    struct Process {
+        incarnation: u64,
+    }
+
+    type Answer<T> = Result<tonic::Response<T>, Status>;
+
+    #[tonic::async_trait]
+    impl pb::cluster_server::Cluster for Process {
+        async fn handshake(
+            &self,
+            _: tonic::Request<pb::HandshakeRequest>,
+        ) -> Answer<pb::HandshakeResponse> {
+            Ok(tonic::Response::new(pb::HandshakeResponse {
+                node_id: 2,
+                incarnation: self.incarnation,
+                starts: self.incarnation,
+                protocol: PROTOCOL,
+                ..pb::HandshakeResponse::default()
+            }))
+        }
+
+        async fn formation(
+            &self,
+            _: tonic::Request<pb::FormationMessage>,
+        ) -> Answer<pb::FormationMessage> {
+            Err(Status::unimplemented("not asked here"))
+        }
+
+        async fn join(&self, _: tonic::Request<pb::JoinRequest>) -> Answer<pb::JoinResponse> {
+            Err(Status::unimplemented("not asked here"))
+        }
+
+        async fn remove(&self, _: tonic::Request<pb::RemoveRequest>) -> Answer<pb::RemoveResponse> {
+            Err(Status::unimplemented("not asked here"))
+        }
+
+        async fn status(&self, _: tonic::Request<pb::StatusRequest>) -> Answer<pb::StatusResponse> {
+            Err(Status::unimplemented("not asked here"))
+        }
     }
 
     #[tokio::test]

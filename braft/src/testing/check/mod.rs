@@ -2,7 +2,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `invent.rs` | random arguments, from the types' own `Deserialize` |
+//! | `invent/` | random arguments, from the types' own `Deserialize` |
 //! | `twins.rs` | the service beside a twin that is saved and loaded before each step |
 //! | `run.rs` | one seed on a cluster |
 //! | `workload.rs`, `history.rs` | the clients, and what they saw |

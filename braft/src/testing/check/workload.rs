@@ -124,6 +124,7 @@ impl Workload {
                 payload: call.clone().into(),
                 key: None,
                 deadline: Some(if hasty { HASTY } else { PATIENT }),
+                place: None,
             };
             let began = self.start.elapsed();
             let (result, requests, index) = Attempts::note(channel.send(request)).await;

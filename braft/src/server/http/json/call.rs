@@ -14,9 +14,10 @@ use super::door::{self, Door};
 use super::events::events;
 use super::foreign::is_foreign;
 use super::options::{Parameters, key, timeout};
+use super::position::{self, POSITION};
 use super::problem::Problem;
 use crate::access::{Grant, Role};
-use crate::call::{Operation, Request};
+use crate::call::{Operation, Place, Request};
 use crate::error::Outcome;
 use crate::json::{Arguments, JsonOperation, JsonService};
 use crate::request::check_size;
@@ -95,7 +96,10 @@ async fn answer(
         None
     };
     let deadline = Instant::now() + allowed;
-    let _place = door.enter()?;
+    // A node that is in no cluster yet may be in one when it answers.
+    let cluster_id = || door.core().peers().cluster_id().unwrap_or_default();
+    let seen = Arc::new(Place::at(position::read(request.headers(), cluster_id())?));
+    let _entered = door.enter()?;
     let (payload, kind) = read(door, service, operation, request, deadline).await?;
     let answer = door.send(Request {
         service: service.name,
@@ -103,6 +107,7 @@ async fn answer(
         payload: payload.into(),
         key,
         deadline: Some(left(deadline)),
+        place: Some(Arc::clone(&seen)),
     });
     let answer = answer.await?;
     let is_command = operation.method.is_command;
@@ -112,15 +117,20 @@ async fn answer(
         Outcome::NotApplied
     };
     let written = operation.answer.write(&answer, outcome)?;
-    if written.is_err {
+    let mut response = if written.is_err {
         let name = format!("{}.{}", service.name, operation.method.name);
-        return Err(Problem::of_service(&name, is_command, written.json));
+        Problem::of_service(&name, is_command, written.json).into_response()
+    } else {
+        let headers = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        (headers, written.json).into_response()
+    };
+    if let Some(position) = position::write(seen.index(), cluster_id()) {
+        response.headers_mut().insert(POSITION, position);
     }
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    Ok((headers, written.json).into_response())
+    Ok(response)
 }
 
 /// Refuses a command of a caller whose token is for reading. Where there are no tokens, there is none.

@@ -16,6 +16,7 @@
 //! | `openapi/` | the description of the services |
 //! | `pages.rs` | what is served that is no call |
 //! | `options.rs` | what a request says besides its arguments |
+//! | `position.rs` | how far a caller has seen the state |
 //! | `foreign.rs` | requests that pages of other origins make |
 //! | `problem.rs` | what went wrong, as RFC 9457 has it |
 
@@ -26,6 +27,7 @@ mod foreign;
 mod openapi;
 mod options;
 mod pages;
+mod position;
 mod problem;
 
 use std::sync::Arc;

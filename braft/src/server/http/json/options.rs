@@ -19,7 +19,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 const KEY: &str = "idempotency-key";
 /// The header that says how long the caller waits.
 const TIMEOUT: &str = "braft-timeout";
-const LEVELS: &str = "linearizable (the default), lease, follower or local, the last with \
+const LEVELS: &str = "linearizable (the default), lease, follower, session or local, the last with \
                       max_age=500ms, say, as its bound";
 
 /// The parameters in a query string.
@@ -62,6 +62,7 @@ impl Parameters {
             Some("linearizable") => Some(ReadLevel::Linearizable),
             Some("lease") => Some(ReadLevel::Lease),
             Some("follower") => Some(ReadLevel::Follower),
+            Some("session") => Some(ReadLevel::Session),
             Some("local") => Some(ReadLevel::Local),
             Some(other) => {
                 let text = format!("read={other:?} is unknown: use {LEVELS}");

@@ -60,9 +60,15 @@ fn parameters() -> Value {
             "description": "How fresh the answer must be.",
             "schema": {
                 "type": "string",
-                "enum": ["linearizable", "lease", "follower", "local"],
+                "enum": ["linearizable", "lease", "follower", "session", "local"],
                 "default": "linearizable",
             },
+        },
+        "position": {
+            "name": "braft-position",
+            "in": "header",
+            "description": "With read=session: what the caller has seen, from its latest answer.",
+            "schema": { "type": "string", "pattern": "^[0-9]{1,20}-[0-9a-f]{8}$" },
         },
         "timeout": {
             "name": "braft-timeout",

@@ -25,11 +25,11 @@ pub(super) fn operations(
     post["requestBody"] = body(&arguments, schemas);
     post["responses"] = responses.clone();
     let own = if operation.method.is_command {
-        ["timeout", "key"]
+        &["timeout", "key"][..]
     } else {
-        ["timeout", "read"]
+        &["timeout", "read", "position"]
     };
-    let own: Vec<_> = own.map(parameter).into();
+    let own: Vec<_> = own.iter().map(|name| parameter(name)).collect();
     post["parameters"] = own.clone().into();
     let mut found = json!({ "post": post });
     let is_flat = arguments.iter().all(|(name, _)| !RESERVED.contains(name));
@@ -152,6 +152,10 @@ fn answered(answer: &Node, schemas: &mut Schemas) -> Value {
         "200".to_owned(),
         json!({
             "description": "What the method answered.",
+            "headers": { "braft-position": {
+                "description": "How far the caller has seen the state by now.",
+                "schema": { "type": "string", "pattern": "^[0-9]{1,20}-[0-9a-f]{8}$" },
+            } },
             "content": { "application/json": { "schema": schemas.of(value) } },
         }),
     );
