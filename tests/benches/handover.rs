@@ -95,7 +95,7 @@ fn longest_gap(load: &Load, from: Instant, to: Instant) -> Duration {
     acknowledged.sort_unstable();
     let within: Vec<_> = acknowledged
         .iter()
-        .filter(|at| (from..to).contains(at))
+        .filter(|at| (from..to).contains(*at))
         .copied()
         .collect();
     let all = [&[from], within.as_slice(), &[to]].concat();
