@@ -165,11 +165,13 @@ enum Contact {
     Named { mail: Box<Email> },
 }
 
+type Copies = (Option<Option<Box<Email>>>, [Email; 2]);
+
 #[derive(Debug, Deserialize)]
 enum Mails {
     Send {
         to: Vec<Option<Email>>,
-        copies: BTreeMap<Email, (Option<Option<Box<Email>>>, [Email; 2])>,
+        copies: BTreeMap<Email, Copies>,
         contact: Option<Contact>,
     },
 }
