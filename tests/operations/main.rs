@@ -9,3 +9,5 @@ mod commands;
 mod docs;
 mod line;
 mod recover;
+mod seen;
+mod terminal;
