@@ -150,6 +150,9 @@ async fn play(network: Network) -> TestResult {
 fn a_command_is_followed_by_its_request_id_from_its_client_to_each_replica() {
     let watch = Watch::default();
     let ours = filter_fn(|what| what.target().starts_with("braft"));
+    // While there is one dispatcher alone, the thread that comes first to a span decides for all whether
+    // anybody wants it, and that may be the thread of another test.
+    let _another = tracing::dispatcher::Dispatch::new(tracing_subscriber::registry());
     let subscriber = tracing_subscriber::registry().with(watch.clone().with_filter(ours));
     let played = tracing::subscriber::with_default(subscriber, || simulate(1, play));
     played.unwrap_or_else(|error| panic!("{error}"));
