@@ -4,8 +4,6 @@
 //! where there is not; so does a cluster of many seconds run in a fraction of one.
 
 mod network;
-#[cfg(test)]
-mod spans;
 
 use tokio::runtime::Builder;
 
