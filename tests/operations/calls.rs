@@ -28,7 +28,7 @@ pub async fn start(data_dir: &Path) -> TestResult<Node> {
     Ok(node)
 }
 
-fn note(x: i32) -> String {
+pub fn note(x: i32) -> String {
     json!({ "text": "hi", "color": "White", "at": { "x": x, "y": 2 } }).to_string()
 }
 

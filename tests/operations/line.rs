@@ -2,10 +2,13 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use braft::cli::{Screen, run};
 use braft::testing::{TestError, TestResult};
 use serde_json::Value;
+
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What a command line has printed, and its exit code.
 #[derive(Debug)]
@@ -44,6 +47,48 @@ pub async fn braft(arguments: &[&str]) -> Printed {
         code,
         out: out.text(),
         err: err.text(),
+    }
+}
+
+/// A command line that is being run.
+pub struct Running {
+    out: Kept,
+    err: Kept,
+    running: tokio::task::JoinHandle<u8>,
+}
+
+impl Running {
+    /// Begins to run `braft` with these arguments.
+    pub fn start(arguments: &[&str]) -> Self {
+        let (out, err) = (Kept::default(), Kept::default());
+        let mut screen = Screen::new(out.clone(), err.clone());
+        let arguments = ["braft"].iter().chain(arguments);
+        let arguments: Vec<_> = arguments.map(Into::into).collect();
+        let running = tokio::spawn(async move { run(arguments, &mut screen).await });
+        Running { out, err, running }
+    }
+
+    /// Waits until what it has printed is so.
+    pub async fn until(&self, is_so: impl Fn(&str) -> bool) -> TestResult {
+        while !is_so(&self.out.text()) {
+            if self.running.is_finished() {
+                return Err(TestError::from(format!(
+                    "it has ended: {}",
+                    self.err.text()
+                )));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub async fn ended(self) -> TestResult<Printed> {
+        Ok(Printed {
+            code: self.running.await?,
+            out: self.out.text(),
+            err: self.err.text(),
+        })
     }
 }
 

@@ -10,3 +10,5 @@ mod commands;
 mod docs;
 mod line;
 mod recover;
+mod seen;
+mod terminal;
