@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::stream::Fuse;
 use futures_util::task::AtomicWaker;
 use futures_util::{Stream, StreamExt as _};
 use openraft::raft::AppendEntriesRequest;
@@ -110,17 +111,18 @@ impl Holds {
 
 /// Requests to one follower, in order.
 pub(super) struct Held<S> {
-    requests: S,
+    /// Fused: what is held at the end is handed out before the end is.
+    requests: Fuse<S>,
     /// One without entries; what comes next says all that it says.
     held: Option<(Instant, AppendEntriesRequest<TypeConfig>)>,
     holds: Arc<Holds>,
     slot: Arc<Slot>,
 }
 
-impl<S> Held<S> {
+impl<S: Stream> Held<S> {
     pub(super) fn new(requests: S, holds: Arc<Holds>) -> Self {
         Held {
-            requests,
+            requests: requests.fuse(),
             held: None,
             slot: holds.slot(),
             holds,
@@ -261,10 +263,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_request_of_all_is_not_held() {
-        let mut held = Held::new(
-            futures_util::stream::iter([with_entry(1), commit(2)]),
-            Arc::default(),
-        );
+        let requests = [with_entry(1), commit(2)].into_iter();
+        // As raft's own, it must not be polled after its end.
+        let requests = futures_util::stream::unfold(requests, |mut requests| async move {
+            Some((requests.next()?, requests))
+        });
+        let mut held = Held::new(Box::pin(requests), Arc::default());
         let began = Instant::now();
         assert_eq!(seen(held.next().await), Some((1, true)));
         assert_eq!(seen(held.next().await), Some((2, false)));
