@@ -168,7 +168,7 @@ impl Store for Etcd {
             .args(["--initial-advertise-peer-urls", &peer(node)])
             .args(["--initial-cluster", &all.join(",")])
             .args(["--initial-cluster-state", "new"])
-            // Else a gigabyte of history is the end.
+            // It keeps the history of all writes; by default it takes none beyond 2 GiB.
             .args(["--quota-backend-bytes", &QUOTA_BYTES.to_string()])
             .args(["--logger", "zap", "--log-level", "error"]);
         Ok(command)
