@@ -19,13 +19,14 @@ use tokio::time::Instant;
 
 use super::super::types::TypeConfig;
 
-/// The followers of an idle leader hear of a commit so much later, and up to twice that: the next write
-/// of a client that waits for each of its answers comes sooner.
+/// The followers of an idle leader hear of a commit so much later, and up to three times that: the next
+/// write of a client that waits for each of its answers comes sooner.
 const HOLD: Duration = Duration::from_millis(1);
-/// The clock goes on so long without anything to do: to start it costs more than to have it run.
+/// The clock goes on so long without anything to do, so that a client that pauses finds it running.
 const IDLE_TICKS: u32 = 100;
 
-/// The clock of all that is held on a node. A timer for each message would cost more than the message.
+/// The clock of all that is held on a node. To set a timer for each message would wake the thread that
+/// waits for the network.
 #[derive(Debug)]
 pub(crate) struct Holds {
     began: Instant,
@@ -92,16 +93,21 @@ impl Holds {
         }
     }
 
+    /// Whether something has been held for long enough; `None` if nothing is.
+    fn is_over(&self, slot: &Slot) -> Option<bool> {
+        let since = slot.since.load(Ordering::SeqCst).checked_sub(1)?;
+        let held = Duration::from_micros(self.micros().saturating_sub(since));
+        Some(held >= HOLD)
+    }
+
     /// Wakes those whose time is over; says whether anything is held.
     fn tick(&self) -> bool {
-        let now = self.micros();
-        let hold = u64::try_from(HOLD.as_micros()).unwrap_or(u64::MAX);
         let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         let mut any = false;
         for slot in slots.iter().filter_map(Weak::upgrade) {
-            let since = slot.since.load(Ordering::SeqCst);
-            any |= since > 0;
-            if since > 0 && now + 1 >= since.saturating_add(hold) {
+            let is_over = self.is_over(&slot);
+            any |= is_over.is_some();
+            if is_over == Some(true) {
                 slot.waker.wake();
             }
         }
@@ -114,7 +120,7 @@ pub(super) struct Held<S> {
     /// Fused: what is held at the end is handed out before the end is.
     requests: Fuse<S>,
     /// One without entries; what comes next says all that it says.
-    held: Option<(Instant, AppendEntriesRequest<TypeConfig>)>,
+    held: Option<AppendEntriesRequest<TypeConfig>>,
     holds: Arc<Holds>,
     slot: Arc<Slot>,
 }
@@ -130,19 +136,15 @@ impl<S: Stream> Held<S> {
     }
 
     fn hold(&mut self, request: AppendEntriesRequest<TypeConfig>) {
-        match &mut self.held {
-            Some((_, held)) => *held = request,
-            None => {
-                self.held = Some((Instant::now(), request));
-                let since = self.holds.micros().saturating_add(1);
-                self.slot.since.store(since, Ordering::SeqCst);
-                self.holds.start();
-            }
+        if self.held.replace(request).is_none() {
+            let since = self.holds.micros().saturating_add(1);
+            self.slot.since.store(since, Ordering::SeqCst);
+            self.holds.start();
         }
     }
 
     fn let_go(&mut self) -> Option<AppendEntriesRequest<TypeConfig>> {
-        let (_, request) = self.held.take()?;
+        let request = self.held.take()?;
         self.slot.since.store(0, Ordering::SeqCst);
         Some(request)
     }
@@ -167,13 +169,13 @@ where
                 None => return Poll::Ready(this.let_go()),
             }
         }
-        let Some((since, _)) = &this.held else {
+        if this.held.is_none() {
             return Poll::Pending;
-        };
+        }
         this.slot.waker.register(context.waker());
-        match since.elapsed() >= HOLD {
-            true => Poll::Ready(this.let_go()),
-            false => Poll::Pending,
+        match this.holds.is_over(&this.slot) {
+            Some(true) => Poll::Ready(this.let_go()),
+            Some(false) | None => Poll::Pending,
         }
     }
 }
