@@ -6,6 +6,7 @@
     size W H        of the window
     wait SCRIPT     until it is true; answers with its value
     eval SCRIPT     answers with its value, as JSON
+    login NAME PASSWORD  what a person answers when the browser asks for them
     shot FILE       writes a picture of the whole page
 
     browse.py chromium < commands
@@ -40,6 +41,7 @@ class Browser:
         os.close(to_us)
         self.output, self.input = os.fdopen(to_browser, "wb", 0), os.fdopen(from_browser, "rb", 0)
         self.rest, self.number, self.session, self.said = b"", 0, None, []
+        self.answer = None
         pages = self.call("Target.getTargets")["targetInfos"]
         page = next(page for page in pages if page["type"] == "page")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=page, flatten=True)["sessionId"]
@@ -55,16 +57,20 @@ class Browser:
         message, self.rest = self.rest.split(b"\0", 1)
         return json.loads(message)
 
-    def call(self, method, **params):
+    def send(self, method, **params):
         self.number += 1
         call = {"id": self.number, "method": method, "params": params}
         if self.session:
             call["sessionId"] = self.session
         self.output.write(json.dumps(call).encode() + b"\0")
+        return self.number
+
+    def call(self, method, **params):
+        number = self.send(method, **params)
         while True:
             message = self.message()
             self.note(message)
-            if message.get("id") == self.number:
+            if message.get("id") == number:
                 if "error" in message:
                     raise SystemExit(f"{method}: {message['error']}")
                 return message["result"]
@@ -72,6 +78,13 @@ class Browser:
     def note(self, message):
         """Keeps what the page complains of: errors of its scripts, and what its policy forbids."""
         params = message.get("params", {})
+        if message.get("method") == "Fetch.requestPaused":
+            self.send("Fetch.continueRequest", requestId=params["requestId"])
+        if message.get("method") == "Fetch.authRequired":
+            self.send("Fetch.continueWithAuth", requestId=params["requestId"],
+                      authChallengeResponse=self.answer)
+            # Once: it is asked again only if that was wrong.
+            self.answer = {"response": "CancelAuth"}
         if message.get("method") == "Runtime.exceptionThrown":
             self.said.append(json.dumps(params["exceptionDetails"])[:500])
         entry = params.get("entry", {})
@@ -87,6 +100,10 @@ class Browser:
     def do(self, command, words):
         if command == "open":
             self.call("Page.navigate", url=words)
+        elif command == "login":
+            name, password = words.split()
+            self.answer = {"response": "ProvideCredentials", "username": name, "password": password}
+            self.call("Fetch.enable", handleAuthRequests=True)
         elif command == "theme":
             feature = {"name": "prefers-color-scheme", "value": words}
             self.call("Emulation.setEmulatedMedia", features=[feature])

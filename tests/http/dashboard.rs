@@ -1,7 +1,5 @@
 //! The page at `/`, in a real browser, and the stream it lives on.
 
-use std::process::Stdio;
-
 use axum::body::Body;
 use axum::http::Request;
 use braft::http::axum;
@@ -9,50 +7,16 @@ use braft::testing::{Cluster, TestNode, TestResult};
 use futures_util::StreamExt;
 use serde_json::Value;
 use tests::Counter;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tower::ServiceExt;
 
 use crate::ask::get;
+use crate::browser::Browser;
 use crate::nodes::Nodes;
 use crate::programs::{has, urls};
 use crate::run;
 
 /// Those who may watch one node at once.
 const MAX_WATCHERS: usize = 32;
-
-/// A browser, told what to do line by line (`browse.py`).
-struct Browser {
-    _process: Child,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
-}
-
-impl Browser {
-    fn start() -> TestResult<Self> {
-        let mut process = Command::new("python3")
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/http/browse.py"))
-            .arg("chromium")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()?;
-        Ok(Browser {
-            input: process.stdin.take().ok_or("no input")?,
-            output: BufReader::new(process.stdout.take().ok_or("no output")?).lines(),
-            _process: process,
-        })
-    }
-
-    async fn tell(&mut self, command: &str) -> TestResult<Value> {
-        self.input
-            .write_all(format!("{command}\n").as_bytes())
-            .await?;
-        let answer = self.output.next_line().await?;
-        let answer = answer.ok_or_else(|| format!("the browser gave up: {command}"))?;
-        Ok(serde_json::from_str(&answer)?)
-    }
-}
 
 #[test]
 fn the_page_shows_the_cluster_in_a_browser_and_says_when_a_node_is_gone() {

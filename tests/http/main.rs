@@ -10,6 +10,7 @@ use std::future::Future;
 use braft::testing::TestResult;
 
 mod ask;
+mod browser;
 mod calls;
 mod contract;
 mod dashboard;
@@ -24,6 +25,7 @@ mod nodes;
 mod port;
 mod programs;
 mod refusals;
+mod tokens;
 
 /// Runs a test that starts its own nodes.
 fn run(test: impl Future<Output = TestResult>) {

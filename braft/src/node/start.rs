@@ -179,7 +179,11 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     #[cfg(feature = "http")]
     let routes = if resolved.json {
         let stopping = node_tasks.stop.clone();
-        routes.merge(http::json::routes(core.clone(), services, stopping))
+        let asked = http::json::Asked {
+            tokens: resolved.tokens.is_some(),
+            certificates: resolved.tls.is_some(),
+        };
+        routes.merge(http::json::routes(core.clone(), services, asked, stopping))
     } else {
         routes
     };

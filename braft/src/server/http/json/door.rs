@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::openapi::Asked;
 use super::problem::Problem;
 use crate::call::{Channel, Request};
 use crate::client::Caller;
@@ -34,6 +35,8 @@ pub(super) struct Door {
     calls: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     stopping: CancellationToken,
+    /// What callers have to show, for the description: it is looked at before a request gets here.
+    pub(super) asked: Asked,
     /// The description of the services, once somebody has asked for it.
     pub(super) openapi: OnceLock<Bytes>,
 }
@@ -42,6 +45,7 @@ impl Door {
     pub(super) fn new(
         core: Arc<Core>,
         services: Vec<JsonService>,
+        asked: Asked,
         stopping: CancellationToken,
     ) -> Self {
         let is_users = |service: &JsonService| !service.name.starts_with(OWN);
@@ -52,6 +56,7 @@ impl Door {
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
             bodies: Arc::new(Semaphore::new(MAX_BODIES_KIB)),
             stopping,
+            asked,
             openapi: OnceLock::new(),
         }
     }

@@ -40,14 +40,16 @@ use axum::routing::{any, get};
 use tokio_util::sync::CancellationToken;
 
 use self::door::Door;
+pub(crate) use self::openapi::Asked;
 use self::problem::Problem;
 use crate::json::JsonService;
 use crate::node::Core;
 
-/// The routes of these services.
+/// The routes of these services, on a node that asks this of its callers.
 pub(crate) fn routes(
     core: Arc<Core>,
     services: Vec<JsonService>,
+    asked: Asked,
     stopping: CancellationToken,
 ) -> Router {
     Router::new()
@@ -56,7 +58,7 @@ pub(crate) fn routes(
         .route("/v1/{service}", any(service))
         .route("/v1/{service}/{method}", any(call::call))
         .layer(DefaultBodyLimit::max(door::MAX_BODY_BYTES))
-        .with_state(Arc::new(Door::new(core, services, stopping)))
+        .with_state(Arc::new(Door::new(core, services, asked, stopping)))
 }
 
 /// A service without a method: what there is.

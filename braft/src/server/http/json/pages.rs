@@ -14,7 +14,8 @@ use crate::error::Error;
 /// A page of its own: it asks nobody but this node for anything.
 const PAGE: &str = include_str!("page.html");
 const POLICY: &str = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; \
-                      style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'";
+                      style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
 
 /// `GET /v1`: lets a person try each method.
 pub(super) async fn page() -> Response {
@@ -30,7 +31,7 @@ pub(super) async fn openapi(State(door): State<Arc<Door>>) -> Response {
     // Types are traced by letting their own code run, for as long as that takes.
     let making = crate::world::blocking(move || {
         let document = door.openapi.get_or_init(|| {
-            let document = document(&door.services).to_string();
+            let document = document(&door.services, door.asked).to_string();
             document.into()
         });
         document.clone()

@@ -3,28 +3,30 @@
 //! Types are found out by tracing what their `Deserialize` asks for. A type that does not say, such as
 //! an untagged enum, is any JSON.
 
+mod asked;
 mod operation;
 mod schemas;
 
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::asked::Asked;
 use self::operation::{events, operations};
 use self::schemas::Schemas;
 use crate::json::JsonService;
 
-/// The document.
-pub(super) fn document(services: &[JsonService]) -> Value {
+/// The document of a node that asks this of its callers.
+pub(super) fn document(services: &[JsonService], asked: Asked) -> Value {
     let mut schemas = Schemas::default();
     let mut paths = Map::new();
     for service in services {
         for operation in &service.operations {
             let path = format!("/v1/{}/{}", service.name, operation.method.name);
-            let found = operations(service, operation, &mut schemas);
+            let found = operations(service, operation, asked, &mut schemas);
             paths.insert(path, found);
         }
         if let Some(form) = service.event {
             let path = format!("/v1/{}/events", service.name);
-            let events = events(service, form, &mut schemas);
+            let events = events(service, form, asked, &mut schemas);
             let place = paths.entry(path).or_insert_with(|| json!({}));
             place["get"] = events;
         }
@@ -32,6 +34,15 @@ pub(super) fn document(services: &[JsonService]) -> Value {
     let tags = services
         .iter()
         .map(|service| json!({ "name": service.name }));
+    let mut components = json!({
+        "schemas": schemas.finish(),
+        "parameters": parameters(),
+        "responses": responses(asked),
+    });
+    let schemes = asked.schemes();
+    if !schemes.is_empty() {
+        components["securitySchemes"] = schemes.into();
+    }
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -41,11 +52,7 @@ pub(super) fn document(services: &[JsonService]) -> Value {
         },
         "tags": tags.collect::<Vec<_>>(),
         "paths": paths,
-        "components": {
-            "schemas": schemas.finish(),
-            "parameters": parameters(),
-            "responses": responses(),
-        },
+        "components": components,
     })
 }
 
@@ -96,7 +103,7 @@ const RESPONSES: [(&str, &str, &str); 11] = [
     (
         "403",
         "Forbidden",
-        "The token is not good for it, or a page of another origin has sent it.",
+        "What was shown is not good for it, or a page of another origin has sent it.",
     ),
     ("404", "NotFound", "There is no such service or method."),
     ("408", "Late", "The body was not there in time."),
@@ -120,12 +127,20 @@ const RESPONSES: [(&str, &str, &str); 11] = [
     ),
 ];
 
-fn responses() -> Value {
-    let named = RESPONSES.iter().map(|(_, name, description)| {
+fn responses(asked: Asked) -> Value {
+    let given = RESPONSES.iter().filter(|(status, ..)| asked.answers(status));
+    let named = given.map(|(status, name, description)| {
         let content = json!({ "application/problem+json": {
             "schema": { "$ref": "#/components/schemas/Problem" },
         } });
-        let response = json!({ "description": description, "content": content });
+        let mut response = json!({ "description": description, "content": content });
+        if *status == "401" {
+            response["headers"] = json!({ "www-authenticate": {
+                "description": "How a token is shown.",
+                "required": true,
+                "schema": { "type": "string" },
+            } });
+        }
         ((*name).to_owned(), response)
     });
     named.collect::<Map<_, _>>().into()

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::RESPONSES;
 use super::schemas::{Schemas, label};
+use super::{Asked, RESPONSES};
+use crate::access::Role;
 use crate::json::{Form, JsonOperation, JsonService};
 use crate::schema::Node;
 
@@ -14,14 +15,15 @@ const RESERVED: [&str; 3] = ["read", "max_age", "args"];
 pub(super) fn operations(
     service: &JsonService,
     operation: &JsonOperation,
+    asked: Asked,
     schemas: &mut Schemas,
 ) -> Value {
     let arguments = operation.arguments.iter();
     let arguments: Vec<_> = arguments
         .map(|(name, shape)| (name.as_str(), shape()))
         .collect();
-    let responses = answered(&(operation.answer.shape)(), schemas);
-    let mut post = head(service, operation, "");
+    let responses = answered(&(operation.answer.shape)(), asked, schemas);
+    let mut post = head(service, operation, asked, "");
     post["requestBody"] = body(&arguments, schemas);
     post["responses"] = responses.clone();
     let own = if operation.method.is_command {
@@ -34,7 +36,7 @@ pub(super) fn operations(
     let mut found = json!({ "post": post });
     let is_flat = arguments.iter().all(|(name, _)| !RESERVED.contains(name));
     if !operation.method.is_command && is_flat {
-        let mut get = head(service, operation, ".get");
+        let mut get = head(service, operation, asked, ".get");
         let flat = arguments
             .iter()
             .map(|(name, shape)| in_query(name, shape, schemas));
@@ -46,7 +48,12 @@ pub(super) fn operations(
 }
 
 /// The stream of a service's events.
-pub(super) fn events(service: &JsonService, form: Form, schemas: &mut Schemas) -> Value {
+pub(super) fn events(
+    service: &JsonService,
+    form: Form,
+    asked: Asked,
+    schemas: &mut Schemas,
+) -> Value {
     let event = schemas.of(&(form.shape)());
     let description = "Server-sent events, from the oldest that is kept. The id of each is its \
                        position; the event `compacted` says that those which come next are no \
@@ -63,7 +70,7 @@ pub(super) fn events(service: &JsonService, form: Form, schemas: &mut Schemas) -
         "410".to_owned(),
         problem("What comes after that position is no longer kept.", None),
     );
-    json!({
+    let mut events = json!({
         "operationId": format!("{}.events", service.name),
         "tags": [service.name],
         "summary": "What the service emits.",
@@ -74,11 +81,13 @@ pub(super) fn events(service: &JsonService, form: Form, schemas: &mut Schemas) -
             "description": "The id of the last event that was seen; oldest or latest.",
             "schema": { "type": "string" },
         }],
-        "responses": common(responses),
-    })
+        "responses": common(responses, asked),
+    });
+    secure(&mut events, asked, Role::Read);
+    events
 }
 
-fn head(service: &JsonService, operation: &JsonOperation, suffix: &str) -> Value {
+fn head(service: &JsonService, operation: &JsonOperation, asked: Asked, suffix: &str) -> Value {
     let method = operation.method;
     let mut head = json!({
         "operationId": format!("{}.{}{suffix}", service.name, method.name),
@@ -92,7 +101,19 @@ fn head(service: &JsonService, operation: &JsonOperation, suffix: &str) -> Value
     } else if method.since > 1 {
         head["description"] = format!("Known since version {}.", method.since).into();
     }
+    let needed = if method.is_command {
+        Role::Write
+    } else {
+        Role::Read
+    };
+    secure(&mut head, asked, needed);
     head
+}
+
+fn secure(operation: &mut Value, asked: Asked, needed: Role) {
+    if let Some(security) = asked.of(needed) {
+        operation["security"] = security;
+    }
 }
 
 fn parameter(name: &str) -> Value {
@@ -139,7 +160,7 @@ fn in_query(name: &str, shape: &Node, schemas: &mut Schemas) -> Value {
 }
 
 /// The answers of an operation; of a `Result` both sides.
-fn answered(answer: &Node, schemas: &mut Schemas) -> Value {
+fn answered(answer: &Node, asked: Asked, schemas: &mut Schemas) -> Value {
     let sides: Vec<_> = answer.children.iter().map(label).collect();
     let is_result = answer.kind == "enum Result" && sides == ["Ok", "Err"];
     let (value, error) = if is_result {
@@ -166,7 +187,7 @@ fn answered(answer: &Node, schemas: &mut Schemas) -> Value {
         "The idempotency key is another command's."
     };
     responses.insert("422".to_owned(), problem(description, error));
-    common(responses)
+    common(responses, asked)
 }
 
 fn problem(description: &str, error: Option<Value>) -> Value {
@@ -181,10 +202,11 @@ fn problem(description: &str, error: Option<Value>) -> Value {
     json!({ "description": description, "content": content })
 }
 
-fn common(mut responses: Map<String, Value>) -> Value {
-    for (status, name, _) in RESPONSES {
+fn common(mut responses: Map<String, Value>, asked: Asked) -> Value {
+    let given = RESPONSES.iter().filter(|(status, ..)| asked.answers(status));
+    for (status, name, _) in given {
         let reference = json!({ "$ref": format!("#/components/responses/{name}") });
-        responses.insert(status.to_owned(), reference);
+        responses.insert((*status).to_owned(), reference);
     }
     responses.into()
 }

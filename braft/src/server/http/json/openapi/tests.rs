@@ -64,7 +64,7 @@ impl Wood {
 }
 
 fn wood() -> Value {
-    document(&[JsonService::of::<Wood>()])
+    document(&[JsonService::of::<Wood>()], Asked::default())
 }
 
 #[test]
@@ -154,4 +154,44 @@ fn every_reference_leads_somewhere() {
         let pointer = reference.trim_start_matches('#');
         assert!(document.pointer(pointer).is_some(), "{reference}");
     }
+}
+
+#[test]
+fn what_is_asked_of_callers_is_said_where_something_is() {
+    let plain = wood();
+    assert!(plain["components"]["securitySchemes"].is_null());
+    let grow = &plain["paths"]["/v1/Wood/grow"]["post"];
+    assert!(grow["security"].is_null() && grow["responses"]["401"].is_null());
+    assert!(plain["components"]["responses"]["NoToken"].is_null());
+
+    let asked = Asked {
+        tokens: true,
+        certificates: false,
+    };
+    let secured = document(&[JsonService::of::<Wood>()], asked);
+    let scheme = &secured["components"]["securitySchemes"]["token"];
+    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+    for (path, method, role) in [
+        ("grow", "post", "write"),
+        ("find", "post", "read"),
+        ("find", "get", "read"),
+        ("events", "get", "read"),
+    ] {
+        let operation = &secured["paths"][format!("/v1/Wood/{path}")][method];
+        assert_eq!(operation["security"], json!([{ "token": [role] }]), "{path}");
+        let refused = json!({ "$ref": "#/components/responses/NoToken" });
+        assert_eq!(operation["responses"]["401"], refused, "{path}");
+    }
+    let refused = &secured["components"]["responses"]["NoToken"];
+    assert_eq!(refused["headers"]["www-authenticate"]["required"], true);
+
+    let both = Asked {
+        certificates: true,
+        ..asked
+    };
+    let both = document(&[JsonService::of::<Wood>()], both);
+    let grow = &both["paths"]["/v1/Wood/grow"]["post"]["security"];
+    assert_eq!(grow, &json!([{ "token": ["write"], "certificate": [] }]));
+    let scheme = &both["components"]["securitySchemes"]["certificate"];
+    assert_eq!(scheme["type"], "mutualTLS");
 }
