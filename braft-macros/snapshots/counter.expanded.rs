@@ -124,16 +124,24 @@ const _: () = {
         fn __describe<__Describe: ::braft::__private::Describe>(
             describe: &mut __Describe,
         ) {
-            use ::braft::__private::Untraced as _;
+            use ::braft::__private::{NotOwn as _, Untraced as _};
             {
                 describe.operation(true, "add", 1, 0);
                 ::braft::__private::Traced::<u64>::NEW.argument(describe, "by", 1);
+                ::braft::__private::Own::<u64>::NEW.whole(describe);
+                ::braft::__private::Own::<u64>::NEW.inside(describe);
                 ::braft::__private::Traced::<Result<u64, Overflow>>::NEW
                     .answer(describe);
+                ::braft::__private::Own::<Result<u64, Overflow>>::NEW.whole(describe);
+                ::braft::__private::Own::<Result<u64, Overflow>>::NEW.ok(describe);
+                ::braft::__private::Own::<Result<u64, Overflow>>::NEW.err(describe);
             }
             {
                 describe.operation(false, "get", 1, 0);
                 ::braft::__private::Traced::<u64>::NEW.answer(describe);
+                ::braft::__private::Own::<u64>::NEW.whole(describe);
+                ::braft::__private::Own::<u64>::NEW.ok(describe);
+                ::braft::__private::Own::<u64>::NEW.err(describe);
             }
         }
     }

@@ -61,14 +61,23 @@ const _: () = {
         fn __describe<__Describe: ::braft::__private::Describe>(
             describe: &mut __Describe,
         ) {
-            use ::braft::__private::Untraced as _;
+            use ::braft::__private::{NotOwn as _, Untraced as _};
             {
                 describe.operation(true, "send", 1, 0);
                 ::braft::__private::Traced::<Vec<Option<Email>>>::NEW
                     .argument(describe, "to", 1);
+                ::braft::__private::Own::<Vec<Option<Email>>>::NEW.whole(describe);
+                ::braft::__private::Own::<Vec<Option<Email>>>::NEW.inside(describe);
                 ::braft::__private::Traced::<::braft::__private::Owned<str>>::NEW
                     .argument(describe, "subject", 1);
+                ::braft::__private::Own::<::braft::__private::Owned<str>>::NEW
+                    .whole(describe);
+                ::braft::__private::Own::<::braft::__private::Owned<str>>::NEW
+                    .inside(describe);
                 ::braft::__private::Traced::<()>::NEW.answer(describe);
+                ::braft::__private::Own::<()>::NEW.whole(describe);
+                ::braft::__private::Own::<()>::NEW.ok(describe);
+                ::braft::__private::Own::<()>::NEW.err(describe);
             }
         }
         const __GENERATORS: &'static [::braft::__private::Generator] = &[

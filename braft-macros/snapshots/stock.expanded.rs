@@ -187,22 +187,36 @@ const _: () = {
         fn __describe<__Describe: crate::braft::__private::Describe>(
             describe: &mut __Describe,
         ) {
-            use crate::braft::__private::Untraced as _;
+            use crate::braft::__private::{NotOwn as _, Untraced as _};
             {
                 describe.operation(true, "take_items", 1, 0);
                 crate::braft::__private::Traced::<
                     crate::braft::__private::Owned<str>,
                 >::NEW
                     .argument(describe, "sku", 1);
+                crate::braft::__private::Own::<crate::braft::__private::Owned<str>>::NEW
+                    .whole(describe);
+                crate::braft::__private::Own::<crate::braft::__private::Owned<str>>::NEW
+                    .inside(describe);
                 crate::braft::__private::Traced::<u32>::NEW
                     .argument(describe, "count", 1);
+                crate::braft::__private::Own::<u32>::NEW.whole(describe);
+                crate::braft::__private::Own::<u32>::NEW.inside(describe);
                 crate::braft::__private::Traced::<Answer<u32>>::NEW.answer(describe);
+                crate::braft::__private::Own::<Answer<u32>>::NEW.whole(describe);
+                crate::braft::__private::Own::<Answer<u32>>::NEW.ok(describe);
+                crate::braft::__private::Own::<Answer<u32>>::NEW.err(describe);
             }
             {
                 describe.operation(true, "replace", 1, 0);
                 crate::braft::__private::Traced::<Stock>::NEW
                     .argument(describe, "with", 1);
+                crate::braft::__private::Own::<Stock>::NEW.whole(describe);
+                crate::braft::__private::Own::<Stock>::NEW.inside(describe);
                 crate::braft::__private::Traced::<Option<Stock>>::NEW.answer(describe);
+                crate::braft::__private::Own::<Option<Stock>>::NEW.whole(describe);
+                crate::braft::__private::Own::<Option<Stock>>::NEW.ok(describe);
+                crate::braft::__private::Own::<Option<Stock>>::NEW.err(describe);
             }
             {
                 describe.operation(false, "note", 1, 0);
@@ -210,10 +224,26 @@ const _: () = {
                     crate::braft::__private::Owned<Sku>,
                 >::NEW
                     .argument(describe, "sku", 1);
+                crate::braft::__private::Own::<crate::braft::__private::Owned<Sku>>::NEW
+                    .whole(describe);
+                crate::braft::__private::Own::<crate::braft::__private::Owned<Sku>>::NEW
+                    .inside(describe);
                 crate::braft::__private::Traced::<
                     Option<crate::braft::__private::Owned<str>>,
                 >::NEW
                     .answer(describe);
+                crate::braft::__private::Own::<
+                    Option<crate::braft::__private::Owned<str>>,
+                >::NEW
+                    .whole(describe);
+                crate::braft::__private::Own::<
+                    Option<crate::braft::__private::Owned<str>>,
+                >::NEW
+                    .ok(describe);
+                crate::braft::__private::Own::<
+                    Option<crate::braft::__private::Owned<str>>,
+                >::NEW
+                    .err(describe);
             }
             #[cfg(feature = "search")]
             {
@@ -222,12 +252,33 @@ const _: () = {
                     crate::braft::__private::Owned<[Tag]>,
                 >::NEW
                     .argument(describe, "in", 1);
+                crate::braft::__private::Own::<
+                    crate::braft::__private::Owned<[Tag]>,
+                >::NEW
+                    .whole(describe);
+                crate::braft::__private::Own::<
+                    crate::braft::__private::Owned<[Tag]>,
+                >::NEW
+                    .inside(describe);
                 crate::braft::__private::Traced::<
                     Vec<crate::braft::__private::Owned<Item>>,
                 >::NEW
                     .answer(describe);
+                crate::braft::__private::Own::<
+                    Vec<crate::braft::__private::Owned<Item>>,
+                >::NEW
+                    .whole(describe);
+                crate::braft::__private::Own::<
+                    Vec<crate::braft::__private::Owned<Item>>,
+                >::NEW
+                    .ok(describe);
+                crate::braft::__private::Own::<
+                    Vec<crate::braft::__private::Owned<Item>>,
+                >::NEW
+                    .err(describe);
             }
             crate::braft::__private::Traced::<Self::Event>::NEW.event(describe);
+            crate::braft::__private::Own::<Self::Event>::NEW.whole(describe);
         }
         const TIMER: ::core::option::Option<&'static str> = ::core::option::Option::Some(
             "expire",

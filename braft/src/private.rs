@@ -10,7 +10,7 @@ pub use crate::collections::freeze::{Freezing, NotCheap};
 pub use crate::generator::{Generated, Generator, Makes, generated};
 pub use crate::life::{Life, Migration, is_default, reached};
 pub use crate::probe::{Bare, Probe, Unobjectionable, accept, shared, state};
-pub use crate::schema::{Describe, Traced, Untraced};
+pub use crate::schema::{Describe, NotOwn, Own, Traced, Untraced};
 
 use crate::call::{self, Call, Channel, CommandCall, QueryCall};
 use crate::codec;

@@ -80,6 +80,10 @@ fn the_page_asks_its_own_node_alone() {
             document["paths"]["/v1/Counter/add"]["post"]["summary"],
             "Adds `by` and returns the new total."
         );
+        // One type says itself what it is, another one does not.
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(schemas["Spot"]["description"], "A place on the board.");
+        assert!(schemas["Color"]["oneOf"].is_array() && schemas["Color"]["description"].is_null());
         Ok(())
     });
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use braft::{Context, raft_service};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Notes on a board.
@@ -44,7 +45,9 @@ pub enum Color {
 }
 
 /// A place on the board.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Spot {
     /// To the right.
     pub x: i32,
@@ -67,7 +70,7 @@ pub enum NotPinned {
 }
 
 /// A note was pinned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Pinned {
     /// Its number.
     pub id: u64,

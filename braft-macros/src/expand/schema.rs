@@ -105,15 +105,17 @@ pub(super) fn of_service(service: &Service) -> TokenStream {
     let commands = lives(service, Kind::Command);
     let queries = lives(service, Kind::Query);
     // Of contexts that name no type of event it is none that can be written.
-    let event = service
-        .context
-        .as_ref()
-        .map(|_| quote!(#braft::__private::Traced::<Self::Event>::NEW.event(describe);));
+    let event = service.context.as_ref().map(|_| {
+        quote! {
+            #braft::__private::Traced::<Self::Event>::NEW.event(describe);
+            #braft::__private::Own::<Self::Event>::NEW.whole(describe);
+        }
+    });
     // The parameter is in scope where types of the user's are named: nobody else takes its name.
     quote! {
         #[allow(unused_imports)]
         fn __describe<__Describe: #braft::__private::Describe>(describe: &mut __Describe) {
-            use #braft::__private::Untraced as _;
+            use #braft::__private::{NotOwn as _, Untraced as _};
             #(#operations)*
             #event
         }
@@ -136,7 +138,11 @@ fn describe(braft: &Path, operation: &Operation) -> TokenStream {
         let (name, owned) = (argument.wire_name(), &argument.owned);
         let since = argument.options.since.as_ref();
         let since = since.map_or_else(|| quote!(1), |since| quote!(#since));
-        quote!(#braft::__private::Traced::<#owned>::NEW.argument(describe, #name, #since);)
+        quote! {
+            #braft::__private::Traced::<#owned>::NEW.argument(describe, #name, #since);
+            #braft::__private::Own::<#owned>::NEW.whole(describe);
+            #braft::__private::Own::<#owned>::NEW.inside(describe);
+        }
     });
     quote! {
         #(#cfgs)*
@@ -144,6 +150,9 @@ fn describe(braft: &Path, operation: &Operation) -> TokenStream {
             describe.operation(#is_command, #wire_name, #first, #gone);
             #(#arguments)*
             #braft::__private::Traced::<#answer>::NEW.answer(describe);
+            #braft::__private::Own::<#answer>::NEW.whole(describe);
+            #braft::__private::Own::<#answer>::NEW.ok(describe);
+            #braft::__private::Own::<#answer>::NEW.err(describe);
         }
     }
 }

@@ -16,4 +16,4 @@ mod service;
 mod writer;
 
 pub(crate) use self::invocation::Arguments;
-pub(crate) use self::service::{Form, JsonOperation, JsonService};
+pub(crate) use self::service::{Form, JsonOperation, JsonService, Shape};

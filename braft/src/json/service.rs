@@ -8,7 +8,7 @@ use super::writer::{Written, write_answer};
 use crate::codec;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::machine::caught;
-use crate::schema::{Describe, Node, text_shape};
+use crate::schema::{Describe, Maker, Node, Part, text_shape};
 use crate::service::{Method, Service};
 
 /// A service as JSON sees it. Made for each service that is registered, and for no other.
@@ -25,17 +25,23 @@ pub(crate) struct JsonService {
 #[derive(Clone, Debug)]
 pub(crate) struct JsonOperation {
     pub(crate) method: &'static Method,
-    /// The names of the arguments, each with a way to find out its shape.
-    pub(crate) arguments: Vec<(String, fn() -> Node)>,
+    /// The names of the arguments, each with what is known of its shape.
+    pub(crate) arguments: Vec<(String, Shape)>,
     pub(crate) answer: Form,
     read: fn(&str, Arguments<'_>) -> Result<Vec<u8>, String>,
+}
+
+/// What is known of the shape of a type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    traced: fn() -> Node,
+    own: [Option<Maker>; Part::COUNT],
 }
 
 /// A type that is written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Form {
-    /// Its shape, which takes a while to find out.
-    pub(crate) shape: fn() -> Node,
+    pub(crate) shape: Shape,
     write: fn(&[u8]) -> Result<Written, String>,
 }
 
@@ -68,6 +74,25 @@ impl JsonService {
     pub(crate) fn operation(&self, name: &str) -> Option<&JsonOperation> {
         let mut operations = self.operations.iter();
         operations.find(|operation| operation.method.name == name)
+    }
+}
+
+impl Shape {
+    fn of<T: DeserializeOwned>() -> Self {
+        Shape {
+            traced: text_shape::<T>,
+            own: [None; Part::COUNT],
+        }
+    }
+
+    /// What its `Deserialize` asks for, which takes a while to find out.
+    pub(crate) fn traced(&self) -> Node {
+        (self.traced)()
+    }
+
+    /// The schema that the type has of its own, if it has one.
+    pub(crate) fn own(&self, part: Part) -> Option<Maker> {
+        self.own[part as usize]
     }
 }
 
@@ -110,7 +135,7 @@ fn write<T: Serialize + DeserializeOwned>(bytes: &[u8]) -> Result<Written, Strin
 
 fn form<T: Serialize + DeserializeOwned>() -> Form {
     Form {
-        shape: text_shape::<T>,
+        shape: Shape::of::<T>(),
         write: write::<T>,
     }
 }
@@ -123,8 +148,22 @@ struct Description {
 
 struct Described {
     name: String,
-    arguments: Vec<(String, fn() -> Node)>,
+    arguments: Vec<(String, Shape)>,
     answer: Option<Form>,
+}
+
+impl Description {
+    /// The shape of what was described last.
+    fn last(&mut self) -> Option<&mut Shape> {
+        if let Some(event) = &mut self.event {
+            return Some(&mut event.shape);
+        }
+        let operation = self.described.last_mut()?;
+        match &mut operation.answer {
+            Some(answer) => Some(&mut answer.shape),
+            None => operation.arguments.last_mut().map(|(_, shape)| shape),
+        }
+    }
 }
 
 impl Describe for Description {
@@ -138,7 +177,9 @@ impl Describe for Description {
 
     fn argument<T: DeserializeOwned>(&mut self, name: &str, _: u32) {
         if let Some(operation) = self.described.last_mut() {
-            operation.arguments.push((name.to_owned(), text_shape::<T>));
+            operation
+                .arguments
+                .push((name.to_owned(), Shape::of::<T>()));
         }
     }
 
@@ -150,6 +191,12 @@ impl Describe for Description {
 
     fn event<T: Serialize + DeserializeOwned>(&mut self) {
         self.event = Some(form::<T>());
+    }
+
+    fn own(&mut self, part: Part, made: Maker) {
+        if let Some(shape) = self.last() {
+            shape.own[part as usize] = Some(made);
+        }
     }
 }
 

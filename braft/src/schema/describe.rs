@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::node::{ANSWER, Node, name};
+use super::own::{Maker, Part};
 use super::trace;
 
 /// Takes the description of a service, operation by operation.
@@ -20,6 +21,8 @@ pub trait Describe {
     fn answer<T: Serialize + DeserializeOwned>(&mut self);
     /// What the service emits.
     fn event<T: Serialize + DeserializeOwned>(&mut self);
+    /// What was described last, or a part of it, has a JSON Schema of its own.
+    fn own(&mut self, _: Part, _: Maker) {}
 }
 
 /// What generated code asks of a type. An inherent function comes before a trait's of the same name,

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `describe.rs` | what generated code says of its service |
+//! | `own.rs` | what a type says of itself, as JSON Schema |
 //! | `trace.rs` | the shape of a type, from its `Deserialize` |
 //! | `node.rs` | the tree it is kept in, as text and back |
 //! | `compare.rs` | which changes older and newer nodes get along with |
@@ -11,6 +12,7 @@
 mod compare;
 mod describe;
 mod node;
+mod own;
 mod trace;
 
 use std::fmt;
@@ -25,6 +27,9 @@ pub(crate) use self::node::Node;
 use self::node::Node;
 pub use self::node::ParseSchemaError;
 use self::node::parse;
+#[cfg(feature = "http")]
+pub(crate) use self::own::{Maker, OwnSchema, Part, Way};
+pub use self::own::{NotOwn, Own};
 #[cfg(feature = "http")]
 pub(crate) use self::trace::text_shape;
 use crate::service::Service;

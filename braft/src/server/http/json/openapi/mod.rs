@@ -1,10 +1,12 @@
 //! `GET /openapi.json`: what the services look like, for tools (OpenAPI 3.1).
 //!
-//! Types are found out by tracing what their `Deserialize` asks for. A type that does not say, such as
-//! an untagged enum, is any JSON.
+//! A type that implements `schemars::JsonSchema` is described by it, with the feature `schemars`. The others are
+//! found out by tracing what their `Deserialize` asks for; one that does not say, such as an untagged enum, is
+//! any JSON.
 
 mod asked;
 mod operation;
+mod own;
 mod schemas;
 
 use serde_json::{Map, Value, json};
@@ -128,7 +130,9 @@ const RESPONSES: [(&str, &str, &str); 11] = [
 ];
 
 fn responses(asked: Asked) -> Value {
-    let given = RESPONSES.iter().filter(|(status, ..)| asked.answers(status));
+    let given = RESPONSES
+        .iter()
+        .filter(|(status, ..)| asked.answers(status));
     let named = given.map(|(status, name, description)| {
         let content = json!({ "application/problem+json": {
             "schema": { "$ref": "#/components/schemas/Problem" },
@@ -146,5 +150,7 @@ fn responses(asked: Asked) -> Value {
     named.collect::<Map<_, _>>().into()
 }
 
+#[cfg(all(test, feature = "schemars"))]
+mod own_tests;
 #[cfg(test)]
 mod tests;

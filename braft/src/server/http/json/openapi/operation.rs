@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::schemas::{Schemas, label};
 use super::{Asked, RESPONSES};
 use crate::access::Role;
-use crate::json::{Form, JsonOperation, JsonService};
-use crate::schema::Node;
+use crate::json::{Form, JsonOperation, JsonService, Shape};
+use crate::schema::{Node, Part, Way};
 
 /// Parameters of a GET that are not arguments.
 const RESERVED: [&str; 3] = ["read", "max_age", "args"];
@@ -20,9 +20,9 @@ pub(super) fn operations(
 ) -> Value {
     let arguments = operation.arguments.iter();
     let arguments: Vec<_> = arguments
-        .map(|(name, shape)| (name.as_str(), shape()))
+        .map(|(name, shape)| (name.as_str(), shape.traced(), *shape))
         .collect();
-    let responses = answered(&(operation.answer.shape)(), asked, schemas);
+    let responses = answered(operation.answer.shape, asked, schemas);
     let mut post = head(service, operation, asked, "");
     post["requestBody"] = body(&arguments, schemas);
     post["responses"] = responses.clone();
@@ -34,12 +34,12 @@ pub(super) fn operations(
     let own: Vec<_> = own.iter().map(|name| parameter(name)).collect();
     post["parameters"] = own.clone().into();
     let mut found = json!({ "post": post });
-    let is_flat = arguments.iter().all(|(name, _)| !RESERVED.contains(name));
+    let is_flat = arguments.iter().all(|(name, ..)| !RESERVED.contains(name));
     if !operation.method.is_command && is_flat {
         let mut get = head(service, operation, asked, ".get");
         let flat = arguments
             .iter()
-            .map(|(name, shape)| in_query(name, shape, schemas));
+            .map(|(name, traced, shape)| in_query(name, traced, *shape, schemas));
         get["parameters"] = flat.chain(own).collect();
         get["responses"] = responses;
         found["get"] = get;
@@ -54,7 +54,8 @@ pub(super) fn events(
     asked: Asked,
     schemas: &mut Schemas,
 ) -> Value {
-    let event = schemas.of(&(form.shape)());
+    let shape = form.shape;
+    let event = schemas.best(&shape.traced(), shape.own(Part::Whole), Way::Written);
     let description = "Server-sent events, from the oldest that is kept. The id of each is its \
                        position; the event `compacted` says that those which come next are no \
                        longer kept.";
@@ -120,16 +121,21 @@ fn parameter(name: &str) -> Value {
     json!({ "$ref": format!("#/components/parameters/{name}") })
 }
 
-fn is_optional(shape: &Node) -> bool {
-    shape.kind == "option"
+fn is_optional(traced: &Node) -> bool {
+    traced.kind == "option"
 }
 
-fn body(arguments: &[(&str, Node)], schemas: &mut Schemas) -> Value {
+fn body(arguments: &[(&str, Node, Shape)], schemas: &mut Schemas) -> Value {
     let properties = arguments.iter();
-    let properties = properties.map(|(name, shape)| ((*name).to_owned(), schemas.of(shape)));
+    let properties = properties.map(|(name, traced, shape)| {
+        let schema = schemas.best(traced, shape.own(Part::Whole), Way::Read);
+        ((*name).to_owned(), schema)
+    });
     let properties: Map<_, _> = properties.collect();
-    let required = arguments.iter().filter(|(_, shape)| !is_optional(shape));
-    let required: Vec<_> = required.map(|(name, _)| *name).collect();
+    let required = arguments
+        .iter()
+        .filter(|(_, traced, _)| !is_optional(traced));
+    let required: Vec<_> = required.map(|(name, ..)| *name).collect();
     json!({
         "required": !required.is_empty(),
         "content": { "application/json": { "schema": {
@@ -142,16 +148,17 @@ fn body(arguments: &[(&str, Node)], schemas: &mut Schemas) -> Value {
 }
 
 /// An argument as a parameter: a word as it is, anything else as JSON.
-fn in_query(name: &str, shape: &Node, schemas: &mut Schemas) -> Value {
-    let is_optional = is_optional(shape);
-    let shape = shape
-        .children
-        .first()
-        .filter(|_| is_optional)
-        .unwrap_or(shape);
-    let schema = schemas.of(shape);
+fn in_query(name: &str, traced: &Node, shape: Shape, schemas: &mut Schemas) -> Value {
+    let is_optional = is_optional(traced);
+    // One that is left out is none: what is written is what is in it.
+    let inside = traced.children.first().filter(|_| is_optional);
+    let (traced, part) = match inside {
+        Some(inside) => (inside, Part::Inside),
+        None => (traced, Part::Whole),
+    };
+    let schema = schemas.best(traced, shape.own(part), Way::Read);
     let mut parameter = json!({ "name": name, "in": "query", "required": !is_optional });
-    if Schemas::is_word(shape) {
+    if Schemas::is_word(traced) {
         parameter["schema"] = schema;
     } else {
         parameter["content"] = json!({ "application/json": { "schema": schema } });
@@ -160,13 +167,14 @@ fn in_query(name: &str, shape: &Node, schemas: &mut Schemas) -> Value {
 }
 
 /// The answers of an operation; of a `Result` both sides.
-fn answered(answer: &Node, asked: Asked, schemas: &mut Schemas) -> Value {
+fn answered(shape: Shape, asked: Asked, schemas: &mut Schemas) -> Value {
+    let answer = shape.traced();
     let sides: Vec<_> = answer.children.iter().map(label).collect();
     let is_result = answer.kind == "enum Result" && sides == ["Ok", "Err"];
-    let (value, error) = if is_result {
-        (&answer.children[0], Some(&answer.children[1]))
-    } else {
-        (answer, None)
+    let mut best = |traced: &Node, part| schemas.best(traced, shape.own(part), Way::Written);
+    let (value, error) = match &answer.children[..] {
+        [value, error] if is_result => (best(value, Part::Ok), Some(best(error, Part::Err))),
+        _ => (best(&answer, Part::Whole), None),
     };
     let mut responses = Map::new();
     responses.insert(
@@ -177,10 +185,9 @@ fn answered(answer: &Node, asked: Asked, schemas: &mut Schemas) -> Value {
                 "description": "How far the caller has seen the state by now.",
                 "schema": { "type": "string", "pattern": "^[0-9]{1,20}-[0-9a-f]{8}$" },
             } },
-            "content": { "application/json": { "schema": schemas.of(value) } },
+            "content": { "application/json": { "schema": value } },
         }),
     );
-    let error = error.map(|error| schemas.of(error));
     let description = if error.is_some() {
         "The service's own error, under `error`; or the idempotency key is another command's."
     } else {
@@ -203,7 +210,9 @@ fn problem(description: &str, error: Option<Value>) -> Value {
 }
 
 fn common(mut responses: Map<String, Value>, asked: Asked) -> Value {
-    let given = RESPONSES.iter().filter(|(status, ..)| asked.answers(status));
+    let given = RESPONSES
+        .iter()
+        .filter(|(status, ..)| asked.answers(status));
     for (status, name, _) in given {
         let reference = json!({ "$ref": format!("#/components/responses/{name}") });
         responses.insert((*status).to_owned(), reference);

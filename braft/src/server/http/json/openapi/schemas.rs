@@ -1,10 +1,12 @@
-//! JSON Schemas of traced types.
+//! JSON Schemas of types: what they say themselves, or what they ask for as they are read.
 
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use crate::schema::Node;
+use super::own::{Owned, import};
+use crate::machine::caught;
+use crate::schema::{Maker, Node, Way};
 
 /// The schemas of types with names, referred to by their names.
 #[derive(Default)]
@@ -12,6 +14,8 @@ pub(super) struct Schemas {
     named: Vec<Named>,
     /// The names of the types around the present one: a type inside itself refers to one of them.
     around: Vec<String>,
+    /// Which of them are definitions of types that say themselves what they are.
+    pub(super) owned: Vec<Owned>,
 }
 
 struct Named {
@@ -43,8 +47,45 @@ pub(super) fn label(node: &Node) -> Cow<'_, str> {
 }
 
 impl Schemas {
-    /// The schema of a type.
-    pub(super) fn of(&mut self, node: &Node) -> Value {
+    /// The schema of a type: its own, if it has one.
+    pub(super) fn best(&mut self, node: &Node, own: Option<Maker>, way: Way) -> Value {
+        // Of a map whose keys are no words JSON has pairs here, which no type knows of itself.
+        let own = own.filter(|_| !has_pairs(node));
+        // What makes it is the user's in part.
+        match own.map(|make| caught(|| make(way))) {
+            Some(Ok(own)) => import(own, self),
+            Some(Err(panic)) => {
+                tracing::warn!(
+                    panic,
+                    "the JsonSchema of a type panicked: /openapi.json has it traced"
+                );
+                self.of(node)
+            }
+            None => self.of(node),
+        }
+    }
+
+    /// Keeps a name free for a schema that is given later.
+    pub(super) fn take_name(&mut self, name: &str) -> String {
+        let name = self.free_name(name);
+        self.named.push(Named {
+            name: name.clone(),
+            of: None,
+            schema: Value::Null,
+        });
+        name
+    }
+
+    /// Gives the schema of a name that was taken.
+    pub(super) fn fill(&mut self, name: &str, schema: Value) {
+        let mut named = self.named.iter_mut();
+        if let Some(named) = named.find(|named| named.name == name) {
+            named.schema = schema;
+        }
+    }
+
+    /// The schema of a type that was traced.
+    fn of(&mut self, node: &Node) -> Value {
         let (word, name) = node.kind.split_once(' ').unwrap_or((&node.kind, ""));
         match (word, name) {
             ("struct" | "enum", name) if !name.is_empty() => self.reference(node, name),
@@ -215,8 +256,7 @@ impl Schemas {
                 "type": "object", "additionalProperties": value, "propertyNames": names,
             });
         }
-        let takes_text = matches!(key.kind.as_str(), "any" | "untraced" | "");
-        if Self::is_word(key) || takes_text {
+        if is_name(key) {
             return object;
         }
         let pair = json!({
@@ -235,6 +275,18 @@ impl Schemas {
         };
         json!({ "anyOf": [pairs, all] })
     }
+}
+
+/// Whether a key of a map is a name in JSON.
+fn is_name(key: &Node) -> bool {
+    Schemas::is_word(key) || matches!(key.kind.as_str(), "any" | "untraced" | "")
+}
+
+/// Whether there is a map within that JSON has as pairs.
+fn has_pairs(node: &Node) -> bool {
+    let mut keys = node.children.iter().take(1);
+    let is_pairs = node.kind == "map" && keys.any(|key| !is_name(key));
+    is_pairs || node.children.iter().any(has_pairs)
 }
 
 fn is_unit(variant: &Node) -> bool {

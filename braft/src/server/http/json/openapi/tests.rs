@@ -132,20 +132,22 @@ fn a_query_string_takes_words_and_json() {
     );
 }
 
+/// All references in a document.
+pub(super) fn references(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::String(reference)) = map.get("$ref") {
+                found.push(reference.clone());
+            }
+            map.values().for_each(|value| references(value, found));
+        }
+        Value::Array(list) => list.iter().for_each(|value| references(value, found)),
+        _ => {}
+    }
+}
+
 #[test]
 fn every_reference_leads_somewhere() {
-    fn references(value: &Value, found: &mut Vec<String>) {
-        match value {
-            Value::Object(map) => {
-                if let Some(Value::String(reference)) = map.get("$ref") {
-                    found.push(reference.clone());
-                }
-                map.values().for_each(|value| references(value, found));
-            }
-            Value::Array(list) => list.iter().for_each(|value| references(value, found)),
-            _ => {}
-        }
-    }
     let document = wood();
     let mut found = Vec::new();
     references(&document, &mut found);
@@ -170,7 +172,10 @@ fn what_is_asked_of_callers_is_said_where_something_is() {
     };
     let secured = document(&[JsonService::of::<Wood>()], asked);
     let scheme = &secured["components"]["securitySchemes"]["token"];
-    assert_eq!((&scheme["type"], &scheme["scheme"]), (&json!("http"), &json!("bearer")));
+    assert_eq!(
+        (&scheme["type"], &scheme["scheme"]),
+        (&json!("http"), &json!("bearer"))
+    );
     for (path, method, role) in [
         ("grow", "post", "write"),
         ("find", "post", "read"),
@@ -178,7 +183,11 @@ fn what_is_asked_of_callers_is_said_where_something_is() {
         ("events", "get", "read"),
     ] {
         let operation = &secured["paths"][format!("/v1/Wood/{path}")][method];
-        assert_eq!(operation["security"], json!([{ "token": [role] }]), "{path}");
+        assert_eq!(
+            operation["security"],
+            json!([{ "token": [role] }]),
+            "{path}"
+        );
         let refused = json!({ "$ref": "#/components/responses/NoToken" });
         assert_eq!(operation["responses"]["401"], refused, "{path}");
     }
