@@ -18,6 +18,7 @@ use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::v1alpha;
 
 use crate::services::Counter;
 
@@ -81,6 +82,27 @@ async fn echo(channel: Channel, text: &str) -> TestResult<String> {
     Ok(answer.into_inner().text)
 }
 
+/// The same as tools ask it that speak the older form.
+async fn listed_for_older_tools(channel: Channel) -> TestResult<Vec<String>> {
+    let request = v1alpha::ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(
+            v1alpha::server_reflection_request::MessageRequest::ListServices(String::new()),
+        ),
+    };
+    let mut client = v1alpha::server_reflection_client::ServerReflectionClient::new(channel);
+    let answers = client
+        .server_reflection_info(stream::iter([request]))
+        .await?;
+    let answer = answers.into_inner().message().await?.ok_or("no answer")?;
+    let Some(v1alpha::server_reflection_response::MessageResponse::ListServicesResponse(list)) =
+        answer.message_response
+    else {
+        Err(format!("not a list of services: {answer:?}"))?
+    };
+    Ok(list.service.into_iter().map(|one| one.name).collect())
+}
+
 /// Asks for the names of all services.
 async fn listed(channel: Channel) -> TestResult<Result<Vec<String>, Status>> {
     let request = ServerReflectionRequest {
@@ -124,6 +146,11 @@ async fn tools_may_ask_for_the_schemas_and_for_the_health(cluster: Cluster<Count
     {
         assert!(services.contains(&name), "{name} is not in {services:?}");
     }
+    let older = listed_for_older_tools(channel.clone()).await?;
+    assert!(
+        older.iter().any(|name| name == "braft.v1.Calls"),
+        "{older:?}"
+    );
     let everything = HealthCheckRequest::default();
     let health = HealthClient::new(channel).check(everything).await?;
     assert_eq!(health.into_inner().status(), ServingStatus::Serving);

@@ -64,12 +64,16 @@ pub(crate) async fn serve(
     served.map_err(|error| Error::fatal("the gRPC server stopped").with_source(error))
 }
 
-/// The schemas of this node's services, for tools that ask for them.
+/// The schemas of this node's services, for tools that ask for them. Many of them speak the older form of the
+/// question still.
 pub(crate) fn reflection(routes: Routes) -> Result<Routes, Error> {
-    let service = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()
-        .map_err(|error| Error::fatal("the gRPC schemas cannot be served").with_source(error))?;
-    Ok(routes.add_service(service))
+    let described = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(crate::wire::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    let wrong = |error| Error::fatal("the gRPC schemas cannot be served").with_source(error);
+    let service = described().build_v1().map_err(wrong)?;
+    let older = described().build_v1alpha().map_err(wrong)?;
+    Ok(routes.add_service(service).add_service(older))
 }
