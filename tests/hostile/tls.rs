@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tests::{Counter, CounterClient};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::members::{logged, test as logged_test};
 use crate::outsider::{listener, until};
 
 fn file(name: &str) -> PathBuf {
@@ -176,6 +177,32 @@ fn the_certificate_of_a_client_is_good_for_calls_alone() {
         for node in [outsider, member] {
             node.shutdown(Duration::from_secs(5)).await;
         }
+        nodes.stop().await;
+        Ok(())
+    });
+}
+
+#[test]
+fn what_is_written_down_of_operators_names_their_certificates() {
+    logged_test(async |log| {
+        let nodes = Nodes::start(1, |_| for_nodes()).await?;
+        let at = nodes.addresses();
+        for (name, code) in [("renewed", 0), ("client", 1)] {
+            let mut screen = Screen::new(std::io::sink(), std::io::sink());
+            let files = tls_arguments(name);
+            let words = ["braft", "snapshot", "--address", &at[0], "--timeout", "5"];
+            let words = words.iter().map(|word| (*word).into());
+            let words = words.chain(files.iter().map(Into::into));
+            assert_eq!(run(words, &mut screen).await, code, "{name}");
+            let named = format!("certificate=\"{name}\"");
+            logged(log, &named).await?;
+            for line in log.lines(&named) {
+                let is_refused = line.contains("an operator's call was refused");
+                assert_eq!(is_refused, code != 0, "{line}");
+                assert!(line.contains("braft::audit"), "{line}");
+            }
+        }
+        assert_eq!(log.lines("plain text"), Vec::<String>::new());
         nodes.stop().await;
         Ok(())
     });

@@ -80,6 +80,31 @@ fn a_caller_may_do_what_its_token_is_good_for_through_any_node() {
             refused(reader.add(1).await, "needs the role write")?;
             assert_eq!(reader.get().follower().await?, calls as u64 + 2);
         }
+        // What a node passes on for an operator, it says it is.
+        let is_leader = |node: &Node| node.status().role == "leader";
+        let place = members.nodes.iter().position(|node| !is_leader(node));
+        let passing = &members.nodes[place.ok_or("all lead")?].status();
+        let file = secrets
+            .files
+            .write("shown", OPERATOR)?
+            .display()
+            .to_string();
+        let words = [
+            "braft",
+            "transfer-leader",
+            "--address",
+            &passing.address,
+            "--token-file",
+            &file,
+        ];
+        let mut screen = Screen::new(std::io::sink(), std::io::sink());
+        assert_eq!(run(words.iter().map(Into::into), &mut screen).await, 0);
+        logged(log, "caller=\"ops\"").await?;
+        let says = format!("says=\"node {} ({})\"", passing.name, passing.node_id);
+        logged(log, &says).await?;
+        for line in log.lines(&says) {
+            assert!(line.contains("caller=\"a member\""), "{line}");
+        }
         never_logged(log, &[JOIN, READER, WRITER, OPERATOR, STRANGER]);
         members.stop().await;
         Ok(())
@@ -115,6 +140,8 @@ fn operators_show_a_token_and_what_they_do_is_written_down() {
         // A member is one, whatever else it shows not.
         assert_eq!(snapshot("--join-token-file", JOIN).await?, 0);
         logged(log, "caller=\"a member\"").await?;
+        // That anybody can listen is said, and once.
+        assert_eq!(log.lines("this node speaks plain text").len(), 1);
         for line in log.lines("an operator's call") {
             assert!(
                 line.contains("braft::audit") && line.contains("from="),

@@ -27,5 +27,5 @@ pub(crate) use self::join::{Binding, JoinToken};
 pub(crate) use self::news::News;
 pub(crate) use self::role::Role;
 pub(crate) use self::secret::Secret;
-pub(crate) use self::shown::{HEADER, ShownToken, bearer};
+pub(crate) use self::shown::{CALLER, HEADER, ShownToken, bearer, caller};
 pub(crate) use self::tokens::{Grant, Tokens};

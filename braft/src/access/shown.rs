@@ -10,6 +10,8 @@ use super::watched::text_of;
 
 /// Where tokens stand in a request, over gRPC and over HTTP.
 pub(crate) const HEADER: &str = "authorization";
+/// Where those who call what operators may say who they are: for the log, and proof of nothing.
+pub(crate) const CALLER: &str = "braft-caller";
 /// What stands before the token there; upper and lower case are the same.
 const SCHEME: &str = "bearer";
 
@@ -44,6 +46,18 @@ impl ShownToken {
         request.metadata_mut().insert(HEADER, value);
         Ok(request)
     }
+}
+
+/// What a caller says of itself, made fit for a header.
+pub(crate) fn caller(text: &str) -> Option<MetadataValue<Ascii>> {
+    let plain = |c: char| {
+        if c.is_ascii_graphic() || c == ' ' {
+            c
+        } else {
+            '?'
+        }
+    };
+    text.chars().map(plain).collect::<String>().parse().ok()
 }
 
 /// The token in the value of a header.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -10,7 +11,7 @@ use tonic::{Request, Response, Status};
 
 use super::args::Args;
 use super::failure::{Failure, said};
-use crate::access::ShownToken;
+use crate::access::{CALLER, ShownToken, caller};
 use crate::net::Dialer;
 use crate::status::Status as NodeStatus;
 use crate::wire::admin::StatusRequest;
@@ -23,13 +24,29 @@ const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// A connection without life is noticed after the interval and the timeout.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
-/// Shows the caller's token with each call, if there is one.
+/// Shows the caller's token with each call, if there is one, and says who calls.
 #[derive(Clone)]
-pub(super) struct Shows(Option<ShownToken>);
+pub(super) struct Shows {
+    token: Option<ShownToken>,
+    caller: Option<MetadataValue<Ascii>>,
+}
+
+/// The user of this program, and where it runs.
+fn user() -> Option<MetadataValue<Ascii>> {
+    let name = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    let name = name.filter(|name| !name.is_empty())?;
+    let host = crate::config::host_name().unwrap_or_default();
+    caller(&format!("{name}@{host}"))
+}
 
 impl Interceptor for Shows {
-    fn call(&mut self, request: Request<()>) -> Result<Request<()>, Status> {
-        match &self.0 {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(caller) = &self.caller {
+            request.metadata_mut().insert(CALLER, caller.clone());
+        }
+        match &self.token {
             Some(token) => token.show_in(request).map_err(Status::invalid_argument),
             None => Ok(request),
         }
@@ -51,7 +68,10 @@ impl Admin {
         let dialer = Dialer::default()
             .with_tls(args.tls.load()?)
             .with_join(args.tokens.join()?);
-        let shows = Shows(args.tokens.token()?);
+        let shows = Shows {
+            token: args.tokens.token()?,
+            caller: user(),
+        };
         let mut reasons = Vec::new();
         for address in &args.address {
             match connect(&dialer, address, until).await {

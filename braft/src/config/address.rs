@@ -135,7 +135,7 @@ fn is_private(ip: &IpAddr) -> bool {
 }
 
 /// This host's name, if the system tells.
-pub(super) fn host_name() -> Option<String> {
+pub(crate) fn host_name() -> Option<String> {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     let name = name.trim();
     (!name.is_empty()).then(|| name.to_owned())

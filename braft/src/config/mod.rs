@@ -34,6 +34,8 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Format, Toml};
 
+#[cfg(feature = "cli")]
+pub(crate) use self::address::host_name;
 pub(crate) use self::seams::Seams;
 use crate::discovery::Discovery;
 use crate::error::Error;

@@ -47,6 +47,7 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::core::Core;
 pub use self::core::Stopped;
 pub(crate) use self::leading::Leading;
+pub(crate) use self::operating::AdminOf;
 pub use self::start::start;
 use crate::call::Channel;
 use crate::discovery::Discovery;

@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
 
 use super::Core;
+use crate::access::{CALLER, caller};
 use crate::cluster::membership::MAX_MEMBERS;
 use crate::error::Error;
 use crate::member::display_id;
@@ -24,6 +29,22 @@ const SNAPSHOT_AGAIN: Duration = Duration::from_millis(200);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest an invited node may take until the leader counts it in.
 const INVITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Another node's service for operators, as this node asks it.
+pub(crate) type AdminOf = AdminClient<InterceptedService<Channel, Says>>;
+
+/// Says which node calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Says(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Says {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(caller) = &self.0 {
+            request.metadata_mut().insert(CALLER, caller.clone());
+        }
+        Ok(request)
+    }
+}
 
 impl Core {
     fn raft_or_why(&self) -> Result<&RaftNode, Error> {
@@ -146,15 +167,16 @@ impl Core {
     }
 
     /// The service for operators at another node.
-    pub(crate) async fn admin_of(&self, address: &str) -> Result<AdminClient<Channel>, Error> {
+    pub(crate) async fn admin_of(&self, address: &str) -> Result<AdminOf, Error> {
         let failed = |reason: String| Error::unavailable(format!("{address}: {reason}"));
         let endpoint = Endpoint::from_shared(format!("http://{address}"))
             .map_err(|error| failed(error.to_string()))?
             .connect_timeout(CONNECT_TIMEOUT);
         let channel = self.peers.dialer().connect(&endpoint).await;
-        Ok(AdminClient::new(
-            channel.map_err(|error| failed(error.to_string()))?,
-        ))
+        let channel = channel.map_err(|error| failed(error.to_string()))?;
+        let me = self.peers.me();
+        let says = caller(&format!("node {} ({})", me.name, display_id(me.node_id)));
+        Ok(AdminClient::with_interceptor(channel, Says(says)))
     }
 
     async fn send_invitation(&self, address: &str) -> Result<(), Error> {

@@ -9,13 +9,14 @@ use axum::response::Response;
 use tonic::Status;
 
 use super::connections::Origin;
-use crate::access::{Grant, HEADER, News, Role, Tokens, bearer};
+use crate::access::{CALLER, Grant, HEADER, News, Role, Tokens, bearer};
 use crate::tls::Standing;
 
 /// The target of what is written down about operators' calls, and about callers that were refused.
 const AUDIT: &str = "braft::audit";
-/// What is written down of a path that nobody serves.
+/// What is written down of a path that nobody serves, and of what callers call themselves.
 const MAX_PATH_BYTES: usize = 100;
+const MAX_CALLER_BYTES: usize = 100;
 
 /// What is asked of callers.
 #[derive(Debug, Default)]
@@ -138,7 +139,7 @@ impl Admission {
             }
             Asked::Operators => {
                 let leave = self.operator(request.headers(), origin, member);
-                write_down(path, origin, &leave);
+                write_down(request, origin, &leave);
                 leave.map(|(_, leave)| leave)
             }
             // Whoever reaches the port of a node without either is no member, and is none here.
@@ -225,15 +226,24 @@ impl Admission {
     }
 }
 
-fn write_down(path: &str, origin: &Origin, leave: &Result<(String, Leave), Status>) {
-    let (call, from) = (shown(path), origin.from());
+/// Whoever is let in as a member has proven to be one: its certificate names it, or else it says itself which
+/// one it is, as members know each other.
+fn write_down(request: &Request, origin: &Origin, leave: &Result<(String, Leave), Status>) {
+    let (call, from) = (shown(request.uri().path()), origin.from());
+    let certificate = origin.name.as_deref();
+    let says = request
+        .headers()
+        .get(CALLER)
+        .and_then(|value| value.to_str().ok());
+    let says = says.map(|says| says.get(..MAX_CALLER_BYTES).unwrap_or(says));
     match leave {
         Ok((caller, _)) => {
-            tracing::info!(target: AUDIT, call, caller, ?from, "an operator's call");
+            let text = "an operator's call";
+            tracing::info!(target: AUDIT, call, caller, certificate, says, ?from, "{text}");
         }
         Err(why) => {
-            let why = why.message();
-            tracing::warn!(target: AUDIT, call, ?from, "an operator's call was refused: {why}");
+            let text = format!("an operator's call was refused: {}", why.message());
+            tracing::warn!(target: AUDIT, call, certificate, says, ?from, "{text}");
         }
     }
 }

@@ -128,6 +128,8 @@ pub(super) struct Origin {
     /// What its certificate is good for, and the join token that was shown; without either, whoever
     /// reaches the port is taken for a member.
     pub(super) standing: Standing,
+    /// What its certificate calls whoever has connected.
+    pub(super) name: Option<Arc<str>>,
 }
 
 impl Origin {
@@ -160,6 +162,7 @@ impl Connected for Counted {
             tcp: self.stream.connect_info(),
             limit: self.limit,
             standing: Standing::Member,
+            name: None,
         }
     }
 }

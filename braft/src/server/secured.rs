@@ -75,11 +75,14 @@ pub(super) fn greet(
 }
 
 async fn greeted_by(greeting: &Greeting, connection: Counted, news: &News) -> Option<Secured> {
-    let origin = connection.connect_info();
+    let mut origin = connection.connect_info();
     let (mut stream, standing) = match &greeting.tls {
         None => (Way::Plain(connection), Standing::Member),
         Some(tls) => match tls.accept(connection).await {
-            Ok((stream, standing)) => (Way::Tls(Box::new(stream)), standing),
+            Ok((stream, standing)) => {
+                origin.name = tls.name_of_taken(&stream).map(Into::into);
+                (Way::Tls(Box::new(stream)), standing)
+            }
             Err(error) => {
                 tracing::warn!(from = ?origin.from(), %error, "a connection was refused");
                 return None;

@@ -3,6 +3,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `files.rs` | where the certificates are |
+//! | `named.rs` | what a certificate calls its holder |
 //! | `loaded.rs` | what they say: how connections are made and taken |
 //! | `secure.rs` | both together: files that are read again once they change |
 //! | `without.rs` | the same where braft is built without the feature `tls` |
@@ -11,6 +12,8 @@
 mod files;
 #[cfg(feature = "tls")]
 mod loaded;
+#[cfg(feature = "tls")]
+mod named;
 #[cfg(feature = "tls")]
 mod secure;
 #[cfg(not(feature = "tls"))]

@@ -16,6 +16,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 use super::Standing;
 use super::files::Tls;
 use super::loaded::Loaded;
+use super::named::name_of;
 
 /// How often the files are looked at, when connections are made or taken.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -121,6 +122,12 @@ impl Secure {
     /// The same, as the other end sees it.
     pub(crate) fn binding_of_taken<S>(&self, taken: &Taken<S>) -> io::Result<[u8; BINDING_BYTES]> {
         binding(taken.get_ref().1)
+    }
+
+    /// What the certificate of whoever has connected calls it.
+    pub(crate) fn name_of_taken<S>(&self, taken: &Taken<S>) -> Option<String> {
+        let shown = taken.get_ref().1.peer_certificates()?;
+        shown.first().map(name_of)
     }
 
     /// Speaks TLS with whoever has connected, once a certificate says who it is.

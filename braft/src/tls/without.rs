@@ -28,6 +28,10 @@ impl Secure {
         match self.0 {}
     }
 
+    pub(crate) fn name_of_taken<S>(&self, _: &Taken<S>) -> Option<String> {
+        match self.0 {}
+    }
+
     pub(crate) async fn accept<S>(&self, _: S) -> io::Result<(Taken<S>, Standing)>
     where
         S: AsyncRead + AsyncWrite + Unpin,

@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use tonic::transport::Channel;
 use tonic::{Request, Response, Status};
 
 use super::cluster::check_origin;
 use crate::error::{Error, ErrorKind};
-use crate::node::Core;
+use crate::node::{AdminOf, Core};
 use crate::raft::Role;
 use crate::wire::admin as pb;
-use crate::wire::admin::admin_client::AdminClient;
 use crate::wire::admin::admin_server::{Admin, AdminServer};
 
 /// The largest message of this service, in bytes.
@@ -49,10 +47,7 @@ impl AdminService {
     }
 
     /// The leader, if it is another node; a request that was passed on once goes no further.
-    async fn leader_elsewhere(
-        &self,
-        passed_on: bool,
-    ) -> Result<Option<AdminClient<Channel>>, Status> {
+    async fn leader_elsewhere(&self, passed_on: bool) -> Result<Option<AdminOf>, Status> {
         let raft = self.core.raft();
         let raft = raft.ok_or_else(|| Status::unavailable("this node is in no cluster yet"))?;
         if raft.view().role == Role::Leader {
