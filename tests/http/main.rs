@@ -26,6 +26,7 @@ mod port;
 mod programs;
 mod refusals;
 mod tokens;
+mod traces;
 
 /// Runs a test that starts its own nodes.
 fn run(test: impl Future<Output = TestResult>) {
