@@ -55,6 +55,28 @@ async fn a_service_is_called_and_each_failure_has_its_exit_code() {
         call(&["Counter", "get", "--read", "old"])
             .await
             .failed(1, &["old"])?;
+        // What was seen goes from call to call.
+        call(&["Counter", "get", "--read", "session"])
+            .await
+            .failed(1, &["--position"])?;
+        let seen = data.path().join("seen");
+        let seen_at = || std::fs::read_to_string(&seen);
+        let file = seen.display().to_string();
+        let kept = ["--position", &file];
+        call(&[&["Counter", "add", r#"{"by":0}"#], &kept[..]].concat())
+            .await
+            .done()?;
+        let added = seen_at()?;
+        let read = ["Counter", "get", "--read", "session"];
+        let read = [&read[..], &kept].concat();
+        assert_eq!(call(&read).await.done()?.out, "4\n");
+        assert_eq!(seen_at()?, added);
+        std::fs::write(&seen, "7-00000000")?;
+        call(&read)
+            .await
+            .failed(1, &["no position in this cluster"])?;
+        std::fs::write(&seen, "\u{7}")?;
+        call(&read).await.failed(1, &["remove it"])?;
         call(&["Coun ter", "get"])
             .await
             .failed(1, &["braft schema"])?;

@@ -58,6 +58,7 @@ impl Scene {
         names.push(("/var/lib/kv".to_owned(), last.display().to_string()));
         names.push(("/var/lib/new".to_owned(), at("new")));
         names.push(("kv.backup".to_owned(), at("kv.backup")));
+        names.push(("kv.position".to_owned(), at("kv.position")));
         names.push(("certs/".to_owned(), at("certs/")));
         Ok(Scene {
             names,

@@ -307,9 +307,12 @@ pub(super) struct CallArgs {
     /// The arguments by name, a JSON object
     #[arg(value_name = "ARGUMENTS", default_value = "{}")]
     pub(super) arguments: String,
-    /// How fresh the answer of a query must be: linearizable, lease, follower or local
+    /// How fresh the answer of a query must be: linearizable, lease, follower, session or local
     #[arg(long, value_name = "LEVEL")]
     pub(super) read: Option<String>,
+    /// A file that keeps how far you have seen the state, from call to call: a session read sees as much
+    #[arg(long, value_name = "FILE")]
+    pub(super) position: Option<PathBuf>,
     /// Carry a command out once under this key, however often it is sent
     #[arg(long, value_name = "KEY")]
     pub(super) key: Option<String>,
