@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use super::join::{Binding, JoinToken, NONCE_BYTES, PLACE_BYTES, PROOF_BYTES, Side, Talk, prove};
 
 /// What a member begins with. HTTP/2 begins with "PRI * HT".
-const MAGIC: [u8; 8] = *b"braft\0j1";
+pub(super) const MAGIC: [u8; 8] = *b"braft\0j1";
 /// The longest all of it may take.
 const TIME: Duration = Duration::from_secs(5);
 
@@ -55,7 +55,12 @@ where
     shown
 }
 
-async fn showing<S>(token: &JoinToken, to: &str, stream: &mut S, binding: Binding) -> io::Result<()>
+pub(super) async fn showing<S>(
+    token: &JoinToken,
+    to: &str,
+    stream: &mut S,
+    binding: Binding,
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -127,7 +132,11 @@ where
     in_time(demanding(token, stream, binding)).await
 }
 
-async fn demanding<S>(token: &JoinToken, stream: &mut S, binding: Binding) -> io::Result<Proven>
+pub(super) async fn demanding<S>(
+    token: &JoinToken,
+    stream: &mut S,
+    binding: Binding,
+) -> io::Result<Proven>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -194,116 +203,4 @@ async fn in_time<T>(greeting: impl Future<Output = io::Result<T>>) -> io::Result
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::duplex;
-
-    use super::*;
-
-    const HERE: &str = "10.0.0.1:15000";
-
-    fn token(text: &str) -> JoinToken {
-        JoinToken::of_text(text).expect("tokens")
-    }
-
-    fn place(text: &str) -> Binding {
-        Binding::Place(text.parse().expect("an address"))
-    }
-
-    /// What both sides come to.
-    async fn greet(
-        (dialer, dialed): (&str, Binding),
-        (listener, here): (&str, Binding),
-    ) -> (Result<(), String>, Result<Proven, String>) {
-        let (mut ours, mut theirs) = duplex(1024);
-        let (dialer, listener) = (token(dialer), token(listener));
-        let (shown, demanded) = tokio::join!(
-            show(&dialer, HERE, &mut ours, dialed),
-            demand(&listener, &mut theirs, here)
-        );
-        let text = |error: io::Error| error.to_string();
-        (shown.map_err(text), demanded.map_err(text))
-    }
-
-    #[tokio::test]
-    async fn who_knows_a_token_of_the_other_is_a_member_and_who_does_not_is_told() {
-        let (old, new) = ("an-old-join-token-1", "a-new-join-token-22");
-        let both = |first: &str, second: &str| format!("{first}\n{second}");
-        for (ours, theirs) in [
-            (old.to_owned(), old.to_owned()),
-            // A change of the token, step by step.
-            (old.to_owned(), both(old, new)),
-            (both(old, new), old.to_owned()),
-            (both(new, old), both(old, new)),
-            (new.to_owned(), both(new, old)),
-            (both(new, old), new.to_owned()),
-        ] {
-            let (shown, demanded) = greet((&ours, place(HERE)), (&theirs, place(HERE))).await;
-            assert_eq!((shown, demanded), (Ok(()), Ok(Proven::Member)));
-        }
-        let (shown, demanded) = greet((new, place(HERE)), (old, place(HERE))).await;
-        let (shown, demanded) = (shown.unwrap_err(), demanded.unwrap_err());
-        assert!(shown.contains("another join token"), "{shown}");
-        assert!(demanded.contains("another join token"), "{demanded}");
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_somebody_passes_on_is_refused() {
-        let key = "the-token-of-the-members";
-        let passed_on = greet((key, place("10.0.0.66:15000")), (key, place(HERE))).await;
-        assert!(passed_on.0.unwrap_err().contains("another address"));
-        assert!(passed_on.1.unwrap_err().contains("another address"));
-        let ends = [[1; 32], [2; 32]].map(Binding::Secured);
-        let passed_on = greet((key, ends[0]), (key, ends[1])).await;
-        assert!(passed_on.1.unwrap_err().contains("another join token"));
-        let direct = greet((key, ends[0]), (key, ends[0])).await;
-        assert_eq!(direct, (Ok(()), Ok(Proven::Member)));
-    }
-
-    #[tokio::test]
-    async fn a_client_is_nobody_and_what_it_said_is_kept() {
-        let (mut ours, mut theirs) = duplex(1024);
-        ours.write_all(b"PRI * HTTP/2.0").await.expect("a pipe");
-        let token = token("the-token-of-the-members");
-        let found = demand(&token, &mut theirs, Binding::Nothing).await;
-        assert_eq!(found.expect("no error"), Proven::Nobody(*b"PRI * HT"));
-        let mut rest = [0; 6];
-        theirs.read_exact(&mut rest).await.expect("the rest");
-        assert_eq!(&rest, b"TP/2.0");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn who_says_nothing_is_given_up_and_who_answers_otherwise_is_named() {
-        let token = token("the-token-of-the-members");
-        let (_silent, mut theirs) = duplex(1024);
-        let given_up = demand(&token, &mut theirs, Binding::Nothing).await;
-        assert_eq!(given_up.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        let (mut ours, mut theirs) = duplex(1024);
-        // As a server of HTTP/2 begins.
-        theirs.write_all(&[0; 32]).await.expect("a pipe");
-        let shown = show(&token, HERE, &mut ours, Binding::Nothing).await;
-        let why = shown.unwrap_err().to_string();
-        assert!(why.contains(HERE) && why.contains("it has none"), "{why}");
-    }
-
-    #[tokio::test]
-    async fn whoever_pretends_to_know_the_token_is_found_out() {
-        let (mut ours, mut theirs) = duplex(1024);
-        let pretending = async {
-            let mut heard = [0; MAGIC.len() + NONCE_BYTES + PLACE_BYTES];
-            theirs.read_exact(&mut heard).await?;
-            theirs
-                .write_all(&[&MAGIC[..], &[7; NONCE_BYTES]].concat())
-                .await?;
-            let mut proof = [0; PROOF_BYTES];
-            theirs.read_exact(&mut proof).await?;
-            // What it was told is all it has.
-            theirs.write_all(&[&[RIGHT], &proof[..]].concat()).await
-        };
-        let token = token("the-token-of-the-members");
-        let showing = show(&token, HERE, &mut ours, place(HERE));
-        let (shown, pretended) = tokio::join!(showing, pretending);
-        pretended.expect("a pipe");
-        let why = shown.unwrap_err().to_string();
-        assert!(why.contains("does not know the join token"), "{why}");
-    }
-}
+mod tests;
