@@ -5,12 +5,16 @@
 //! | `disk.rs` | logs, votes, snapshots |
 //! | `wire.rs` | messages between processes, log entries, MessagePack |
 //! | `text.rs` | configuration, mDNS records, files of tokens |
+//!
+//! Greetings of members are read where they are heard, in `access`.
 
 mod disk;
 #[cfg(feature = "mdns")]
 mod records;
 mod text;
 mod wire;
+
+use crate::access;
 
 /// Something that reads bytes, and must neither panic nor take much memory, whatever they are.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +94,11 @@ pub fn targets() -> Vec<Target> {
             name: "file of tokens",
             seeds: text::tokens,
             read: text::read_tokens,
+        },
+        Target {
+            name: "greeting of a member",
+            seeds: access::fuzz::greetings,
+            read: access::fuzz::read_greeting,
         },
         #[cfg(feature = "mdns")]
         Target {
