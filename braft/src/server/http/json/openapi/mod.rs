@@ -7,12 +7,14 @@
 mod asked;
 mod operation;
 mod own;
+mod responses;
 mod schemas;
 
 use serde_json::{Map, Value, json};
 
 pub(crate) use self::asked::Asked;
 use self::operation::{events, operations};
+use self::responses::responses;
 use self::schemas::Schemas;
 use crate::json::JsonService;
 
@@ -92,62 +94,6 @@ fn parameters() -> Value {
             "schema": { "type": "string", "pattern": "^[!-~]{1,128}$" },
         },
     })
-}
-
-/// What is the same for all operations.
-const RESPONSES: [(&str, &str, &str); 11] = [
-    ("400", "Rejected", "The call is wrong; the detail says how."),
-    (
-        "401",
-        "NoToken",
-        "Nodes ask for a token, and none that they know was shown.",
-    ),
-    (
-        "403",
-        "Forbidden",
-        "What was shown is not good for it, or a page of another origin has sent it.",
-    ),
-    ("404", "NotFound", "There is no such service or method."),
-    ("408", "Late", "The body was not there in time."),
-    (
-        "409",
-        "Applied",
-        "The command was applied, and its answer cannot be given.",
-    ),
-    ("413", "TooLarge", "The body or the call is too large."),
-    ("415", "NotJson", "The body is not said to be JSON."),
-    ("429", "Busy", "A limit is reached; nothing was done."),
-    (
-        "503",
-        "Unavailable",
-        "No node could carry it out; nothing was done.",
-    ),
-    (
-        "504",
-        "Unknown",
-        "It may have been applied. Repeat it under the same key.",
-    ),
-];
-
-fn responses(asked: Asked) -> Value {
-    let given = RESPONSES
-        .iter()
-        .filter(|(status, ..)| asked.answers(status));
-    let named = given.map(|(status, name, description)| {
-        let content = json!({ "application/problem+json": {
-            "schema": { "$ref": "#/components/schemas/Problem" },
-        } });
-        let mut response = json!({ "description": description, "content": content });
-        if *status == "401" {
-            response["headers"] = json!({ "www-authenticate": {
-                "description": "How a token is shown.",
-                "required": true,
-                "schema": { "type": "string" },
-            } });
-        }
-        ((*name).to_owned(), response)
-    });
-    named.collect::<Map<_, _>>().into()
 }
 
 #[cfg(all(test, feature = "schemars"))]

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
+use super::Asked;
+use super::responses::RESPONSES;
 use super::schemas::{Schemas, label};
-use super::{Asked, RESPONSES};
 use crate::access::Role;
 use crate::json::{Form, JsonOperation, JsonService, Shape};
 use crate::schema::{Node, Part, Way};
@@ -22,9 +23,9 @@ pub(super) fn operations(
     let arguments: Vec<_> = arguments
         .map(|(name, shape)| (name.as_str(), shape.traced(), *shape))
         .collect();
-    let responses = answered(operation.answer.shape, asked, schemas);
     let mut post = head(service, operation, asked, "");
     post["requestBody"] = body(&arguments, schemas);
+    let responses = answered(operation.answer.shape, asked, schemas);
     post["responses"] = responses.clone();
     let own = if operation.method.is_command {
         &["timeout", "key"][..]
@@ -127,10 +128,8 @@ fn is_optional(traced: &Node) -> bool {
 
 fn body(arguments: &[(&str, Node, Shape)], schemas: &mut Schemas) -> Value {
     let properties = arguments.iter();
-    let properties = properties.map(|(name, traced, shape)| {
-        let schema = schemas.best(traced, shape.own(Part::Whole), Way::Read);
-        ((*name).to_owned(), schema)
-    });
+    let properties = properties
+        .map(|(name, traced, shape)| ((*name).to_owned(), in_body(traced, *shape, schemas)));
     let properties: Map<_, _> = properties.collect();
     let required = arguments
         .iter()
@@ -145,6 +144,18 @@ fn body(arguments: &[(&str, Node, Shape)], schemas: &mut Schemas) -> Value {
             "additionalProperties": false,
         } } },
     })
+}
+
+/// An argument in a body.
+fn in_body(traced: &Node, shape: Shape, schemas: &mut Schemas) -> Value {
+    let inside = traced.children.first().filter(|_| is_optional(traced));
+    match (inside, shape.own(Part::Inside)) {
+        (Some(inside), own @ Some(_)) => {
+            let some = schemas.best(inside, own, Way::Read);
+            json!({ "anyOf": [some, { "type": "null" }] })
+        }
+        _ => schemas.best(traced, shape.own(Part::Whole), Way::Read),
+    }
 }
 
 /// An argument as a parameter: a word as it is, anything else as JSON.

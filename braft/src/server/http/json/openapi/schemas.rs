@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 
 use super::own::{Owned, import};
+use super::responses::problem;
 use crate::machine::caught;
 use crate::schema::{Maker, Node, Way};
 
@@ -335,35 +336,5 @@ fn number_pattern(kind: &str) -> Option<&'static str> {
     Some(match kind.as_bytes()[0] {
         b'u' => "^(0|[1-9][0-9]*)$",
         _ => "^(0|-?[1-9][0-9]*)$",
-    })
-}
-
-/// RFC 9457, with what braft adds.
-fn problem() -> Value {
-    json!({
-        "type": "object",
-        "description": "A problem document (RFC 9457).",
-        "properties": {
-            "type": { "type": "string" },
-            "title": { "type": "string" },
-            "status": { "type": "integer" },
-            "detail": { "type": "string", "description": "What is wrong, and what to do." },
-            "kind": {
-                "type": "string",
-                "description": "`service` for an error of the service's own, which is under \
-                                `error`; the others are braft's.",
-                "enum": [
-                    "service", "rejected", "busy", "unavailable", "unknown_outcome",
-                    "session_expired", "fatal", "fenced", "key_reused", "compacted",
-                ],
-            },
-            "outcome": {
-                "type": "string",
-                "description": "What is known of the effect.",
-                "enum": ["not_applied", "unknown", "applied"],
-            },
-            "error": { "description": "The service's own error." },
-        },
-        "required": ["type", "title", "status", "detail", "kind"],
     })
 }
