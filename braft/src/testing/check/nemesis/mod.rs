@@ -82,6 +82,11 @@ pub(super) struct Nemesis<S> {
     record: Arc<Record>,
     disks: Disks,
     rng: Rng,
+    /// For what is aimed at the beliefs of leaders. Apart, so that it shifts nothing else.
+    aimed: Rng,
+    /// In half of the checks one clock runs as slow as clocks may, and all others as fast, from the next
+    /// start of their nodes on.
+    slow: Option<TestNode>,
     start: Instant,
     lasting: Vec<Lasting>,
     joined: usize,
@@ -99,13 +104,23 @@ impl<S: Service> Nemesis<S> {
         record: Arc<Record>,
         disks: Disks,
         rng: Rng,
+        mut aimed: Rng,
         start: Instant,
     ) -> Self {
+        let nodes: Vec<_> = cluster
+            .running()
+            .into_iter()
+            .map(|(node, _)| node)
+            .collect();
+        let slow = below(&mut aimed, 2) == 0;
+        let slow = slow.then(|| one_of(&mut aimed, &nodes)).flatten();
         Nemesis {
             cluster,
             record,
             disks,
             rng,
+            aimed,
+            slow,
             start,
             lasting: Vec::new(),
             joined: 0,
@@ -125,8 +140,7 @@ impl<S: Service> Nemesis<S> {
     }
 
     fn one_of(&mut self, nodes: &[TestNode]) -> Option<TestNode> {
-        let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-        (count > 0).then(|| nodes[below(&mut self.rng, count) as usize])
+        one_of(&mut self.rng, nodes)
     }
 
     /// Nodes that run and have no failing disk.
@@ -283,7 +297,12 @@ impl<S: Service> Nemesis<S> {
     /// Another rate for the clock of a node that is about to start.
     fn drift(&mut self, node: TestNode) {
         let rates = [1.0 - DRIFT, 1.0, 1.0 + DRIFT];
-        let rate = rates[below(&mut self.rng, 3) as usize];
+        let any = rates[below(&mut self.rng, 3) as usize];
+        let rate = match self.slow {
+            Some(slow) if slow == node => 1.0 - DRIFT,
+            Some(_) => 1.0 + DRIFT,
+            None => any,
+        };
         self.cluster.set_clock_rate(node, rate);
     }
 }
@@ -318,6 +337,11 @@ pub(super) async fn torment<S: Service>(
     };
     let result = result.await;
     (nemesis.events, result)
+}
+
+fn one_of(rng: &mut Rng, nodes: &[TestNode]) -> Option<TestNode> {
+    let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+    (count > 0).then(|| nodes[below(rng, count) as usize])
 }
 
 fn name(node: TestNode) -> String {
