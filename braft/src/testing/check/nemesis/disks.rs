@@ -1,5 +1,6 @@
 //! Disks that fail, fill up, hang, or are lost.
 
+use std::io;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,20 +13,31 @@ use crate::testing::TestResult;
 use crate::testing::cluster::TestNode;
 use crate::world;
 
-/// Syncs that still succeed before one fails.
-const MAX_SYNCS_BEFORE: u32 = 20;
+/// Writes or syncs that still succeed before one fails.
+const MAX_STEPS_BEFORE: u32 = 20;
 /// The longest time for which a disk hangs.
 const MAX_HANG_MS: u32 = 400;
-/// How long a node may take to stop once a sync of its has failed.
+/// How long a node may take to stop once its disk has failed.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 impl<S: Service> Nemesis<S> {
-    pub(super) fn fail_syncs(&mut self) -> TestResult {
+    /// One write or one sync of a node fails.
+    pub(super) fn fail_disk(&mut self) -> TestResult {
         let well = self.well();
         if let Some(node) = self.one_of(&well) {
-            let after = below(&mut self.rng, MAX_SYNCS_BEFORE);
-            (self.disks)(node).fail_sync(after.into(), std::io::ErrorKind::Other);
-            self.note(format!("a sync of {} fails after {after} more", name(node)));
+            let after = below(&mut self.rng, MAX_STEPS_BEFORE);
+            let (disk, kind) = ((self.disks)(node), io::ErrorKind::Other);
+            let what = if below(&mut self.aimed, 2) == 0 {
+                disk.fail_write(after.into(), kind);
+                "write"
+            } else {
+                disk.fail_sync(after.into(), kind);
+                "sync"
+            };
+            self.note(format!(
+                "a {what} of {} fails after {after} more",
+                name(node)
+            ));
             self.lasting.push(Lasting::Sick(node));
         }
         Ok(())
@@ -36,8 +48,8 @@ impl<S: Service> Nemesis<S> {
         let running = self.cluster.node(node)?;
         let stopped = tokio::time::timeout(STOP_WITHIN, running.stopped()).await;
         let why = match stopped {
-            Ok(Stopped::Fatal(_)) => "stopped as a sync of its failed",
-            Ok(Stopped::Shutdown) | Err(_) => "had nothing to sync and is stopped",
+            Ok(Stopped::Fatal(_)) => "stopped as its disk failed",
+            Ok(Stopped::Shutdown) | Err(_) => "did not need what failed, and is stopped",
         };
         self.note(format!("{} {why}", name(node)));
         let disk = (self.disks)(node);

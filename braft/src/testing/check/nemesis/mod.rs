@@ -7,12 +7,14 @@
 //! | `disks.rs` | disks that fail, fill up, are lost |
 //! | `damage.rs` | disks with a wrong bit |
 //! | `network.rs` | cuts, strangers |
+//! | `clocks.rs` | clocks that drift and jump |
 //! | `members.rs` | snapshots, handovers, nodes that come and go |
 //! | `binaries.rs` | nodes that get a newer binary |
 //! | `rough.rs`, `sights.rs` | a cluster that forms under faults, and what its nodes see of each other |
 //! | `invariants.rs` | what has to hold at each moment |
 
 mod binaries;
+mod clocks;
 mod damage;
 mod disks;
 mod invariants;
@@ -48,10 +50,6 @@ const MAX_LASTING: usize = 3;
 const MAX_JOINED: usize = 1;
 /// For how long the cluster is left alone now and then: longer than a silence that counts.
 const REST: Duration = Duration::from_secs(8);
-/// How far a wall clock jumps, either way.
-const MAX_JUMP_SECONDS: u32 = 4_000;
-/// How much faster or slower than others the clock of a node may run.
-const DRIFT: f64 = 0.05;
 
 /// Something that happened to the cluster.
 #[derive(Clone, Debug)]
@@ -64,7 +62,7 @@ pub(super) struct Event {
 /// A fault that lasts until it is undone.
 enum Lasting {
     Down(Down),
-    /// The next syncs of its disk fail, and it stops.
+    /// A write or sync of its disk fails, and it stops.
     Sick(TestNode),
     Cut(&'static str),
     /// Its disk takes no more bytes.
@@ -204,7 +202,7 @@ impl<S: Service> Nemesis<S> {
             5 => self.cut_one_way(),
             6 => self.force_snapshot().await,
             7 => self.hand_over().await,
-            8 => self.fail_syncs(),
+            8 => self.fail_disk(),
             9 => self.fill_disk(),
             10 if self.joined < MAX_JOINED && self.lasting.is_empty() => self.join().await,
             11..=13 => self.doom(),
@@ -264,21 +262,6 @@ impl<S: Service> Nemesis<S> {
         running.find_map(|(place, node)| node.core().raft()?.is_leader().then_some(place))
     }
 
-    /// Sets a wall clock.
-    fn jump(&mut self) -> TestResult {
-        let well = self.well();
-        if let Some(node) = self.one_of(&well) {
-            let far = below(&mut self.rng, 2 * MAX_JUMP_SECONDS);
-            let seconds = i64::from(far) - i64::from(MAX_JUMP_SECONDS);
-            self.cluster.set_clock_ahead(node, seconds);
-            self.note(format!(
-                "the wall clock of {} is {seconds} s ahead",
-                name(node)
-            ));
-        }
-        Ok(())
-    }
-
     /// Leaves the cluster alone for a while.
     async fn rest(&mut self) -> TestResult {
         if !world::is_simulated() {
@@ -292,18 +275,6 @@ impl<S: Service> Nemesis<S> {
 
     fn rests(&self) -> bool {
         Instant::now() < self.rests_until
-    }
-
-    /// Another rate for the clock of a node that is about to start.
-    fn drift(&mut self, node: TestNode) {
-        let rates = [1.0 - DRIFT, 1.0, 1.0 + DRIFT];
-        let any = rates[below(&mut self.rng, 3) as usize];
-        let rate = match self.slow {
-            Some(slow) if slow == node => 1.0 - DRIFT,
-            Some(_) => 1.0 + DRIFT,
-            None => any,
-        };
-        self.cluster.set_clock_rate(node, rate);
     }
 }
 
