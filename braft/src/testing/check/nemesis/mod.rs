@@ -11,13 +11,14 @@
 //! | `members.rs` | snapshots, handovers, nodes that come and go |
 //! | `binaries.rs` | nodes that get a newer binary |
 //! | `rough.rs`, `sights.rs` | a cluster that forms under faults, and what its nodes see of each other |
-//! | `invariants.rs` | what has to hold at each moment |
+//! | `invariants.rs`, `logs.rs` | what has to hold at each moment: of nodes, of logs and states |
 
 mod binaries;
 mod clocks;
 mod damage;
 mod disks;
 mod invariants;
+mod logs;
 mod members;
 mod network;
 mod power;
@@ -180,6 +181,13 @@ impl<S: Service> Nemesis<S> {
         })
     }
 
+    fn states_were_equal(&self) -> TestResult {
+        match self.invariants.unequal() {
+            Some(text) => Err(TestError::of_text(text.to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// Begins or ends one fault.
     pub(super) async fn act(&mut self) -> TestResult {
         if !self.lasting.is_empty()
@@ -306,7 +314,7 @@ pub(super) async fn torment<S: Service>(
         }
         nemesis.conclude().await
     };
-    let result = result.await;
+    let result = result.await.and_then(|()| nemesis.states_were_equal());
     (nemesis.events, result)
 }
 
