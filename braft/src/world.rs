@@ -38,6 +38,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await
 }
 
+/// Whether a simulation runs raft's tasks one after the other for each lone command, as a node alone on
+/// a runtime with several threads does.
+pub(crate) fn relays() -> bool {
+    #[cfg(feature = "testing")]
+    if let Some(relays) = simulated::with(|world| world.relays) {
+        return relays;
+    }
+    false
+}
+
 /// Whether this thread plays a simulation: then nothing may happen on another one.
 pub(crate) fn is_simulated() -> bool {
     #[cfg(feature = "testing")]
@@ -66,6 +76,7 @@ pub(crate) mod simulated {
         pub(super) random: Rng,
         pub(super) start: SystemTime,
         pub(super) began: Instant,
+        pub(super) relays: bool,
     }
 
     thread_local! {
@@ -73,11 +84,12 @@ pub(crate) mod simulated {
     }
 
     /// Lets this thread play a simulation. To be called within its runtime.
-    pub(crate) fn begin(random: Rng) {
+    pub(crate) fn begin(random: Rng, relays: bool) {
         WORLD.set(Some(World {
             random,
             start: SystemTime::UNIX_EPOCH + YEAR_2000,
             began: Instant::now(),
+            relays,
         }));
     }
 

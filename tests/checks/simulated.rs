@@ -13,7 +13,7 @@ const EACH: Duration = Duration::from_secs(30);
 
 /// Fails with the text alone: it has several lines.
 async fn passes<S: braft::Service>(checked: Check<S>) {
-    if let Err(error) = checked.lasting(EACH).run().await {
+    if let Err(error) = checked.lasting(EACH).repeatable().run().await {
         panic!("{error}");
     }
 }

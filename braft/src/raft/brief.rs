@@ -5,17 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak};
 
 use tokio::runtime::{Handle, Id};
 
+use crate::world;
+
 /// One turn for all nodes of a runtime: between them they keep one thread of it busy, never two, so
 /// that another one carries on with the heartbeats.
 #[derive(Debug)]
 pub(super) struct Brief(Option<Arc<Mutex<()>>>);
 
 impl Brief {
-    /// Of a runtime with one thread there is none to keep busy.
+    /// Of a runtime with one thread there is none to keep busy, but where a simulation plays that there
+    /// were.
     pub(super) fn of(runtime: &Handle) -> Self {
         // As many entries as there are runtimes with a node: those that are over go with the next.
         static TURNS: Mutex<Option<HashMap<Id, Weak<Mutex<()>>>>> = Mutex::new(None);
-        if runtime.metrics().num_workers() < 2 {
+        if runtime.metrics().num_workers() < 2 && !world::relays() {
             return Brief(None);
         }
         let mut turns = TURNS.lock().unwrap_or_else(PoisonError::into_inner);

@@ -523,6 +523,13 @@ impl RaftNode {
         }
     }
 
+    /// Whether raft goes on, once it has taken in all that came before this question. One that does not
+    /// says why in its view, a moment later.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn goes_on(&self) -> bool {
+        self.wal.failed().is_none() && self.raft.with_raft_state(|_| ()).await.is_ok()
+    }
+
     /// Stops raft, then closes the log: what was acknowledged is on disk.
     pub(crate) async fn shutdown(&self) {
         self.lease.close();

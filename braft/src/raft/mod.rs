@@ -38,7 +38,7 @@ mod proposer;
 mod quarantine;
 mod queries;
 mod reader;
-mod relay;
+pub(crate) mod relay;
 pub(crate) mod replaying;
 mod responder;
 mod restart;

@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::machine::Replica;
 use crate::metrics::RaftFigures;
 use crate::request::{Refusal, Reply, ReplyTo};
+use crate::world;
 
 /// Entries proposed and not yet applied. Two: one is being written while the next one fills; more
 /// would only make entries smaller.
@@ -407,7 +408,9 @@ impl Line {
     fn is_lone(&self, replies: &Replies) -> bool {
         let is_only_call = replies.to.len() == 1 && self.load.items() == 1;
         let is_only_member = |replica: &Replica| replica.members().members.nodes.len() == 1;
-        is_only_call && self.machine.machine().glance(is_only_member) == Some(true)
+        let is_alone = || self.machine.machine().glance(is_only_member) == Some(true);
+        // Simulated clusters have more members; relays have to be harmless there, too.
+        is_only_call && (world::relays() || is_alone())
     }
 
     /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.

@@ -41,11 +41,21 @@ struct Track {
 
 thread_local! {
     static TRACK: Track = Track::default();
+    #[cfg(test)]
+    static BEGUN: Cell<u64> = const { Cell::new(0) };
 }
 
 /// Begins a relay, in a task of raft that is being run; it ends when nobody is woken any more.
 pub(super) fn begin() {
     TRACK.with(|track| track.is_open.set(track.is_inside.get()));
+    #[cfg(test)]
+    BEGUN.set(BEGUN.get() + u64::from(is_open()));
+}
+
+/// How many relays this thread has begun.
+#[cfg(test)]
+pub(crate) fn begun() -> u64 {
+    BEGUN.get()
 }
 
 /// Whether this thread is in a relay.

@@ -60,7 +60,7 @@ impl AsyncRuntime for Runtime {
         T::Output: OptionalSend + 'static,
     {
         // With one thread there is no other to wake.
-        if Handle::current().metrics().num_workers() < 2 {
+        if Handle::current().metrics().num_workers() < 2 && !world::relays() {
             return TokioRuntime::spawn(future);
         }
         TokioRuntime::spawn(Runs::new(future))

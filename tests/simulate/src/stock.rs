@@ -16,6 +16,7 @@ const UPGRADED_ONE_IN: u64 = 5;
 pub(crate) fn check_of(seed: u64, nodes: usize, seconds: u64) -> Check<Stock> {
     let check = check::<Stock>()
         .nodes(nodes)
+        .repeatable()
         .lasting(Duration::from_secs(seconds));
     if seed.is_multiple_of(UPGRADED_ONE_IN) {
         return check.upgraded_from::<before::Stock>();

@@ -45,6 +45,10 @@ const STEPS_PER_FAULT: usize = 20;
 /// Names the one seed that a check is to run.
 const SEED_VARIABLE: &str = "BRAFT_CHECK_SEED";
 
+/// What a build needs so that a seed plays the same again.
+const FLAGS: &str = "exactly the same only with these lines in .cargo/config.toml:\n    [build]\n    \
+                     rustflags = [\"--cfg\", \"tokio_unstable\"]";
+
 /// A check of service `S` with random commands and queries. Their arguments are invented from the
 /// types' own `Deserialize`, in a small domain where values collide.
 ///
@@ -162,6 +166,13 @@ impl<S: Service> Check<S> {
         self
     }
 
+    /// Insists that a seed plays exactly the same again: where the build lacks the flag for it, the test
+    /// does not compile, and the error gives the lines that are missing; see [`run`](Self::run).
+    pub fn repeatable(self) -> Self {
+        const { assert!(cfg!(tokio_unstable), "{}", FLAGS) };
+        self
+    }
+
     /// Called after each seed that passed.
     pub fn after_each(mut self, tell: impl Fn(&Passed) + Send + Sync + 'static) -> Self {
         self.after_each = Some(Box::new(tell));
@@ -261,7 +272,8 @@ impl<S: Service> Check<S> {
     /// ten seconds.
     ///
     /// A seed plays exactly the same again if the test was built with `--cfg tokio_unstable`; these
-    /// lines in `.cargo/config.toml` see to it, and a failure says so where they are missing:
+    /// lines in `.cargo/config.toml` see to it, and a failure says so where they are missing, or the
+    /// compiler, if the check has to be [`repeatable`](Self::repeatable):
     ///
     /// ```toml
     /// [build]
@@ -364,10 +376,8 @@ fn again(seed: u64) -> String {
         _ => format!("again: {SEED_VARIABLE}={seed} before the command that ran this test"),
     };
     if cfg!(not(tokio_unstable)) {
-        text.push_str(
-            "\n  exactly the same only with these lines in .cargo/config.toml:\n    \
-             [build]\n    rustflags = [\"--cfg\", \"tokio_unstable\"]",
-        );
+        text.push_str("\n  ");
+        text.push_str(FLAGS);
     }
     text
 }

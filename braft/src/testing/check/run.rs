@@ -28,6 +28,7 @@ use crate::testing::{TestError, TestResult};
 /// Stream of random numbers that the faults draw from; clients have the lower ones.
 const FAULTS: u32 = u32::MAX;
 const FORMATION: u32 = u32::MAX - 3;
+const AIMED: u32 = u32::MAX - 4;
 /// Threads of the nodes and clients.
 const WORKER_THREADS: usize = 2;
 /// As a node has them that is told nothing.
@@ -82,6 +83,9 @@ pub(super) struct Played {
     /// All that happened, line by line.
     #[cfg(test)]
     trace: String,
+    /// How often raft's tasks were run one after the other.
+    #[cfg(test)]
+    relays: u64,
     /// How long it took, by its own clock.
     pub(super) lasted: Duration,
 }
@@ -198,6 +202,7 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
         Arc::clone(&record),
         disk_of,
         rng,
+        Rng::new(seed, AIMED),
         workload.start,
     );
     let nemesis = if size.before.is_some() {
@@ -262,6 +267,8 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
         faults: events.len(),
         #[cfg(test)]
         trace: trace(&evidence, &events),
+        #[cfg(test)]
+        relays: crate::raft::relay::begun(),
         lasted: workload.start.elapsed(),
         story: judged
             .err()
@@ -349,6 +356,7 @@ mod tests {
 
     use super::*;
     use crate::raft_service;
+    use crate::testing::simulation::with_relays;
 
     #[raft_service(crate = crate)]
     #[derive(Default, Serialize, Deserialize)]
@@ -394,8 +402,12 @@ mod tests {
                 panic!("seed {seed}:\n{first}\n{second}");
             }
             assert_eq!(first.lasted, second.lasted);
+            assert_eq!(first.relays, second.relays);
+            assert_eq!(first.relays > 0, with_relays(seed), "seed {seed}");
             assert!(first.story.is_none());
         }
+        // Both ways are among them.
+        assert!((1..=4).any(with_relays) && !(1..=4).all(with_relays));
         Ok(())
     }
 }

@@ -15,6 +15,12 @@ use crate::world::simulated;
 /// Streams of random numbers that no client draws from.
 const WORLD: u32 = u32::MAX - 1;
 const NETWORK: u32 = u32::MAX - 2;
+const RELAYS: u32 = u32::MAX - 5;
+
+/// Whether raft's tasks run one after the other for lone commands: in half of the simulations.
+pub(crate) fn with_relays(seed: u64) -> bool {
+    Rng::new(seed, RELAYS).below(2) == 0
+}
 
 /// Plays a simulation on this thread.
 pub(crate) fn simulate<T, Fut: Future<Output = TestResult<T>>>(
@@ -27,7 +33,7 @@ pub(crate) fn simulate<T, Fut: Future<Output = TestResult<T>>>(
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
     let runtime = builder.build()?;
     let result = runtime.block_on(async {
-        simulated::begin(Rng::new(seed, WORLD));
+        simulated::begin(Rng::new(seed, WORLD), with_relays(seed));
         play(Network::new(Rng::new(seed, NETWORK))).await
     });
     // What is left of the nodes goes while the world is still the simulated one.

@@ -97,24 +97,23 @@ impl<S: Service> Nemesis<S> {
     }
 
     fn some_damage(&mut self, disk: &FaultFs, dir: &Path) -> Option<Damage> {
-        let newest = |below: &str, ends: &str| {
-            let below = dir.join(below);
-            let names = disk.list(&below).unwrap_or_default();
-            let mut names = names.iter().filter(|name| name.ends_with(ends));
-            names.next_back().map(|name| below.join(name))
-        };
+        let (log, snapshots) = (dir.join("log"), dir.join("snapshots"));
+        let names = |dir: &Path| disk.list(dir).unwrap_or_default();
         match below(&mut self.rng, 6) {
             0 | 1 => {
-                let segment = newest("log", ".wal")?;
+                let segment = log.join(newest_segment(&names(&log))?);
                 let content = disk.content(&segment)?;
                 let later = content.get(LATER_BATCHES..).unwrap_or_default();
                 let is_long = later.iter().any(|byte| *byte != 0);
                 let at = FIRST_BATCH + below(&mut self.rng, BATCH_HEADER) as usize;
                 is_long.then(|| Damage::of(segment, at))
             }
-            2 | 3 => self.anywhere(disk, newest("snapshots", ".snap")?),
+            2 | 3 => {
+                let snapshot = snapshots.join(newest_snapshot(&names(&snapshots))?);
+                self.anywhere(disk, snapshot)
+            }
             4 => {
-                let vote = dir.join("log").join("vote");
+                let vote = log.join("vote");
                 let at = below(&mut self.rng, VOTE_BYTES) as usize;
                 let both = below(&mut self.rng, 2) == 0;
                 let copies = VOTE_COPIES.map(|copy| copy + at);
@@ -144,5 +143,36 @@ impl<S: Service> Nemesis<S> {
         let bytes = u32::try_from(disk.content(&file)?.len()).ok()?;
         let at = below(&mut self.rng, bytes.max(1)) as usize;
         (bytes > 0).then(|| Damage::of(file, at))
+    }
+}
+
+/// The numbers of segments have all their digits, so the last name is the newest.
+fn newest_segment(names: &[String]) -> Option<&String> {
+    let mut segments = names.iter().filter(|name| name.ends_with(".wal"));
+    segments.next_back()
+}
+
+/// Names begin with term and index, without zeros before them. An older one may be left where power was
+/// cut before it was removed; nobody reads it.
+fn newest_snapshot(names: &[String]) -> Option<&String> {
+    let finished = names.iter().filter(|name| name.ends_with(".snap"));
+    finished.max_by_key(|name| {
+        let mut numbers = name.split('-').map(|part| part.parse::<u64>().ok());
+        (numbers.next().flatten(), numbers.next().flatten())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_snapshot_is_that_of_the_last_log_id() {
+        let names = ["6-1000-a.snap", "6-925-b.snap", "7-2000-c.part"];
+        let names = names.map(str::to_owned);
+        assert_eq!(newest_snapshot(&names), Some(&names[0]));
+        assert_eq!(newest_snapshot(&names[2..]), None);
+        let names = ["10-3-a.snap", "9-8-b.snap"].map(str::to_owned);
+        assert_eq!(newest_snapshot(&names), Some(&names[0]));
     }
 }

@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::super::record::Record;
+use super::logs::{Log, Logs, View};
 use crate::leadership::LeaderToken;
 use crate::member::StoredMembers;
-use crate::raft::Role;
+use crate::raft::{RaftNode, Role};
 use crate::service::Service;
 use crate::testing::cluster::Cluster;
+use crate::world;
 
 /// A member that is removed while nothing has happened for so long had no reason to be silent. Not
 /// more than the shortest silence that makes a member dead.
@@ -33,6 +36,7 @@ pub(super) struct Invariants {
     cluster_id: Option<u128>,
     /// The latest membership that a replica has applied.
     members: StoredMembers,
+    logs: Logs,
 }
 
 impl Invariants {
@@ -42,12 +46,18 @@ impl Invariants {
             progress: BTreeMap::new(),
             cluster_id: None,
             members: StoredMembers::default(),
+            logs: Logs::default(),
         }
     }
 
     /// Something is wrong at this moment.
     pub(super) fn disturbed(&mut self) {
         self.disturbed = Instant::now();
+    }
+
+    /// Two states that were not equal, though they were made by the same log.
+    pub(super) fn unequal(&self) -> Option<&str> {
+        self.logs.unequal()
     }
 
     /// Looks at all nodes that run, and notes what must not be.
@@ -85,6 +95,12 @@ impl Invariants {
             && token.is_valid()
         {
             record.two_tokens(*one, *other);
+        }
+        let rafts = running.iter();
+        let rafts = rafts.filter_map(|(place, node)| Some((place.0, node.core().raft()?)));
+        let views: Vec<_> = rafts.map(|(place, raft)| log_of(place, raft)).collect();
+        if let Some(text) = self.logs.look(&views) {
+            record.broke(text);
         }
         for (_, node) in &running {
             let newer = node.core().raft().and_then(|raft| {
@@ -140,6 +156,40 @@ impl Invariants {
                 "node {place} was removed, and nothing had been wrong with any node for {CALM:?}"
             ));
         }
+    }
+}
+
+fn log_of(place: usize, raft: &RaftNode) -> View<'_> {
+    let view = raft.view();
+    View {
+        place,
+        term: view.term,
+        leads: view.role == Role::Leader,
+        committed: view.committed,
+        applied: raft.applied_index(),
+        last: raft.wal().state().last.map_or(0, |last| last.index),
+        log: raft,
+    }
+}
+
+impl Log for RaftNode {
+    fn term_at(&self, index: u64) -> Option<u64> {
+        self.wal().term_at(index).ok()?
+    }
+
+    fn content(&self, index: u64) -> Option<(u8, Bytes)> {
+        let read = self.wal().read(index..index + 1, u64::MAX).ok()?;
+        let entry = read.into_iter().next()?;
+        Some((entry.kind, entry.payload))
+    }
+
+    /// Where the looker has a thread of its own nobody may be waited for.
+    fn digest(&self) -> Option<(u64, u64)> {
+        if !world::is_simulated() || self.halted().is_some() || self.out_of_service().is_some() {
+            return None;
+        }
+        let (applied, digest) = self.machine().digest().ok()?;
+        Some((applied?.1, digest))
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use super::super::invent::below;
 use super::{Nemesis, name};
 use crate::service::Service;
 use crate::testing::TestResult;
@@ -26,6 +27,8 @@ impl<S: Service> Nemesis<S> {
         Ok(())
     }
 
+    /// The leader hands over; every other time it hears nobody from then on, so that it does not learn
+    /// who leads instead.
     pub(super) async fn hand_over(&mut self) -> TestResult {
         let (Some(leader), well) = (self.leader(), self.well()) else {
             return Ok(());
@@ -35,6 +38,9 @@ impl<S: Service> Nemesis<S> {
         };
         let id = self.cluster.node(heir)?.core().peers().me().node_id;
         let leading = self.cluster.node(leader)?;
+        if leader != heir && below(&mut self.aimed, 2) == 0 {
+            self.deafen(leader);
+        }
         if let Some(raft) = leading.core().raft()
             && raft.transfer_leader(id).await.is_ok()
         {

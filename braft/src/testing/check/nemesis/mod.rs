@@ -7,15 +7,18 @@
 //! | `disks.rs` | disks that fail, fill up, are lost |
 //! | `damage.rs` | disks with a wrong bit |
 //! | `network.rs` | cuts, strangers |
+//! | `clocks.rs` | clocks that drift and jump |
 //! | `members.rs` | snapshots, handovers, nodes that come and go |
 //! | `binaries.rs` | nodes that get a newer binary |
 //! | `rough.rs`, `sights.rs` | a cluster that forms under faults, and what its nodes see of each other |
-//! | `invariants.rs` | what has to hold at each moment |
+//! | `invariants.rs`, `logs.rs` | what has to hold at each moment: of nodes, of logs and states |
 
 mod binaries;
+mod clocks;
 mod damage;
 mod disks;
 mod invariants;
+mod logs;
 mod members;
 mod network;
 mod power;
@@ -48,10 +51,6 @@ const MAX_LASTING: usize = 3;
 const MAX_JOINED: usize = 1;
 /// For how long the cluster is left alone now and then: longer than a silence that counts.
 const REST: Duration = Duration::from_secs(8);
-/// How far a wall clock jumps, either way.
-const MAX_JUMP_SECONDS: u32 = 4_000;
-/// How much faster or slower than others the clock of a node may run.
-const DRIFT: f64 = 0.05;
 
 /// Something that happened to the cluster.
 #[derive(Clone, Debug)]
@@ -64,7 +63,7 @@ pub(super) struct Event {
 /// A fault that lasts until it is undone.
 enum Lasting {
     Down(Down),
-    /// The next syncs of its disk fail, and it stops.
+    /// A write or sync of its disk fails, and it stops.
     Sick(TestNode),
     Cut(&'static str),
     /// Its disk takes no more bytes.
@@ -82,6 +81,11 @@ pub(super) struct Nemesis<S> {
     record: Arc<Record>,
     disks: Disks,
     rng: Rng,
+    /// For what is aimed at the beliefs of leaders. Apart, so that it shifts nothing else.
+    aimed: Rng,
+    /// In half of the checks one clock runs as slow as clocks may, and all others as fast, from the next
+    /// start of their nodes on.
+    slow: Option<TestNode>,
     start: Instant,
     lasting: Vec<Lasting>,
     joined: usize,
@@ -99,13 +103,23 @@ impl<S: Service> Nemesis<S> {
         record: Arc<Record>,
         disks: Disks,
         rng: Rng,
+        mut aimed: Rng,
         start: Instant,
     ) -> Self {
+        let nodes: Vec<_> = cluster
+            .running()
+            .into_iter()
+            .map(|(node, _)| node)
+            .collect();
+        let slow = below(&mut aimed, 2) == 0;
+        let slow = slow.then(|| one_of(&mut aimed, &nodes)).flatten();
         Nemesis {
             cluster,
             record,
             disks,
             rng,
+            aimed,
+            slow,
             start,
             lasting: Vec::new(),
             joined: 0,
@@ -125,8 +139,7 @@ impl<S: Service> Nemesis<S> {
     }
 
     fn one_of(&mut self, nodes: &[TestNode]) -> Option<TestNode> {
-        let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-        (count > 0).then(|| nodes[below(&mut self.rng, count) as usize])
+        one_of(&mut self.rng, nodes)
     }
 
     /// Nodes that run and have no failing disk.
@@ -168,6 +181,13 @@ impl<S: Service> Nemesis<S> {
         })
     }
 
+    fn states_were_equal(&self) -> TestResult {
+        match self.invariants.unequal() {
+            Some(text) => Err(TestError::of_text(text.to_owned())),
+            None => Ok(()),
+        }
+    }
+
     /// Begins or ends one fault.
     pub(super) async fn act(&mut self) -> TestResult {
         if !self.lasting.is_empty()
@@ -190,7 +210,7 @@ impl<S: Service> Nemesis<S> {
             5 => self.cut_one_way(),
             6 => self.force_snapshot().await,
             7 => self.hand_over().await,
-            8 => self.fail_syncs(),
+            8 => self.fail_disk(),
             9 => self.fill_disk(),
             10 if self.joined < MAX_JOINED && self.lasting.is_empty() => self.join().await,
             11..=13 => self.doom(),
@@ -250,21 +270,6 @@ impl<S: Service> Nemesis<S> {
         running.find_map(|(place, node)| node.core().raft()?.is_leader().then_some(place))
     }
 
-    /// Sets a wall clock.
-    fn jump(&mut self) -> TestResult {
-        let well = self.well();
-        if let Some(node) = self.one_of(&well) {
-            let far = below(&mut self.rng, 2 * MAX_JUMP_SECONDS);
-            let seconds = i64::from(far) - i64::from(MAX_JUMP_SECONDS);
-            self.cluster.set_clock_ahead(node, seconds);
-            self.note(format!(
-                "the wall clock of {} is {seconds} s ahead",
-                name(node)
-            ));
-        }
-        Ok(())
-    }
-
     /// Leaves the cluster alone for a while.
     async fn rest(&mut self) -> TestResult {
         if !world::is_simulated() {
@@ -278,13 +283,6 @@ impl<S: Service> Nemesis<S> {
 
     fn rests(&self) -> bool {
         Instant::now() < self.rests_until
-    }
-
-    /// Another rate for the clock of a node that is about to start.
-    fn drift(&mut self, node: TestNode) {
-        let rates = [1.0 - DRIFT, 1.0, 1.0 + DRIFT];
-        let rate = rates[below(&mut self.rng, 3) as usize];
-        self.cluster.set_clock_rate(node, rate);
     }
 }
 
@@ -316,8 +314,13 @@ pub(super) async fn torment<S: Service>(
         }
         nemesis.conclude().await
     };
-    let result = result.await;
+    let result = result.await.and_then(|()| nemesis.states_were_equal());
     (nemesis.events, result)
+}
+
+fn one_of(rng: &mut Rng, nodes: &[TestNode]) -> Option<TestNode> {
+    let count = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+    (count > 0).then(|| nodes[below(rng, count) as usize])
 }
 
 fn name(node: TestNode) -> String {

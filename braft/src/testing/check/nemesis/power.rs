@@ -3,7 +3,8 @@
 use futures_util::FutureExt;
 
 use super::super::invent::below;
-use super::{DRIFT, Lasting, Nemesis, name};
+use super::clocks::DRIFT;
+use super::{Lasting, Nemesis, name};
 use crate::service::Service;
 use crate::storage::fs::faults::Step;
 use crate::testing::TestResult;
@@ -13,7 +14,7 @@ use crate::testing::cluster::{Down, TestNode};
 const MAX_STEPS_BEFORE: u32 = 12;
 
 /// Steps of a node at which its power may be cut: a name, what the disk does, in which directory.
-const STEPS: [(&str, Step, &str); 9] = [
+const STEPS: [(&str, Step, &str); 10] = [
     ("as it writes to its log", Step::Write, "log"),
     ("as it syncs its log", Step::Sync, "log"),
     ("as it names a segment of its log", Step::Rename, "log"),
@@ -22,6 +23,11 @@ const STEPS: [(&str, Step, &str); 9] = [
     ("as it writes a snapshot", Step::Write, "snapshots"),
     ("as it syncs a snapshot", Step::Sync, "snapshots"),
     ("as it names a snapshot", Step::Rename, "snapshots"),
+    (
+        "as it syncs the names of its snapshots",
+        Step::SyncDir,
+        "snapshots",
+    ),
     ("as it drops a snapshot", Step::Remove, "snapshots"),
 ];
 
