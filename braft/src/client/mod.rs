@@ -6,6 +6,7 @@
 //! | `retry` | judges refusals; decides what may be said at the end |
 //! | `session` | sequence numbers and the mark of answers received |
 //! | `hop` | where an attempt goes: the node of this process, or the leader far away |
+//! | `route`, `rumour` | which node is the leader, and which one is near |
 //! | `pool`, `link`, `line`, `flights` | streams to nodes, many calls on each |
 //! | `throttle` | reads that are not sent to a node that would refuse them |
 //! | `follow` | events of a service, from node to node |
@@ -36,6 +37,8 @@ mod options;
 #[allow(dead_code)]
 mod pool;
 mod retry;
+mod route;
+mod rumour;
 mod session;
 #[cfg(feature = "testing")]
 mod tap;
