@@ -73,7 +73,8 @@ pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
     /// Connects to a cluster through any of its nodes.
     ///
     /// Takes raft addresses, each as `host:port`, and returns once one of them has answered; the
-    /// others, and those that nodes name as the leader, are used when it fails. The client belongs
+    /// others are used when it fails. Nodes say who leads, and commands and linearizable reads go there
+    /// themselves if the leader is reached from here, else through the others. The client belongs
     /// to the cluster it met first: a node of another one is refused. It runs on the tokio runtime
     /// it is called from.
     ///
