@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 use crate::call::ReadLevel;
@@ -379,6 +379,16 @@ pub(crate) trait Gateway: Send + Sync + 'static {
     fn events(&self, service: &str, since: Since) -> EventSource;
     /// The cluster this node is a member of, once it is one.
     fn cluster_id(&self) -> Option<u128>;
+    /// Who leads, as far as this node knows, now and whenever there is another leader.
+    fn watch_leader(&self) -> watch::Receiver<Option<LeaderNews>>;
+}
+
+/// Who leads a cluster in a term.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeaderNews {
+    pub(crate) term: u64,
+    /// Where it is reached; `None` if it is the node that tells.
+    pub(crate) address: Option<Arc<str>>,
 }
 
 #[cfg(test)]

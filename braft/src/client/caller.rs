@@ -11,7 +11,7 @@ use tracing::{Instrument, Span};
 
 use super::budget::Budget;
 use super::follow::follow;
-use super::hop::{Hop, Local, Remote};
+use super::hop::{Choice, Hop, Local, Remote};
 use super::retry::{Trail, Verdict};
 use super::session::{Session, Sessions};
 use crate::call::{Answer, Operation, Place, ReadLevel, Request, Transport};
@@ -24,6 +24,8 @@ use crate::trace::TraceContext;
 
 /// The time a call has, retries included, unless it says otherwise.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+/// How often it is looked whether the node that has a call is still the one to ask.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// What part of its time a command may wait for room in the window of its client's session.
 const WINDOW_WAIT_PART: u32 = 2;
 /// A longer deadline is cut to this: the wire counts milliseconds in 32 bits.
@@ -271,8 +273,8 @@ impl<H: Hop> Engine<H> {
                 trace: TraceContext::current(),
                 reply: ReplyTo::Task(reply),
             });
-            let refusal = match timeout_at(task.deadline, answer).await {
-                Ok(Ok(Reply {
+            let refusal = match self.answer(task, choice, answer).await {
+                Some(Ok(Reply {
                     index,
                     result: Ok(answer),
                 })) => {
@@ -284,12 +286,12 @@ impl<H: Hop> Engine<H> {
                     self.budget.earn();
                     return Ok(answer);
                 }
-                Ok(Ok(Reply {
+                Some(Ok(Reply {
                     result: Err(refusal),
                     ..
                 })) => refusal,
-                Ok(Err(_)) => Refusal::lost("the node dropped the call without an answer"),
-                Err(_) => return Err(Ended::Failed(trail.expired(true))),
+                Some(Err(lost)) => lost,
+                None => return Err(Ended::Failed(trail.expired(true))),
             };
             let leader_found = self.hop.learn(choice, &refusal);
             // One that may have been applied goes on: what became of it is worth the attempts.
@@ -305,6 +307,34 @@ impl<H: Hop> Engine<H> {
             self.pause(task, pause, trail)
                 .await
                 .map_err(Ended::Failed)?;
+        }
+    }
+
+    /// Waits for what comes of an attempt; `None` if the deadline comes first.
+    ///
+    /// A node that another has succeeded and that says nothing is not waited for: what it has not
+    /// answered it cannot carry out any more, or it is cut off.
+    async fn answer(
+        &self,
+        task: &Task,
+        choice: Choice,
+        mut answer: oneshot::Receiver<Reply>,
+    ) -> Option<Result<Reply, Refusal>> {
+        let mut look = Instant::now() + PATIENCE;
+        loop {
+            match timeout_at(look.min(task.deadline), &mut answer).await {
+                Ok(Ok(reply)) => return Some(Ok(reply)),
+                Ok(Err(_)) => {
+                    let text = "the node dropped the call without an answer";
+                    return Some(Err(Refusal::lost(text)));
+                }
+                Err(_) if look >= task.deadline => return None,
+                Err(_) if self.hop.is_past(choice) => {
+                    let text = "the node did not answer, and calls go to another one by now";
+                    return Some(Err(Refusal::lost(text)));
+                }
+                Err(_) => look += PATIENCE,
+            }
         }
     }
 

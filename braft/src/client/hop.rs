@@ -1,18 +1,15 @@
 //! Where an attempt goes first: to a node far away, or to the node of this process.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::follow;
 use super::pool::Pool;
+pub(super) use super::route::Choice;
+use super::route::{Aim, Route};
+use super::throttle::Reads;
 use crate::error::{ErrorKind, Outcome};
 use crate::event::{EventSource, Since};
 use crate::request::{Gateway, Incoming, Refusal};
-
-/// The most addresses a client keeps, those learned from nodes included.
-const MAX_ADDRESSES: usize = 64;
-
-/// Tells which of a hop's successive choices an attempt was sent by.
-pub(super) type Choice = u64;
 
 /// Takes attempts of calls towards the leader.
 pub(super) trait Hop: Send + Sync + 'static {
@@ -21,6 +18,8 @@ pub(super) trait Hop: Send + Sync + 'static {
     /// Learns from a refusal where to send the next attempt. True if it now goes where the refusing
     /// node said the leader is, so that it need not wait.
     fn learn(&self, choice: Choice, refusal: &Refusal) -> bool;
+    /// Whether calls like that attempt's go to another node by now.
+    fn is_past(&self, choice: Choice) -> bool;
     /// How many nodes there are to try.
     fn nodes(&self) -> usize;
     /// The events of a service, from one node; from another one with each attempt.
@@ -33,10 +32,14 @@ pub(super) struct Local(pub(super) Arc<dyn Gateway>);
 impl Hop for Local {
     fn submit(&self, call: Incoming) -> Choice {
         self.0.submit(vec![call]);
-        0
+        Choice::ONLY
     }
 
     fn learn(&self, _: Choice, _: &Refusal) -> bool {
+        false
+    }
+
+    fn is_past(&self, _: Choice) -> bool {
         false
     }
 
@@ -49,20 +52,10 @@ impl Hop for Local {
     }
 }
 
-/// Nodes reached over the network: the last known leader, or one after the other.
+/// Nodes reached over the network.
 pub(super) struct Remote {
     pool: Pool,
     route: Mutex<Route>,
-}
-
-struct Route {
-    addresses: Vec<Arc<str>>,
-    /// The address in use.
-    target: Arc<str>,
-    /// Counts changes of target: of many calls refused together only the first changes it.
-    choice: Choice,
-    /// Where in `addresses` to go on when nobody knows the leader.
-    turn: usize,
 }
 
 impl Remote {
@@ -70,88 +63,67 @@ impl Remote {
     pub(super) fn new(pool: Pool, addresses: Vec<Arc<str>>, first: usize) -> Self {
         Remote {
             pool,
-            route: Mutex::new(Route {
-                target: Arc::clone(&addresses[first]),
-                addresses,
-                choice: 0,
-                turn: first,
-            }),
+            route: Mutex::new(Route::new(addresses, first)),
         }
+    }
+
+    fn route(&self) -> MutexGuard<'_, Route> {
+        // No code that can panic runs between two changes that belong together.
+        self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Hop for Remote {
     fn submit(&self, call: Incoming) -> Choice {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        let (target, choice) = (Arc::clone(&route.target), route.choice);
-        drop(route);
+        let aim = match Reads::of(call.action) {
+            Some(Reads::OfNode) => Aim::Any,
+            Some(Reads::OfLeader) | None => Aim::Leader,
+        };
+        let (target, choice) = self.route().target(aim, &self.pool);
         self.pool.submit(&target, call);
         choice
     }
 
     fn learn(&self, choice: Choice, refusal: &Refusal) -> bool {
-        let mut route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        if route.choice != choice {
+        let mut route = self.route();
+        if route.is_past(choice) {
             // Another call has learned it already.
             return refusal.leader.is_some();
         }
         match &refusal.leader {
-            Some(leader) if **leader != *route.target => {
-                route.follow(leader);
-                let target = Arc::clone(&route.target);
+            Some(leader) => {
+                let follows = route.follow(choice.aim, leader);
                 drop(route);
-                self.pool.warm(&target);
-                true
+                if follows {
+                    self.pool.warm(leader);
+                }
+                follows
             }
-            Some(_) => false,
             None => {
                 let elsewhere = matches!(refusal.kind, ErrorKind::Unavailable | ErrorKind::Fatal)
                     || refusal.outcome == Outcome::Unknown;
                 if elsewhere {
-                    route.next();
+                    route.next(choice.aim);
                 }
                 false
             }
         }
     }
 
+    fn is_past(&self, choice: Choice) -> bool {
+        let mut route = self.route();
+        // What was heard lately counts.
+        route.target(choice.aim, &self.pool);
+        route.is_past(choice)
+    }
+
     fn nodes(&self) -> usize {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        route.addresses.len()
+        self.route().len()
     }
 
     fn events(&self, attempt: usize, service: &'static str, since: Since) -> EventSource {
-        let route = self.route.lock().unwrap_or_else(PoisonError::into_inner);
-        let node = (route.turn + attempt) % route.addresses.len();
-        let address = Arc::clone(&route.addresses[node]);
-        drop(route);
+        let address = self.route().nth(attempt);
         let (pin, dialer) = self.pool.way();
         follow::of_node(address, pin, dialer, service, since)
-    }
-}
-
-impl Route {
-    fn follow(&mut self, leader: &str) {
-        let known = self.addresses.iter().find(|known| ***known == *leader);
-        self.target = match known {
-            Some(known) => Arc::clone(known),
-            None => {
-                let leader = Arc::<str>::from(leader);
-                if self.addresses.len() < MAX_ADDRESSES {
-                    self.addresses.push(Arc::clone(&leader));
-                }
-                leader
-            }
-        };
-        self.choice += 1;
-    }
-
-    fn next(&mut self) {
-        self.turn = (self.turn + 1) % self.addresses.len();
-        if self.addresses[self.turn] == self.target {
-            self.turn = (self.turn + 1) % self.addresses.len();
-        }
-        self.target = Arc::clone(&self.addresses[self.turn]);
-        self.choice += 1;
     }
 }

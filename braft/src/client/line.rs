@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::flights::{Flight, Flights};
 use super::throttle::{Ended, Reads, Throttle};
@@ -27,6 +27,13 @@ const REQUEST_OVERHEAD_BYTES: usize = 64;
 const CROWD: usize = 512;
 /// How many times longer than what is left of its time a call may have waited here.
 const WAIT_PART: u32 = 3;
+/// While a node refuses reads as busy, a frame of few waits so long for more of them: each frame costs the
+/// node something, and its answers take many times as long.
+const GATHER: Duration = Duration::from_millis(16);
+/// So many calls are not few.
+const GATHERED: usize = 64;
+/// A call with less time than this many times [`GATHER`] waits for no others.
+const GATHER_PART: u32 = 8;
 /// Why a call is refused that has waited, or would wait, for most of its time.
 const CROWDED: &str = "other calls to the node fill the stream for most of the time this one has; send \
                        fewer at once";
@@ -61,6 +68,8 @@ struct Inner {
     /// How long the quickest of the calls that were answered last took, refusals included.
     round_trip: Duration,
     writer: Option<Waker>,
+    /// When those that wait for more of them have waited long enough.
+    gathered: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,6 +99,7 @@ impl Line {
             opened: None,
             round_trip: Duration::ZERO,
             writer: None,
+            gathered: None,
         };
         Arc::new(Line {
             inner: Mutex::new(inner),
@@ -190,7 +200,8 @@ impl Stream for Frames {
         let now = Instant::now();
         let mut refused = Vec::new();
         let mut inner = self.0.lock();
-        let frame = inner.poll_frame(context, now, &mut refused);
+        let is_busy = self.0.throttle.is_busy();
+        let frame = inner.poll_frame(context, now, is_busy, &mut refused);
         if frame.is_pending() {
             inner.writer = Some(context.waker().clone());
         }
@@ -210,6 +221,7 @@ impl Inner {
         &mut self,
         context: &mut Context<'_>,
         now: Instant,
+        is_busy: bool,
         refused: &mut Refused,
     ) -> Poll<Option<CallFrame>> {
         match self.phase {
@@ -225,12 +237,16 @@ impl Inner {
             Phase::Open => {}
         }
         loop {
-            let requests = self.fill(now, refused);
-            if !requests.is_empty() {
-                return Poll::Ready(Some(CallFrame {
-                    cluster_id: Default::default(),
-                    requests,
-                }));
+            let until = self.gathers_until(now).filter(|_| is_busy);
+            if until.is_none() {
+                self.gathered = None;
+                let requests = self.fill(now, refused);
+                if !requests.is_empty() {
+                    return Poll::Ready(Some(CallFrame {
+                        cluster_id: Default::default(),
+                        requests,
+                    }));
+                }
             }
             let room = self.room(now, refused).min(MAX_FRAME_ITEMS);
             let Some(queue) = &mut self.queue else {
@@ -240,11 +256,44 @@ impl Inner {
                 return Poll::Pending;
             }
             match queue.poll_recv_many(context, &mut self.scratch, room) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => match until {
+                    Some(until) => return self.poll_gathered(context, until),
+                    None => return Poll::Pending,
+                },
                 Poll::Ready(0) => return Poll::Ready(None),
                 Poll::Ready(_) => self.waiting.extend(self.scratch.drain(..)),
             }
         }
+    }
+
+    /// Until when the waiting calls wait for more of them; `None` if they are sent now: there are enough,
+    /// one of them is no read or has little time, or there is none.
+    fn gathers_until(&self, now: Instant) -> Option<Instant> {
+        if self.waiting.len() >= GATHERED {
+            return None;
+        }
+        let until = self.waiting.front()?.since + GATHER;
+        let has_time = |call: &Incoming| call.deadline > now + GATHER_PART * GATHER;
+        let mut all = self.waiting.iter().map(|waiting| &waiting.call);
+        let are_to_wait = all.all(|call| Reads::of(call.action).is_some() && has_time(call));
+        (are_to_wait && until > now).then_some(until)
+    }
+
+    /// Has the writer polled again when the waiting calls have waited long enough.
+    fn poll_gathered(
+        &mut self,
+        context: &mut Context<'_>,
+        until: Instant,
+    ) -> Poll<Option<CallFrame>> {
+        let gathered = self
+            .gathered
+            .get_or_insert_with(|| Box::pin(sleep_until(until)));
+        if gathered.as_mut().poll(context).is_ready() {
+            // The clock says so by now; what is sent was looked at a moment before.
+            self.gathered = None;
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
     }
 
     /// How many calls may be put on the wire.
@@ -325,30 +374,37 @@ mod tests {
     struct Client {
         queue: mpsc::Sender<Waiting>,
         line: Arc<Line>,
+        throttle: Arc<Throttle>,
         frames: Frames,
     }
 
     impl Client {
         fn new() -> Self {
             let (queue, waiting) = mpsc::channel(2 * MAX_CALLS_PER_STREAM);
-            let line = Line::new(waiting, Arc::default(), None, Arc::default());
+            let throttle = Arc::<Throttle>::default();
+            let line = Line::new(waiting, Arc::default(), None, throttle.clone());
             let frames = Frames(line.clone());
             Client {
                 queue,
                 line,
+                throttle,
                 frames,
             }
         }
 
         fn submit(&self) -> oneshot::Receiver<Reply> {
+            self.submit_one(Action::Query {
+                level: ReadLevel::Linearizable,
+                min_index: 0,
+            })
+        }
+
+        fn submit_one(&self, action: Action) -> oneshot::Receiver<Reply> {
             let (reply, answer) = oneshot::channel();
             let since = Instant::now();
             let call = Incoming {
                 service: "".into(),
-                action: Action::Query {
-                    level: ReadLevel::Linearizable,
-                    min_index: 0,
-                },
+                action,
                 payload: Default::default(),
                 key: None,
                 deadline: since + SECOND,
@@ -415,6 +471,31 @@ mod tests {
         let mut next = client.submit();
         assert_eq!(client.sent().len(), 1);
         assert!(next.try_recv().is_err(), "it is under way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_the_node_is_busy_few_reads_wait_a_moment_for_more() {
+        let mut client = Client::new();
+        assert!(client.sent().is_empty());
+        client.line.open();
+        let _at_once = client.submit();
+        assert_eq!(client.sent().len(), 1, "the node is not busy yet");
+        let mut refused = Ended::default();
+        refused.add(Reads::OfLeader, true, SECOND);
+        client.throttle.note(&refused, Instant::now());
+
+        let (_one, began) = (client.submit(), Instant::now());
+        assert!(client.sent().is_empty());
+        let _another = client.submit();
+        let frame = client.frames.next().await.expect("the stream goes on");
+        assert_eq!(frame.requests.len(), 2);
+        assert!(began.elapsed() <= GATHER + Duration::from_millis(1));
+
+        let _many: Vec<_> = (0..GATHERED).map(|_| client.submit()).collect();
+        assert_eq!(client.sent().len(), GATHERED);
+        let _read = client.submit();
+        let _command = client.submit_one(Action::OpenSession);
+        assert_eq!(client.sent().len(), 2, "a command takes them along");
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,12 +12,13 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
 
 use super::line::{Frames, Line, Waiting};
+use super::rumour::Rumour;
 use super::throttle::{Reads, THROTTLED, Throttle};
 use crate::net::Dialer;
 use crate::request::{Incoming, Refusal};
 use crate::wire::MAX_FRAME_BYTES;
 use crate::wire::convert::cluster_id_from;
-use crate::wire::v1::AnswerFrame;
+use crate::wire::v1::{AnswerFrame, LeaderNews};
 use crate::wire::v1::calls_client::CallsClient;
 
 /// Until TCP stands. A node that is down refuses at once; this is for hosts that are gone.
@@ -92,7 +93,12 @@ pub(crate) struct Link {
 
 impl Link {
     /// Starts to connect; calls may be submitted at once and wait for the stream.
-    pub(crate) fn open(address: Arc<str>, pin: ClusterPin, dialer: Dialer) -> Self {
+    pub(super) fn open(
+        address: Arc<str>,
+        pin: ClusterPin,
+        dialer: Dialer,
+        rumour: Arc<Rumour>,
+    ) -> Self {
         let (queue, waiting) = mpsc::channel(QUEUE_CALLS);
         let (state, watched) = watch::channel(LinkState::Opening);
         let waiting_bytes: Arc<AtomicUsize> = Arc::default();
@@ -103,7 +109,11 @@ impl Link {
             pin.known_id(),
             throttle.clone(),
         );
-        tokio::spawn(run(Arc::clone(&address), pin, dialer, line, state));
+        let ear = Ear {
+            address: Arc::clone(&address),
+            rumour,
+        };
+        tokio::spawn(run(ear, pin, dialer, line, state));
         Link {
             address,
             queue,
@@ -195,20 +205,39 @@ impl Link {
     }
 }
 
-async fn run(
+/// What one node says of who leads.
+struct Ear {
     address: Arc<str>,
+    rumour: Arc<Rumour>,
+}
+
+impl Ear {
+    fn hear(&self, news: Option<LeaderNews>) {
+        let Some(LeaderNews { term, address }) = news else {
+            return;
+        };
+        match &*address {
+            "" => self.rumour.hear(term, &self.address),
+            elsewhere => self.rumour.hear(term, elsewhere),
+        }
+    }
+}
+
+async fn run(
+    ear: Ear,
     pin: ClusterPin,
     dialer: Dialer,
     line: Arc<Line>,
     state: watch::Sender<LinkState>,
 ) {
-    let opening = timeout(OPEN_TIMEOUT, open(&address, &pin, &dialer, &line)).await;
+    let address = &ear.address;
+    let opening = timeout(OPEN_TIMEOUT, open(&ear, &pin, &dialer, &line)).await;
     let mut is_denied = false;
     let (was_open, reason) = match opening {
         Ok(Ok(answers)) => {
             line.open();
             state.send_replace(LinkState::Open);
-            (true, converse(&address, &dialer, &line, answers).await)
+            (true, converse(&ear, &dialer, &line, answers).await)
         }
         Ok(Err(failure)) => {
             is_denied = failure.is_denied;
@@ -265,11 +294,12 @@ impl From<String> for Failure {
 }
 
 async fn open(
-    address: &str,
+    ear: &Ear,
     pin: &ClusterPin,
     dialer: &Dialer,
     line: &Arc<Line>,
 ) -> Result<Streaming<AnswerFrame>, Failure> {
+    let address = &*ear.address;
     let channel = dial(address, dialer, STREAM_WINDOW_BYTES).await?;
     let frames = dialer.request(Frames(Arc::clone(line)))?;
     let mut answers = CallsClient::new(channel)
@@ -292,19 +322,24 @@ async fn open(
         .ok_or_else(|| format!("{address} closed the stream at once"))?;
     let met = cluster_id_from(&first.cluster_id).map_err(|error| format!("{address}: {error}"))?;
     pin.check(address, met)?;
+    ear.hear(first.leader);
     Ok(answers)
 }
 
 /// Takes answers in until the stream ends, and says why it did.
 async fn converse(
-    address: &str,
+    ear: &Ear,
     dialer: &Dialer,
     line: &Line,
     mut answers: Streaming<AnswerFrame>,
 ) -> String {
+    let address = &*ear.address;
     loop {
         match answers.message().await {
-            Ok(Some(frame)) => line.land(frame.answers, || dialer.loses_answer()),
+            Ok(Some(frame)) => {
+                ear.hear(frame.leader);
+                line.land(frame.answers, || dialer.loses_answer());
+            }
             Ok(None) => return format!("{address} closed the stream"),
             Err(status) => return refused(address, &status),
         }

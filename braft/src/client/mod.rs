@@ -6,6 +6,7 @@
 //! | `retry` | judges refusals; decides what may be said at the end |
 //! | `session` | sequence numbers and the mark of answers received |
 //! | `hop` | where an attempt goes: the node of this process, or the leader far away |
+//! | `route`, `rumour` | which node is the leader, and which one is near |
 //! | `pool`, `link`, `line`, `flights` | streams to nodes, many calls on each |
 //! | `throttle` | reads that are not sent to a node that would refuse them |
 //! | `follow` | events of a service, from node to node |
@@ -36,6 +37,8 @@ mod options;
 #[allow(dead_code)]
 mod pool;
 mod retry;
+mod route;
+mod rumour;
 mod session;
 #[cfg(feature = "testing")]
 mod tap;
@@ -70,7 +73,8 @@ pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
     /// Connects to a cluster through any of its nodes.
     ///
     /// Takes raft addresses, each as `host:port`, and returns once one of them has answered; the
-    /// others, and those that nodes name as the leader, are used when it fails. The client belongs
+    /// others are used when it fails. Nodes say who leads, and commands and linearizable reads go there
+    /// themselves if the leader is reached from here, else through the others. The client belongs
     /// to the cluster it met first: a node of another one is refused. It runs on the tokio runtime
     /// it is called from.
     ///

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::link::{ClusterPin, Link, LinkState};
+use super::rumour::Rumour;
 use crate::backoff::Backoff;
 use crate::net::Dialer;
 use crate::request::{Incoming, Refusal};
@@ -20,6 +21,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 pub(crate) struct Pool {
     pin: ClusterPin,
     dialer: Dialer,
+    /// What the nodes say of who leads.
+    rumour: Arc<Rumour>,
     nodes: Mutex<HashMap<Arc<str>, Node>>,
 }
 
@@ -66,6 +69,7 @@ impl Pool {
         Pool {
             pin,
             dialer,
+            rumour: Arc::default(),
             nodes: Mutex::default(),
         }
     }
@@ -95,6 +99,18 @@ impl Pool {
         (self.pin.clone(), self.dialer.clone())
     }
 
+    /// What the nodes say of who leads.
+    pub(super) fn rumour(&self) -> &Rumour {
+        &self.rumour
+    }
+
+    /// How far the link to a node is, if there is one.
+    pub(super) fn state(&self, address: &str) -> Option<LinkState> {
+        let nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = nodes.get(address)?.link.as_ref()?;
+        Some(link.state())
+    }
+
     /// Opens the link to a node ahead of its first call.
     pub(crate) fn warm(&self, address: &str) {
         // A node that cannot be reached now is tried again when it is needed.
@@ -122,6 +138,7 @@ impl Pool {
             address.into(),
             self.pin.clone(),
             self.dialer.clone(),
+            self.rumour.clone(),
         ));
         node.link = Some(Arc::clone(&link));
         Ok(link)

@@ -81,6 +81,10 @@ impl<H: Hop> Hop for Tapped<H> {
         self.hop.learn(choice, refusal)
     }
 
+    fn is_past(&self, choice: Choice) -> bool {
+        self.hop.is_past(choice)
+    }
+
     fn events(&self, attempt: usize, service: &'static str, since: Since) -> EventSource {
         self.hop.events(attempt, service, since)
     }

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -25,8 +25,8 @@ use crate::error::{Error, ErrorKind, Outcome};
 use crate::event::{EventSource, Since, refused};
 use crate::net::Dialer;
 use crate::request::{
-    Action, Gateway, Incoming, MAX_ANSWER_BYTES, MAX_COMMAND_BYTES, Refusal, Reply, ReplyTo,
-    SESSION_WINDOW,
+    Action, Gateway, Incoming, LeaderNews, MAX_ANSWER_BYTES, MAX_COMMAND_BYTES, Refusal, Reply,
+    ReplyTo, SESSION_WINDOW,
 };
 use crate::server::calls::Calls;
 use crate::wire::v1;
@@ -35,6 +35,7 @@ use crate::wire::v1;
 struct Fake {
     cluster_id: u128,
     sessions: AtomicUsize,
+    leader: watch::Sender<Option<LeaderNews>>,
     behave: Box<dyn Fn(Incoming) + Send + Sync>,
 }
 
@@ -43,6 +44,7 @@ impl Fake {
         Arc::new(Fake {
             cluster_id,
             sessions: AtomicUsize::new(0),
+            leader: watch::Sender::default(),
             behave: Box::new(behave),
         })
     }
@@ -72,6 +74,10 @@ impl Gateway for Fake {
 
     fn cluster_id(&self) -> Option<u128> {
         Some(self.cluster_id)
+    }
+
+    fn watch_leader(&self) -> watch::Receiver<Option<LeaderNews>> {
+        self.leader.subscribe()
     }
 }
 
@@ -235,6 +241,7 @@ async fn a_broken_stream_loses_what_was_sent_and_nothing_else() {
         node.address.as_str().into(),
         ClusterPin::default(),
         Dialer::default(),
+        Arc::default(),
     );
     let (calls, answers): (Vec<_>, Vec<_>) = (0..3).map(|n| incoming(number(n))).unzip();
     link.forward(calls);
@@ -265,6 +272,7 @@ async fn a_call_to_a_node_that_is_down_did_not_happen() {
         node.address.as_str().into(),
         ClusterPin::default(),
         Dialer::default(),
+        Arc::default(),
     );
     let (call, answer) = incoming(number(1));
     link.submit(call);
@@ -283,6 +291,7 @@ async fn a_call_dropped_by_the_node_is_lost_and_the_stream_goes_on() {
         node.address.as_str().into(),
         ClusterPin::default(),
         Dialer::default(),
+        Arc::default(),
     );
     let (dropped, lost) = incoming(Bytes::new());
     let (kept, answered) = incoming(number(1));
@@ -323,6 +332,106 @@ async fn follows_the_hint_to_the_leader_and_fails_over() {
     let caller = connect(addresses, Dialer::default()).await.unwrap();
     dead.kill();
     assert_eq!(query(&caller, number(2)).await.unwrap(), number(2));
+}
+
+/// A node that answers with its number, and counts.
+fn numbered(n: u64) -> (Arc<Fake>, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let fake = Fake::new(7, move |call| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        answer(call, number(n));
+    });
+    (fake, calls)
+}
+
+/// Asks until one of the numbered nodes answers.
+async fn until_answered_by(caller: &Caller, n: u64) {
+    while query(caller, number(0)).await.unwrap() != number(n) {
+        tokio::task::yield_now().await;
+    }
+}
+
+fn leads(term: u64, node: &Node) -> Option<LeaderNews> {
+    Some(LeaderNews {
+        term,
+        address: Some(node.address.as_str().into()),
+    })
+}
+
+#[tokio::test]
+async fn calls_for_the_leader_go_there_themselves_once_a_node_has_said_who_leads() {
+    let (first, second, third) = (numbered(1), numbered(2), numbered(3));
+    let [a, b, c] = [&first, &second, &third].map(|(fake, _)| Node::start(fake.clone()));
+    first.0.leader.send_replace(leads(5, &b));
+    let caller = connect(vec![a.address.clone()], Dialer::default())
+        .await
+        .unwrap();
+    until_answered_by(&caller, 2).await;
+    // What any node may answer stays where it was.
+    let sent = || request(Operation::Query(ReadLevel::Local), number(0));
+    assert_eq!(caller.send(sent()).await.unwrap(), number(1));
+    let before = first.1.load(Ordering::SeqCst);
+
+    // The news of an older term is none; that of a newer one comes without a call.
+    second.0.leader.send_replace(leads(4, &a));
+    first.0.leader.send_replace(leads(6, &c));
+    until_answered_by(&caller, 3).await;
+    assert_eq!(command(&caller, number(0)).await.unwrap(), number(3));
+    assert_eq!(first.1.load(Ordering::SeqCst), before);
+
+    // One that leads says so itself.
+    second.0.leader.send_replace(Some(LeaderNews {
+        term: 7,
+        address: None,
+    }));
+    until_answered_by(&caller, 2).await;
+}
+
+#[tokio::test]
+async fn a_leader_out_of_reach_is_called_through_the_others() {
+    let (fake, _) = numbered(1);
+    let node = Node::start(fake.clone());
+    let mut gone = Node::start(numbered(2).0);
+    gone.kill();
+    fake.leader.send_replace(leads(5, &gone));
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
+    for _ in 0..100 {
+        assert_eq!(query(&caller, number(0)).await.unwrap(), number(1));
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_another_has_succeeded_and_that_says_nothing_is_not_waited_for() {
+    let (fake, _) = numbered(1);
+    let held = Mutex::new(Vec::new());
+    let silent = Fake::new(7, move |call| held.lock().unwrap().push(call));
+    let (node, silent_node) = (Node::start(fake.clone()), Node::start(silent));
+    fake.leader.send_replace(leads(5, &silent_node));
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
+    // The way to it has to stand before calls go there.
+    let asked = async {
+        loop {
+            let mut sent = request(Operation::Query(ReadLevel::Linearizable), number(0));
+            sent.deadline = Some(Duration::from_millis(20));
+            if caller.send(sent).await.is_err() {
+                return command(&caller, number(0)).await;
+            }
+        }
+    };
+    let succeeded = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        fake.leader.send_replace(Some(LeaderNews {
+            term: 6,
+            address: None,
+        }));
+    };
+    let (answered, ()) = tokio::join!(asked, succeeded);
+    assert_eq!(answered.unwrap(), number(1));
 }
 
 #[tokio::test]
@@ -405,6 +514,7 @@ async fn a_stopping_node_answers_what_it_has_taken() {
         node.address.as_str().into(),
         ClusterPin::default(),
         Dialer::default(),
+        Arc::default(),
     );
     let (call, reply) = incoming(number(1));
     link.submit(call);
@@ -422,6 +532,7 @@ async fn a_node_of_another_cluster_is_refused_by_name() {
         node.address.as_str().into(),
         ClusterPin::known(0xbbb),
         Dialer::default(),
+        Arc::default(),
     );
     let reason = link.opened().await.unwrap_err();
     assert!(reason.contains("aaa") && reason.contains("bbb"), "{reason}");
@@ -449,6 +560,7 @@ async fn calls_and_answers_over_the_limit_are_named() {
         node.address.as_str().into(),
         ClusterPin::default(),
         Dialer::default(),
+        Arc::default(),
     );
     let (call, answer) = incoming(large);
     link.submit(call);
@@ -506,7 +618,12 @@ async fn calls_that_wait_for_a_stream_are_bounded_by_their_bytes() {
     // Takes connections, and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let link = Link::open(address.into(), ClusterPin::default(), Dialer::default());
+    let link = Link::open(
+        address.into(),
+        ClusterPin::default(),
+        Dialer::default(),
+        Arc::default(),
+    );
     let large = Bytes::from(vec![7; MAX_COMMAND_BYTES]);
     let mut waiting = Vec::new();
     let refusal = loop {

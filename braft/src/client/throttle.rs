@@ -113,6 +113,12 @@ impl Throttle {
         lately.admits(left, now)
     }
 
+    /// Whether the node has said *busy* lately to reads of either kind.
+    pub(super) fn is_busy(&self) -> bool {
+        let mut gates = self.0.iter();
+        gates.any(|gate| gate.is_busy.load(Ordering::Relaxed))
+    }
+
     /// Takes note of what became of reads.
     pub(super) fn note(&self, ended: &Ended, now: Instant) {
         for (gate, tally) in self.0.iter().zip(ended.0) {

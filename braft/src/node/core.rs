@@ -24,6 +24,7 @@ use crate::member::{NodeInfo, display_id};
 use crate::metrics::CallsFigures;
 use crate::raft::network::Peers;
 use crate::raft::{RaftNode, RaftOptions, RaftSlot, RaftView};
+use crate::request::LeaderNews;
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::Wal;
@@ -73,6 +74,8 @@ pub(crate) struct Core {
     /// The calls that were answered here, by method.
     pub(super) calls: CallsFigures,
     pub(super) leaderships: Leaderships,
+    /// What callers are told of who leads.
+    pub(super) leader_news: watch::Sender<Option<LeaderNews>>,
     /// What this node has decided about the members while it led.
     pub(super) decisions: Arc<Decisions>,
     pub(super) about: super::status::About,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Span;
 
@@ -19,7 +20,7 @@ use crate::error::Error;
 use crate::event::{EventSource, Since};
 use crate::machine::stale_fence;
 use crate::raft::{Admitted, Proposal, RaftNode, Read, TOO_LATE};
-use crate::request::{Action, Gateway, Incoming, Refusal};
+use crate::request::{Action, Gateway, Incoming, LeaderNews, Refusal};
 
 /// The longest a node lets a read wait until it has seen what the client has seen.
 const SESSION_WAIT: Duration = Duration::from_millis(500);
@@ -107,6 +108,10 @@ impl Gateway for Core {
 
     fn cluster_id(&self) -> Option<u128> {
         self.peers().cluster_id()
+    }
+
+    fn watch_leader(&self) -> watch::Receiver<Option<LeaderNews>> {
+        self.leader_news.subscribe()
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `handover.rs` | another voter takes the lead |
 //! | `operating.rs` | what operators ask of it |
 //! | `leaderships.rs` | who has led of late |
+//! | `news.rs` | who leads, for callers |
 //! | `leaving.rs` | leaving the cluster for good |
 //! | `leading.rs` | runs what the program does on the leader alone |
 //! | `metrics.rs` | its figures, for Prometheus and for the dashboard |
@@ -30,6 +31,7 @@ mod leaderships;
 mod leading;
 mod leaving;
 mod metrics;
+mod news;
 mod operating;
 mod panics;
 mod slow;

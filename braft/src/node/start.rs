@@ -328,6 +328,7 @@ fn assemble(
         divergences: watch::Sender::default(),
         calls,
         leaderships: Leaderships::default(),
+        leader_news: watch::Sender::default(),
         decisions: Arc::default(),
         about,
         requests: Arc::default(),
@@ -451,6 +452,10 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         let (leading, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
             leading.leaderships.follow(watched_raft).await;
+        }));
+        let (telling, watched_raft) = (watched.clone(), raft.clone());
+        until_stop(Box::pin(async move {
+            super::news::tell(watched_raft, telling.peers(), &telling.leader_news).await;
         }));
         until_stop(Box::pin(super::panics::confirm(raft.clone())));
         until_stop(Box::pin(super::panics::leave_to_others(watched.clone())));

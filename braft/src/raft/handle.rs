@@ -530,6 +530,24 @@ impl RaftNode {
         self.wal.failed().is_none() && self.raft.with_raft_state(|_| ()).await.is_ok()
     }
 
+    /// Waits until a member is known to lead in a term after `last`, and returns that view. `None` if
+    /// raft stopped.
+    pub(crate) async fn leader_after(&self, last: u64) -> Option<RaftView> {
+        let mut metrics = self.raft.metrics();
+        loop {
+            let view = {
+                let metrics = metrics.borrow_watched();
+                let is_news = metrics.current_term > last && metrics.current_leader.is_some();
+                is_news.then(|| view(&metrics))
+            };
+            if let Some(view) = view.filter(|view| view.leader_info().is_some()) {
+                return Some(view);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            metrics.changed().await.ok()?;
+        }
+    }
+
     /// Stops raft, then closes the log: what was acknowledged is on disk.
     pub(crate) async fn shutdown(&self) {
         self.lease.close();

@@ -10,9 +10,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, Fuse};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::WatchStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -20,10 +21,11 @@ use crate::access::{Grant, Role};
 use crate::error::Error;
 use crate::keys::check_key;
 use crate::request::{
-    Action, Answered, Answering, Gateway, Incoming, Refusal, Reply, ReplyTo, StreamReply,
-    check_size,
+    Action, Answered, Answering, Gateway, Incoming, LeaderNews, Refusal, Reply, ReplyTo,
+    StreamReply, check_size,
 };
 use crate::trace::TraceContext;
+use crate::wire;
 use crate::wire::convert::{action_from, answer_to, cluster_id_if_any, cluster_id_to};
 use crate::wire::events::{frame_to, since_from};
 use crate::wire::v1::calls_server::{self, CallsServer};
@@ -158,6 +160,7 @@ impl calls_server::Calls for Calls {
         });
         Ok(Response::new(Answers {
             greeting: Some(cluster_id),
+            leader: WatchStream::new(self.gateway.watch_leader()).fuse(),
             answered,
             scratch: Vec::new(),
             ready: VecDeque::new(),
@@ -286,6 +289,8 @@ fn payload(action: Action, payload: Bytes) -> Bytes {
 pub(crate) struct Answers {
     /// The first frame names the cluster and holds no answer.
     greeting: Option<u128>,
+    /// Whoever calls goes to the leader itself.
+    leader: Fuse<WatchStream<Option<LeaderNews>>>,
     answered: Answered,
     scratch: Vec<(u64, Reply)>,
     ready: VecDeque<(u64, Reply)>,
@@ -298,19 +303,24 @@ impl Stream for Answers {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        let leader = this.poll_news(context);
         if let Some(cluster_id) = this.greeting.take() {
             return Poll::Ready(Some(Ok(AnswerFrame {
                 cluster_id: cluster_id_to(cluster_id),
                 answers: Vec::new(),
+                leader,
             })));
         }
         if this.ready.is_empty() {
-            let some = ready!(this.answered.replies.poll_recv_many(
-                context,
-                &mut this.scratch,
-                MAX_FRAME_ITEMS
-            ));
-            if some == 0 {
+            let replies = &mut this.answered.replies;
+            let polled = replies.poll_recv_many(context, &mut this.scratch, MAX_FRAME_ITEMS);
+            if polled.is_pending() && leader.is_some() {
+                return Poll::Ready(Some(Ok(AnswerFrame {
+                    leader,
+                    ..AnswerFrame::default()
+                })));
+            }
+            if ready!(polled) == 0 {
                 let mut broken = this
                     .stream
                     .broken
@@ -327,11 +337,24 @@ impl Stream for Answers {
         Poll::Ready(Some(Ok(AnswerFrame {
             cluster_id: Bytes::new(),
             answers,
+            leader,
         })))
     }
 }
 
 impl Answers {
+    /// Who leads, if that is news.
+    fn poll_news(&mut self, context: &mut Context<'_>) -> Option<wire::v1::LeaderNews> {
+        let news = Pin::new(&mut self.leader).poll_next(context);
+        let Poll::Ready(Some(Some(LeaderNews { term, address }))) = news else {
+            return None;
+        };
+        Some(wire::v1::LeaderNews {
+            term,
+            address: address.as_deref().unwrap_or_default().to_owned(),
+        })
+    }
+
     /// A frame's worth of the answers at hand.
     fn pack(&mut self) -> Vec<CallAnswer> {
         let mut answers = Vec::with_capacity(self.ready.len());

@@ -151,6 +151,17 @@ pub struct AnswerFrame {
     pub cluster_id: ::prost::bytes::Bytes,
     #[prost(message, repeated, tag = "2")]
     pub answers: ::prost::alloc::vec::Vec<CallAnswer>,
+    /// Who leads, as far as this node knows: in the first frame, and whenever there is another leader.
+    #[prost(message, optional, tag = "3")]
+    pub leader: ::core::option::Option<LeaderNews>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LeaderNews {
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    /// "host:port"; empty if this node leads.
+    #[prost(string, tag = "2")]
+    pub address: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CallAnswer {
