@@ -4,14 +4,12 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `systems/` | how each store is found, started, and called |
-//! | `cluster.rs` | processes of one cluster, on addresses of their own |
 //! | `store.rs` | the node of braft: a map from text to text |
 //! | `parts/` | what is measured: load, starts, lost leaders, memory |
 //! | `rounds.rs` | the turns |
 //! | `report.rs` | medians, ranges and ratios |
 //! | `picture.rs` | the same to look at |
 
-mod cluster;
 mod parts;
 mod picture;
 mod report;

@@ -7,7 +7,7 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 use load::{Figures, Operation};
 
-use crate::cluster::NODES;
+use crate::systems::NODES;
 use crate::parts::{Filling, Floor, Loss};
 use crate::rounds::{Cell, Rounds, Turn};
 use crate::systems::System;

@@ -8,13 +8,17 @@
 //! | `run.rs` | one run: warm-up, window, figures before and after |
 //! | `closed.rs`, `open.rs` | clients that wait for each answer, and arrivals that wait for nobody |
 //! | `tally.rs` | what one run's operations came to |
+//! | `cluster.rs` | processes of one cluster, on addresses of their own |
+//! | `braft.rs` | nodes of braft as such processes |
 //! | `process.rs` | CPU time and memory of a process |
 //! | `figures.rs`, `report.rs` | the figures of a run; all of them as a table |
 //! | `overview.rs` | the nodes of a braft cluster, asked for their figures |
 //! | `progress.rs` | the bar while it runs |
 
 mod args;
+pub mod braft;
 mod closed;
+mod cluster;
 mod figures;
 mod open;
 mod overview;
@@ -27,6 +31,7 @@ mod target;
 mod workload;
 
 pub use args::LoadArgs;
+pub use cluster::{Cluster, Place, blocks_below};
 pub use figures::Figures;
 pub use overview::{Nodes, get};
 pub use process::ProcessFigures;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::millis;
-use crate::cluster::NODES;
+use crate::systems::NODES;
 use crate::systems::Store;
 
 /// Clients that write all the time.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::millis;
-use crate::cluster::NODES;
+use crate::systems::NODES;
 use crate::systems::Store;
 
 /// What the follower finds when it comes back: a little.

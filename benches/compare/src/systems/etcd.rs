@@ -8,7 +8,8 @@ use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
 use super::{Found, Store, System};
-use crate::cluster::{Cluster, NODES, Place};
+use super::NODES;
+use load::{Cluster, Place};
 
 const CLIENT_PORT: u16 = 2379;
 const PEER_PORT: u16 = 2380;

@@ -7,7 +7,8 @@ use load::{Figures, LoadArgs};
 use tokio::process::Command;
 
 use super::{Found, System};
-use crate::cluster::{NODES, Place};
+use super::NODES;
+use load::Place;
 
 const RAFT_PORT: u16 = 8100;
 const API_PORT: u16 = 8200;
@@ -61,7 +62,7 @@ fn node(place: &Place, node: usize) -> std::io::Result<Command> {
 }
 
 pub(super) async fn measure(args: &LoadArgs, below: &Path) -> Result<Vec<Figures>, String> {
-    let place = Place::new(below).map_err(|error| error.to_string())?;
+    let place = Place::new(below, NODES).map_err(|error| error.to_string())?;
     let started = place.start(node);
     let cluster = started.map_err(|error| format!("hiqlite: {error}"))?;
     let args = LoadArgs {

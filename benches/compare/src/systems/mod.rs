@@ -10,15 +10,18 @@ use std::path::Path;
 use std::{fmt, io};
 
 use clap::ValueEnum;
-use load::{Figures, LoadArgs, NodeSample, Operation, Target};
+use load::{Cluster, Figures, LoadArgs, NodeSample, Operation, Place, Target};
 use serde::Serialize;
 use tokio::process::Command;
 
 use self::braft::Braft;
 use self::etcd::Etcd;
 use self::pysyncobj::PySyncObj;
-use crate::cluster::{Cluster, NODES, Place};
+
 use crate::parts::{self, Filling, Loss};
+
+/// Nodes of each cluster.
+pub(crate) const NODES: usize = 3;
 
 /// A store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -159,7 +162,7 @@ pub(crate) trait Store {
     /// Starts a cluster with empty disks, and waits until each node serves.
     async fn start(below: &Path) -> Result<Cluster, String> {
         let named = |error: io::Error| format!("{}: {error}", Self::SYSTEM);
-        let place = Place::new(below).map_err(named)?;
+        let place = Place::new(below, NODES).map_err(named)?;
         let mut cluster = place.start(Self::node).map_err(named)?;
         for node in 0..NODES {
             Self::wait_for(&mut cluster, node).await?;

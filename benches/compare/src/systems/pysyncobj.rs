@@ -12,7 +12,8 @@ use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Found, Store, System};
-use crate::cluster::{NODES, Place};
+use super::NODES;
+use load::Place;
 
 /// Of the first node; the others follow.
 const PEER_PORT: u16 = 4321;

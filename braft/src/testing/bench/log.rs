@@ -19,22 +19,37 @@ pub struct Log {
     wal: Wal,
     next: u64,
     since_purge: usize,
+    /// Whether what is old is purged.
+    purges: bool,
     told: Sender<std::io::Result<()>>,
     done: Receiver<std::io::Result<()>>,
 }
 
 impl Log {
-    /// A new log in a directory, with the settings of a node.
+    /// The log of a directory, with the settings of a node.
     pub fn open(directory: &Path) -> Self {
         let wal = Wal::open(Arc::new(DiskFs), directory, WalOptions::default());
+        let wal = wal.expect("the directory is empty or has a log");
+        let next = wal.state().last.map_or(1, |last| last.index + 1);
         let (told, done) = channel();
         Log {
-            wal: wal.expect("an empty directory is a log"),
-            next: 1,
+            wal,
+            next,
             since_purge: 0,
+            purges: true,
             told,
             done,
         }
+    }
+
+    /// Keeps everything from now on.
+    pub fn keep_all(&mut self) {
+        self.purges = false;
+    }
+
+    /// The index of the last entry; 0 if there is none.
+    pub fn last_index(&self) -> u64 {
+        self.next - 1
     }
 
     /// Appends entries with these payloads, in one batch, and waits until they are durable.
@@ -58,7 +73,7 @@ impl Log {
         self.wait();
         self.next += payloads.len() as u64;
         self.since_purge += payloads.iter().map(Bytes::len).sum::<usize>();
-        if self.since_purge >= PURGE_BYTES {
+        if self.purges && self.since_purge >= PURGE_BYTES {
             self.since_purge = 0;
             self.purge();
         }

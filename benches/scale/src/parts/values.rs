@@ -1,0 +1,64 @@
+//! Values that get larger.
+
+use load::braft::sample;
+use load::{LoadArgs, Operation};
+
+use super::{tell, usual, without_errors};
+use crate::ScaleArgs;
+use crate::client::{Held, InMap};
+use crate::cluster::{addresses, start, wait_for_leader};
+use crate::table::{known, mib, ms, print};
+
+const NODES: usize = 3;
+const CLIENTS: u32 = 64;
+/// What all values together may have: there are fewer keys if they are large.
+const HELD_BYTES: usize = 64 << 20;
+
+pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
+    let mut rows = Vec::new();
+    for bytes in &args.value_bytes {
+        tell(&format!("values of {bytes} bytes"));
+        let mut cluster = start(&args.below(), NODES, &[]).await?;
+        wait_for_leader(&mut cluster).await?;
+        let client = InMap::connect(addresses(&cluster)).await?;
+        let load = LoadArgs {
+            value_bytes: *bytes,
+            keys: (HELD_BYTES / bytes).clamp(1, 10_000) as u64,
+            ..usual(args, &[Operation::Put, Operation::Get], CLIENTS)
+        };
+        load::fill(&load, &client)
+            .await
+            .map_err(|error| error.to_string())?;
+        let sample = async || sample(&cluster).await;
+        for figures in load::run_all(&load, "braft", &[client], sample).await {
+            without_errors(&figures)?;
+            rows.push([
+                bytes.to_string(),
+                figures.operation.to_string(),
+                format!("{:.0}", figures.per_second),
+                format!(
+                    "{:.1}",
+                    figures.per_second * *bytes as f64 / f64::from(1 << 20)
+                ),
+                ms(figures.p50_us),
+                ms(figures.p99_us),
+                known(figures.rss_bytes.iter().max().copied(), mib),
+            ]);
+        }
+        cluster.end().await;
+    }
+    print(
+        &format!("Values: {NODES} nodes, {CLIENTS} clients"),
+        [
+            "value bytes",
+            "operation",
+            "per second",
+            "MiB/s",
+            "p50 ms",
+            "p99 ms",
+            "RSS MiB, largest node",
+        ],
+        &rows,
+    );
+    Ok(())
+}
