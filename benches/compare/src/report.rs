@@ -7,9 +7,9 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 use load::{Figures, Operation};
 
-use crate::systems::NODES;
 use crate::parts::{Filling, Floor, Loss};
 use crate::rounds::{Cell, Rounds, Turn};
+use crate::systems::NODES;
 use crate::systems::System;
 
 pub(crate) fn text(rounds: &Rounds) -> String {

@@ -78,7 +78,9 @@ impl Place {
 
     /// The same of all nodes.
     pub fn addresses(&self, port: u16) -> Vec<String> {
-        (0..self.nodes).map(|node| self.address(node, port)).collect()
+        (0..self.nodes)
+            .map(|node| self.address(node, port))
+            .collect()
     }
 
     /// Where a node keeps its data; it is there.
@@ -168,7 +170,9 @@ impl Cluster {
         };
         let looked = tokio::time::timeout(within, looking).await;
         looked.ok().flatten().ok_or_else(|| {
-            let tails: String = (0..self.processes.len()).map(|node| self.tail(node)).collect();
+            let tails: String = (0..self.processes.len())
+                .map(|node| self.tail(node))
+                .collect();
             format!("waited in vain for {what}\n{tails}")
         })
     }
@@ -213,7 +217,10 @@ impl Cluster {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub fn add(&mut self, command: impl Fn(&Place, usize) -> io::Result<Command>) -> io::Result<usize> {
+    pub fn add(
+        &mut self,
+        command: impl Fn(&Place, usize) -> io::Result<Command>,
+    ) -> io::Result<usize> {
         let node = self.processes.len();
         let process = self.place.spawn(node, command(&self.place, node)?)?;
         self.processes.push(process);

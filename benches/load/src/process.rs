@@ -22,7 +22,9 @@ impl ProcessFigures {
     pub fn peak_rss_bytes(pid: u32) -> Option<u64> {
         const KIB: u64 = 1024;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kib * KIB)
     }

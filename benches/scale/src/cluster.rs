@@ -19,7 +19,8 @@ pub(crate) async fn start(
     nodes: usize,
     environment: Environment,
 ) -> Result<Cluster, String> {
-    let place = Place::new(below, nodes).map_err(|error| format!("{}: {error}", below.display()))?;
+    let place =
+        Place::new(below, nodes).map_err(|error| format!("{}: {error}", below.display()))?;
     let started = place.start(|place, number| Ok(with(node(place, number)?, environment)));
     let mut cluster = started.map_err(|error| format!("the nodes do not start: {error}"))?;
     for number in 0..nodes {
@@ -28,10 +29,7 @@ pub(crate) async fn start(
     Ok(cluster)
 }
 
-fn with(
-    mut command: tokio::process::Command,
-    environment: Environment,
-) -> tokio::process::Command {
+fn with(mut command: tokio::process::Command, environment: Environment) -> tokio::process::Command {
     command.envs(environment.iter().copied());
     command
 }
@@ -76,10 +74,19 @@ pub(crate) fn addresses(cluster: &Cluster) -> Vec<String> {
 /// Has a node write a snapshot, and waits until it is there.
 pub(crate) async fn snapshot(place: &Place, number: usize) -> Result<(), String> {
     let address = place.address(number, RAFT_PORT);
-    let words = ["braft", "--address", &address, "--timeout", "600", "snapshot"];
+    let words = [
+        "braft",
+        "--address",
+        &address,
+        "--timeout",
+        "600",
+        "snapshot",
+    ];
     let mut screen = Screen::new(std::io::sink(), std::io::stderr());
     match braft::cli::run(words.map(Into::into), &mut screen).await {
         DONE => Ok(()),
-        code => Err(format!("node {number} writes no snapshot: exit code {code}")),
+        code => Err(format!(
+            "node {number} writes no snapshot: exit code {code}"
+        )),
     }
 }

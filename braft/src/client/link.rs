@@ -18,8 +18,8 @@ use crate::net::Dialer;
 use crate::request::{Incoming, Refusal};
 use crate::wire::MAX_FRAME_BYTES;
 use crate::wire::convert::cluster_id_from;
-use crate::wire::v1::{AnswerFrame, LeaderNews};
 use crate::wire::v1::calls_client::CallsClient;
+use crate::wire::v1::{AnswerFrame, LeaderNews};
 
 /// Until TCP stands. A node that is down refuses at once; this is for hosts that are gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);

@@ -46,9 +46,15 @@ mod tests {
         rumour.hear(5, "a:1");
         for (term, address) in [(4, "b:1"), (5, "localhost:1")] {
             rumour.hear(term, address);
-            assert_eq!((rumour.term(), rumour.leader().as_deref()), (5, Some("a:1")));
+            assert_eq!(
+                (rumour.term(), rumour.leader().as_deref()),
+                (5, Some("a:1"))
+            );
         }
         rumour.hear(6, "b:1");
-        assert_eq!((rumour.term(), rumour.leader().as_deref()), (6, Some("b:1")));
+        assert_eq!(
+            (rumour.term(), rumour.leader().as_deref()),
+            (6, Some("b:1"))
+        );
     }
 }

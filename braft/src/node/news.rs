@@ -7,11 +7,7 @@ use crate::raft::network::Peers;
 use crate::request::LeaderNews;
 
 /// Tells whenever there is another leader; ends with raft.
-pub(super) async fn tell(
-    raft: RaftNode,
-    peers: &Peers,
-    news: &watch::Sender<Option<LeaderNews>>,
-) {
+pub(super) async fn tell(raft: RaftNode, peers: &Peers, news: &watch::Sender<Option<LeaderNews>>) {
     let mut last = 0;
     while let Some(view) = raft.leader_after(last).await {
         let Some((id, info)) = view.leader_info() else {

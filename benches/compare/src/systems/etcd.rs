@@ -7,8 +7,8 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::{Found, Store, System};
 use super::NODES;
+use super::{Found, Store, System};
 use load::{Cluster, Place};
 
 const CLIENT_PORT: u16 = 2379;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use load::{Figures, LoadArgs};
 use tokio::process::Command;
 
-use super::{Found, System};
 use super::NODES;
+use super::{Found, System};
 use load::Place;
 
 const RAFT_PORT: u16 = 8100;

@@ -11,8 +11,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::Command;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Found, Store, System};
 use super::NODES;
+use super::{Found, Store, System};
 use load::Place;
 
 /// Of the first node; the others follow.

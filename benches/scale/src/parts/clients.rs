@@ -23,7 +23,12 @@ pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
     tell(&format!("{clients} clients of one node"));
     let mut cluster = start(&args.below(), 1, ENVIRONMENT).await?;
     wait_for_leader(&mut cluster).await?;
-    let rss = async |cluster: &load::Cluster| sample(cluster).await.first().and_then(|node| node.rss_bytes);
+    let rss = async |cluster: &load::Cluster| {
+        sample(cluster)
+            .await
+            .first()
+            .and_then(|node| node.rss_bytes)
+    };
     let before = rss(&cluster).await;
     let each = stream::iter(0..clients).map(|_| InMap::connect(addresses(&cluster)));
     let connected: Vec<_> = each.buffer_unordered(CONNECTING).try_collect().await?;
@@ -57,7 +62,14 @@ pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
              before they came",
             known(before, mib)
         ),
-        ["calling", "operation", "per second", "p50 ms", "p99 ms", "RSS MiB"],
+        [
+            "calling",
+            "operation",
+            "per second",
+            "p50 ms",
+            "p99 ms",
+            "RSS MiB",
+        ],
         &rows,
     );
     cluster.end().await;

@@ -25,9 +25,16 @@ const KEEP_ALL: Environment = &[
 
 pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
     let mut rows = Vec::new();
-    for (what, environment) in [("usual snapshots", &[] as Environment), ("no snapshot", KEEP_ALL)] {
+    for (what, environment) in [
+        ("usual snapshots", &[] as Environment),
+        ("no snapshot", KEEP_ALL),
+    ] {
         tell(&format!("{} commands, {what}", args.log));
-        let Written { entries, disk, back } = node(args, environment).await?;
+        let Written {
+            entries,
+            disk,
+            back,
+        } = node(args, environment).await?;
         rows.push([
             format!("node, {what}"),
             args.log.to_string(),
@@ -39,7 +46,11 @@ pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
     tell(&format!("{} entries", args.log));
     let (below, entries) = (args.below(), args.log);
     let log = tokio::task::spawn_blocking(move || alone(&below, entries)).await;
-    let Written { entries, disk, back } = log.map_err(|error| error.to_string())??;
+    let Written {
+        entries,
+        disk,
+        back,
+    } = log.map_err(|error| error.to_string())??;
     rows.push([
         "log by itself".to_owned(),
         String::new(),
@@ -48,7 +59,9 @@ pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
         seconds(back),
     ]);
     print(
-        &format!("Log: one node, commands with {VALUE_BYTES} bytes to {KEYS} keys; restart until it serves"),
+        &format!(
+            "Log: one node, commands with {VALUE_BYTES} bytes to {KEYS} keys; restart until it serves"
+        ),
         ["what", "commands", "entries", "disk MiB", "restart s"],
         &rows,
     );
@@ -101,7 +114,11 @@ fn alone(below: &Path, entries: u64) -> Result<Written, String> {
     let log = Log::open(directory.path());
     let back = began.elapsed();
     match log.last_index() {
-        last if last == entries => Ok(Written { entries, disk, back }),
+        last if last == entries => Ok(Written {
+            entries,
+            disk,
+            back,
+        }),
         last => Err(format!("the log ends at {last}, not at {entries}")),
     }
 }
