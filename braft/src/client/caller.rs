@@ -25,7 +25,7 @@ use crate::trace::TraceContext;
 /// The time a call has, retries included, unless it says otherwise.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 /// How often it is looked whether the node that has a call is still the one to ask.
-const PATIENCE: Duration = Duration::from_millis(250);
+pub(super) const PATIENCE: Duration = Duration::from_millis(250);
 /// What part of its time a command may wait for room in the window of its client's session.
 const WINDOW_WAIT_PART: u32 = 2;
 /// A longer deadline is cut to this: the wire counts milliseconds in 32 bits.
@@ -261,6 +261,7 @@ impl<H: Hop> Engine<H> {
         action: impl Fn() -> Action + Send,
         trail: &mut Trail,
     ) -> Result<Bytes, Ended> {
+        let mut given_up = None;
         loop {
             let (reply, answer) = oneshot::channel();
             let choice = self.hop.submit(Incoming {
@@ -273,7 +274,7 @@ impl<H: Hop> Engine<H> {
                 trace: TraceContext::current(),
                 reply: ReplyTo::Task(reply),
             });
-            let refusal = match self.answer(task, choice, answer).await {
+            let refusal = match self.answer(task, choice, answer, &mut given_up).await {
                 Some(Ok(Reply {
                     index,
                     result: Ok(answer),
@@ -312,25 +313,29 @@ impl<H: Hop> Engine<H> {
 
     /// Waits for what comes of an attempt; `None` if the deadline comes first.
     ///
-    /// A node that another has succeeded and that says nothing is not waited for: what it has not
-    /// answered it cannot carry out any more, or it is cut off.
+    /// For a node that another has succeeded and that says nothing the caller waits no longer: it may be
+    /// cut off. Its attempt is given up, which counts as lost; should it be answered all the same, a long
+    /// query say, that is the answer.
     async fn answer(
         &self,
         task: &Task,
         choice: Choice,
         mut answer: oneshot::Receiver<Reply>,
+        given_up: &mut Option<oneshot::Receiver<Reply>>,
     ) -> Option<Result<Reply, Refusal>> {
         let mut look = Instant::now() + PATIENCE;
         loop {
-            match timeout_at(look.min(task.deadline), &mut answer).await {
+            let answered = either(&mut answer, given_up);
+            match timeout_at(look.min(task.deadline), answered).await {
                 Ok(Ok(reply)) => return Some(Ok(reply)),
                 Ok(Err(_)) => {
                     let text = "the node dropped the call without an answer";
                     return Some(Err(Refusal::lost(text)));
                 }
                 Err(_) if look >= task.deadline => return None,
-                Err(_) if self.hop.is_past(choice) => {
-                    let text = "the node did not answer, and calls go to another one by now";
+                Err(_) if self.hop.is_succeeded(choice) => {
+                    *given_up = Some(answer);
+                    let text = "the leader did not answer, and another one leads by now";
                     return Some(Err(Refusal::lost(text)));
                 }
                 Err(_) => look += PATIENCE,
@@ -349,6 +354,29 @@ impl<H: Hop> Engine<H> {
             sleep(pause).await;
         }
         Ok(())
+    }
+}
+
+/// What comes of an attempt, or the answer to an earlier one of the same request that was given up.
+async fn either(
+    answer: &mut oneshot::Receiver<Reply>,
+    given_up: &mut Option<oneshot::Receiver<Reply>>,
+) -> Result<Reply, oneshot::error::RecvError> {
+    loop {
+        let Some(earlier) = given_up else {
+            return answer.await;
+        };
+        tokio::select! {
+            biased;
+            reply = &mut *answer => return reply,
+            reply = earlier => {
+                *given_up = None;
+                // What was refused counts as lost already.
+                if let Ok(reply @ Reply { result: Ok(_), .. }) = reply {
+                    return Ok(reply);
+                }
+            }
+        }
     }
 }
 

@@ -18,8 +18,8 @@ pub(super) trait Hop: Send + Sync + 'static {
     /// Learns from a refusal where to send the next attempt. True if it now goes where the refusing
     /// node said the leader is, so that it need not wait.
     fn learn(&self, choice: Choice, refusal: &Refusal) -> bool;
-    /// Whether calls like that attempt's go to another node by now.
-    fn is_past(&self, choice: Choice) -> bool;
+    /// Whether another node leads by now than the one that an attempt was sent to, or through.
+    fn is_succeeded(&self, choice: Choice) -> bool;
     /// How many nodes there are to try.
     fn nodes(&self) -> usize;
     /// The events of a service, from one node; from another one with each attempt.
@@ -39,7 +39,7 @@ impl Hop for Local {
         false
     }
 
-    fn is_past(&self, _: Choice) -> bool {
+    fn is_succeeded(&self, _: Choice) -> bool {
         false
     }
 
@@ -92,7 +92,7 @@ impl Hop for Remote {
         }
         match &refusal.leader {
             Some(leader) => {
-                let follows = route.follow(choice.aim, leader);
+                let follows = route.follow(choice.aim, leader, &self.pool);
                 drop(route);
                 if follows {
                     self.pool.warm(leader);
@@ -110,11 +110,11 @@ impl Hop for Remote {
         }
     }
 
-    fn is_past(&self, choice: Choice) -> bool {
+    fn is_succeeded(&self, choice: Choice) -> bool {
         let mut route = self.route();
         // What was heard lately counts.
         route.target(choice.aim, &self.pool);
-        route.is_past(choice)
+        route.is_succeeded(choice)
     }
 
     fn nodes(&self) -> usize {

@@ -200,7 +200,7 @@ impl Stream for Frames {
         let now = Instant::now();
         let mut refused = Vec::new();
         let mut inner = self.0.lock();
-        let is_busy = self.0.throttle.is_busy();
+        let is_busy = self.0.throttle.is_busy(now);
         let frame = inner.poll_frame(context, now, is_busy, &mut refused);
         if frame.is_pending() {
             inner.writer = Some(context.waker().clone());
@@ -260,7 +260,11 @@ impl Inner {
                     Some(until) => return self.poll_gathered(context, until),
                     None => return Poll::Pending,
                 },
-                Poll::Ready(0) => return Poll::Ready(None),
+                Poll::Ready(0) => match until {
+                    // Nobody adds to them any more, and they are sent all the same.
+                    Some(until) => return self.poll_gathered(context, until),
+                    None => return Poll::Ready(None),
+                },
                 Poll::Ready(_) => self.waiting.extend(self.scratch.drain(..)),
             }
         }
@@ -493,9 +497,29 @@ mod tests {
 
         let _many: Vec<_> = (0..GATHERED).map(|_| client.submit()).collect();
         assert_eq!(client.sent().len(), GATHERED);
+        // The node has long said nothing of the kind, to whichever reads.
+        advance(SECOND).await;
+        let _later = client.submit();
+        assert_eq!(client.sent().len(), 1);
+        client.throttle.note(&refused, Instant::now());
         let _read = client.submit();
         let _command = client.submit_one(Action::OpenSession);
         assert_eq!(client.sent().len(), 2, "a command takes them along");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_that_wait_for_more_are_sent_though_nobody_has_more() {
+        let mut client = Client::new();
+        assert!(client.sent().is_empty());
+        client.line.open();
+        let mut refused = Ended::default();
+        refused.add(Reads::OfLeader, true, SECOND);
+        client.throttle.note(&refused, Instant::now());
+        let _read = client.submit();
+        drop(client.queue);
+        let frame = client.frames.next().await.expect("a frame before the end");
+        assert_eq!(frame.requests.len(), 1);
+        assert!(client.frames.next().await.is_none());
     }
 
     #[tokio::test(start_paused = true)]

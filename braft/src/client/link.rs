@@ -217,7 +217,7 @@ impl Ear {
             return;
         };
         match &*address {
-            "" => self.rumour.hear(term, &self.address),
+            "" => self.rumour.hear_itself(term, &self.address),
             elsewhere => self.rumour.hear(term, elsewhere),
         }
     }

@@ -30,6 +30,8 @@ pub(super) enum Aim {
 pub(super) struct Choice {
     pub(super) aim: Aim,
     number: u64,
+    /// The newest term in which a leader had been heard of; 0 before.
+    heard: u64,
 }
 
 impl Choice {
@@ -37,6 +39,7 @@ impl Choice {
     pub(super) const ONLY: Choice = Choice {
         aim: Aim::Any,
         number: 0,
+        heard: 0,
     };
 }
 
@@ -66,8 +69,10 @@ pub(super) struct Route {
     any: Target,
     /// Where in `addresses` to go on when nobody knows the leader.
     turn: usize,
-    /// The term of the leader that was last heard of.
+    /// The term of the leader that was last heard of; 0 before.
     heard: u64,
+    /// Of what was said of leaders, how much was taken note of.
+    news: u64,
     /// Where that leader is, until calls go there.
     heir: Option<Heir>,
 }
@@ -94,6 +99,7 @@ impl Route {
             addresses,
             turn: first,
             heard: 0,
+            news: 0,
             heir: None,
         }
     }
@@ -104,10 +110,12 @@ impl Route {
             self.heed(pool.rumour());
             self.succeed(pool);
         }
+        let heard = self.heard;
         let target = self.of(aim);
         let choice = Choice {
             aim,
             number: target.number,
+            heard,
         };
         (Arc::clone(&target.address), choice)
     }
@@ -121,9 +129,23 @@ impl Route {
         target.number != choice.number
     }
 
-    /// Goes where a node says the leader is. False if calls went there.
-    pub(super) fn follow(&mut self, aim: Aim, leader: &str) -> bool {
+    /// Whether the node that has the call was the leader's, and another one leads by now, to which such
+    /// calls go.
+    pub(super) fn is_succeeded(&self, choice: Choice) -> bool {
+        let is_older = choice.heard > 0 && choice.heard < self.heard;
+        choice.aim == Aim::Leader && is_older && self.is_past(choice)
+    }
+
+    /// Goes where a node that refused a call says the leader is. False if calls went there, or go there
+    /// once the way stands.
+    pub(super) fn follow(&mut self, aim: Aim, leader: &str, pool: &Pool) -> bool {
         if *self.of(aim).address == *leader {
+            return false;
+        }
+        let tells = aim == Aim::Leader && self.heard > 0;
+        if tells && !matches!(pool.state(leader), Some(LinkState::Open)) {
+            // The others pass calls on meanwhile.
+            self.heir.get_or_insert_with(|| Heir::new(leader.into()));
             return false;
         }
         let leader = self.known(leader);
@@ -161,16 +183,17 @@ impl Route {
 
     /// Takes note of what nodes say of who leads.
     fn heed(&mut self, rumour: &Rumour) {
-        let term = rumour.term();
-        if term == self.heard {
+        let news = rumour.news();
+        if news == self.news {
             return;
         }
-        self.heard = term;
-        let Some(leader) = rumour.leader() else {
+        self.news = news;
+        let Some(heard) = rumour.heard() else {
             return;
         };
-        let leader = self.known(&leader);
-        self.heir = (leader != self.leader.address).then(|| Heir::new(leader));
+        self.heard = heard.term;
+        let is_there = heard.address == self.leader.address;
+        self.heir = (!is_there).then(|| Heir::new(heard.address));
     }
 
     /// Sends calls to the leader that was heard of, once the way there stands.
@@ -183,7 +206,9 @@ impl Route {
         }
         match pool.state(&heir.address) {
             Some(LinkState::Open) => {
+                // What was only heard of is not kept; what was reached is.
                 let address = Arc::clone(&heir.address);
+                let address = self.known(&address);
                 self.heir = None;
                 if address != self.leader.address {
                     self.leader.change(address);
@@ -244,5 +269,51 @@ impl Heir {
             self.not_before = None;
         }
         waits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::ClusterPin;
+    use super::*;
+    use crate::net::Dialer;
+
+    #[tokio::test]
+    async fn a_leader_that_was_only_heard_of_is_no_node_to_be_tried() {
+        let pool = Pool::new(ClusterPin::default(), Dialer::default());
+        let mut route = Route::new(vec!["a:1".into()], 0);
+        for (term, address) in [(5, "dead:1"), (6, "dead:2")] {
+            pool.rumour().hear(term, address);
+            let (target, _) = route.target(Aim::Leader, &pool);
+            assert_eq!(&*target, "a:1");
+        }
+        assert_eq!(route.len(), 1);
+        route.next(Aim::Leader);
+        assert_eq!(&*route.target(Aim::Leader, &pool).0, "a:1");
+    }
+
+    #[test]
+    fn only_a_call_for_an_earlier_leader_is_succeeded() {
+        let mut route = Route::new(vec!["a:1".into(), "b:1".into()], 0);
+        let choice = |route: &mut Route, aim| Choice {
+            aim,
+            number: route.of(aim).number,
+            heard: route.heard,
+        };
+        let (before, any) = (
+            choice(&mut route, Aim::Leader),
+            choice(&mut route, Aim::Any),
+        );
+        route.heard = 5;
+        let of_five = choice(&mut route, Aim::Leader);
+        route.next(Aim::Leader);
+        route.next(Aim::Any);
+        assert!(route.is_past(of_five) && !route.is_succeeded(of_five));
+        route.heard = 6;
+        assert!(route.is_succeeded(of_five));
+        assert!(!route.is_succeeded(before) && !route.is_succeeded(any));
+        let of_six = choice(&mut route, Aim::Leader);
+        route.heard = 7;
+        assert!(!route.is_succeeded(of_six), "calls still go there");
     }
 }

@@ -81,8 +81,8 @@ impl<H: Hop> Hop for Tapped<H> {
         self.hop.learn(choice, refusal)
     }
 
-    fn is_past(&self, choice: Choice) -> bool {
-        self.hop.is_past(choice)
+    fn is_succeeded(&self, choice: Choice) -> bool {
+        self.hop.is_succeeded(choice)
     }
 
     fn events(&self, attempt: usize, service: &'static str, since: Since) -> EventSource {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use super::caller::Caller;
+use super::caller::{Caller, PATIENCE};
 use super::connect::connect;
 use super::link::{ClusterPin, Link};
 use crate::call::{Operation, ReadLevel, Request, Transport};
@@ -432,6 +432,94 @@ async fn a_node_that_another_has_succeeded_and_that_says_nothing_is_not_waited_f
     };
     let (answered, ()) = tokio::join!(asked, succeeded);
     assert_eq!(answered.unwrap(), number(1));
+}
+
+#[tokio::test]
+async fn a_long_query_on_its_way_through_another_node_is_waited_for() {
+    let (leader, calls) = numbered(2);
+    let leading = Node::start(leader);
+    // Takes its time, as a follower does that passes a long query on.
+    let slow = Fake::new(7, |call| {
+        std::thread::spawn(|| {
+            std::thread::sleep(3 * PATIENCE);
+            answer(call, number(1));
+        });
+    });
+    slow.leader.send_replace(leads(5, &leading));
+    let node = Node::start(slow);
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
+    assert_eq!(query(&caller, number(0)).await.unwrap(), number(1));
+    assert_eq!(calls.load(Ordering::SeqCst), 0);
+    assert_eq!(query(&caller, number(0)).await.unwrap(), number(2));
+}
+
+#[tokio::test]
+async fn what_any_node_answers_is_waited_for_whatever_becomes_of_other_calls() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let slow = Fake::new(7, move |call| {
+        let level = match call.action {
+            Action::Query { level, .. } => level,
+            _ => return echo(call),
+        };
+        if level == ReadLevel::Session {
+            return call.reply.refuse(Refusal::not_here("not yet", None));
+        }
+        counted.fetch_add(1, Ordering::SeqCst);
+        std::thread::spawn(|| {
+            std::thread::sleep(3 * PATIENCE);
+            echo(call);
+        });
+    });
+    let node = Node::start(slow);
+    let caller = connect(vec![node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
+    let local = caller.send(request(Operation::Query(ReadLevel::Local), number(1)));
+    let mut refused = request(Operation::Query(ReadLevel::Session), number(2));
+    refused.deadline = Some(2 * PATIENCE);
+    let (local, refused) = tokio::join!(local, caller.send(refused));
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unavailable);
+    assert_eq!(local.unwrap(), number(1));
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn an_attempt_that_was_given_up_may_be_answered_all_the_same() {
+    let (told, mut arrived) = mpsc::unbounded_channel();
+    let old = Node::start(Fake::new(7, move |call| told.send(call).unwrap()));
+    let (seen, mut again) = mpsc::unbounded_channel();
+    let next = Fake::new(7, move |call| seen.send(call).unwrap());
+    next.leader.send_replace(leads(5, &old));
+    let next_node = Node::start(next.clone());
+    let caller = connect(vec![next_node.address.clone()], Dialer::default())
+        .await
+        .unwrap();
+    // Calls go to the old leader once the way there stands.
+    let long = loop {
+        let mut sent = request(Operation::Query(ReadLevel::Linearizable), number(1));
+        sent.deadline = Some(Duration::from_secs(60));
+        let mut asked = caller.send(sent);
+        tokio::select! {
+            _ = &mut asked => unreachable!("nobody answers"),
+            _ = again.recv() => {}
+            call = arrived.recv() => break (asked, call.unwrap()),
+        }
+    };
+    let (asked, call) = long;
+    let succeeded = async {
+        next.leader.send_replace(Some(LeaderNews {
+            term: 6,
+            address: None,
+        }));
+        let held = again.recv().await.unwrap();
+        answer(call, number(3));
+        held
+    };
+    let (answered, _held) = tokio::join!(asked, succeeded);
+    assert_eq!(answered.unwrap(), number(3));
 }
 
 #[tokio::test]

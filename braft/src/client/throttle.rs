@@ -114,9 +114,9 @@ impl Throttle {
     }
 
     /// Whether the node has said *busy* lately to reads of either kind.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(super) fn is_busy(&self, now: Instant) -> bool {
         let mut gates = self.0.iter();
-        gates.any(|gate| gate.is_busy.load(Ordering::Relaxed))
+        gates.any(|gate| gate.is_busy.load(Ordering::Relaxed) && !gate.lately().is_over(now))
     }
 
     /// Takes note of what became of reads.
