@@ -169,3 +169,28 @@ fn without_reflection_the_schemas_are_not_served() {
         Ok(())
     });
 }
+
+/// A call with a header of so many bytes.
+async fn with_header(channel: &Channel, bytes: usize) -> TestResult<Result<(), Status>> {
+    let mut request = Request::new(HealthCheckRequest::default());
+    let metadata = request.metadata_mut();
+    metadata.insert("x-long", "x".repeat(bytes).parse()?);
+    let checked = HealthClient::new(channel.clone()).check(request).await;
+    Ok(checked.map(drop))
+}
+
+#[test]
+fn headers_beyond_the_limit_are_refused_and_the_connection_goes_on() {
+    /// As docs/security.md has it.
+    const LIMIT: usize = 32 << 10;
+    run_test(1, "long headers", |cluster: Cluster<Counter>| async move {
+        let channel = connect(&cluster, TestNode(0)).await?;
+        // What each call bears takes a part of it.
+        with_header(&channel, LIMIT - 1024).await??;
+        let refused = with_header(&channel, LIMIT).await?;
+        let refused = refused.err().ok_or("it was taken")?;
+        assert!(refused.message().contains("431"), "{refused}");
+        with_header(&channel, 1).await??;
+        Ok(())
+    });
+}

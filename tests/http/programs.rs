@@ -167,6 +167,8 @@ fn the_page_on_grpc_names_what_is_in_the_protocol() {
             "CallRequest",
             "Command",
             "Query",
+            "AnswerFrame",
+            "LeaderNews",
             "CallAnswer",
             "CallError",
             "EventsFrame",

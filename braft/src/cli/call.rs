@@ -134,7 +134,11 @@ fn keep(call: &CallArgs, position: Option<HeaderValue>, answer: &str) -> Result<
     let (Some(path), Some(position)) = (&call.position, position) else {
         return Ok(());
     };
-    fs::write(path, position.as_bytes()).map_err(|error| {
+    // A file that is cut off would be taken for one in which nothing was seen yet.
+    let mut beside = path.clone().into_os_string();
+    beside.push(".new");
+    let written = fs::write(&beside, position.as_bytes()).and_then(|()| fs::rename(&beside, path));
+    written.map_err(|error| {
         let path = path.display();
         Failure::Damaged(format!(
             "{path} cannot be written: {error}; the answer was: {answer}"

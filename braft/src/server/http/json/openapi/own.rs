@@ -148,6 +148,10 @@ fn find_open(
 
 /// Says that there are no other names, and how large numbers are, where the schema leaves it open.
 fn close(schema: &mut Value, is_part: bool) {
+    // Anything. An object says it too, and not all that read the document know the short form.
+    if *schema == Value::Bool(true) {
+        *schema = json!({});
+    }
     let beside = |schema: &Value, word: &str| is_beside(schema, word, is_part);
     let words: Vec<_> = within(schema)
         .into_iter()

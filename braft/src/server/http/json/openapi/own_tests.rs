@@ -48,6 +48,8 @@ enum Tagged {
 struct Written {
     #[serde(default)]
     note: String,
+    #[serde(default)]
+    any: Value,
 }
 
 #[derive(
@@ -164,6 +166,12 @@ fn definitions_are_components_and_those_of_one_name_are_kept_apart() {
     let read = &arguments(&document, "note")["written"];
     let written = &note["responses"]["200"]["content"]["application/json"]["schema"];
     assert_ne!(read, written);
+    // A page looks into each schema.
+    assert_eq!(
+        led(&document, read)["properties"]["any"]["type"],
+        Value::Null
+    );
+    assert!(led(&document, read)["properties"]["any"].is_object());
     let mut found = Vec::new();
     references(&document, &mut found);
     assert!(found.len() > 10);

@@ -107,7 +107,7 @@ impl Schemas {
             ("f32", _) => json!({ "type": "number", "format": "float" }),
             ("f64", _) => json!({ "type": "number", "format": "double" }),
             (number, _) => number_schema(number).unwrap_or_else(|| {
-                if number == "untraced" {
+                if matches!(number, "untraced" | "any") {
                     let part = label(node);
                     tracing::warn!(%part, "a type cannot be traced: /openapi.json has it as any JSON");
                 }

@@ -204,3 +204,31 @@ fn what_is_asked_of_callers_is_said_where_something_is() {
     let scheme = &both["components"]["securitySchemes"]["certificate"];
     assert_eq!(scheme["type"], "mutualTLS");
 }
+
+/// Where a subscriber writes its lines to.
+struct Said(std::sync::mpsc::Sender<Vec<u8>>);
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let sent = self.0.send(bytes.to_vec());
+        sent.map(|()| bytes.len()).map_err(std::io::Error::other)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_type_that_does_not_say_what_it_takes_is_told_of() {
+    let (said, heard) = std::sync::mpsc::channel();
+    let lines = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Said(said.clone()))
+        .finish();
+    tracing::subscriber::with_default(lines, wood);
+    let text: Vec<u8> = heard.try_iter().flatten().collect();
+    let text = String::from_utf8(text).expect("text");
+    let is_told = text.contains("WARN") && text.contains("a type cannot be traced");
+    assert!(is_told, "{text}");
+}
