@@ -35,7 +35,9 @@ pub struct Settings {
     pub on_panic: OnPanic,
     /// Log entries after which the members compare their states; 0 never. Each takes the digest of
     /// its state meanwhile: of a state made of [`collections`](crate::collections) it costs what has
-    /// changed, of any other as much as to write it, and commands wait for it.
+    /// changed, of any other as much as to write it, and commands wait for it. On the machine of
+    /// `docs/comparison.md` one digest took 8 ms of a `Map` of a million entries after 10,000 had changed,
+    /// and 15 ms of a `BTreeMap` of 100,000 whatever had changed.
     #[serde(default = "default_digest_every")]
     pub digest_every: u64,
     /// Log time for which an idempotency key is kept from its first use, in milliseconds.
