@@ -97,9 +97,20 @@ class Browser:
             raise SystemExit(f"{script}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
+    def wait(self, script):
+        end = time.monotonic() + PATIENCE
+        while not (value := self.eval(script)):
+            if time.monotonic() > end:
+                text = self.eval("document.body.innerText")
+                raise SystemExit(f"never true: {script}\n{text}\n{self.said}")
+            time.sleep(0.05)
+        return value
+
     def do(self, command, words):
         if command == "open":
             self.call("Page.navigate", url=words)
+            # What is in the document is there, whatever its scripts still do.
+            self.wait("document.readyState !== 'loading'")
         elif command == "login":
             name, password = words.split()
             self.answer = {"response": "ProvideCredentials", "username": name, "password": password}
@@ -112,13 +123,7 @@ class Browser:
             self.call("Emulation.setDeviceMetricsOverride", width=width, height=height,
                       deviceScaleFactor=1, mobile=width < 600)
         elif command == "wait":
-            end = time.monotonic() + PATIENCE
-            while not (value := self.eval(words)):
-                if time.monotonic() > end:
-                    text = self.eval("document.body.innerText")
-                    raise SystemExit(f"never true: {words}\n{text}\n{self.said}")
-                time.sleep(0.05)
-            return value
+            return self.wait(words)
         elif command == "eval":
             return self.eval(words)
         elif command == "shot":
