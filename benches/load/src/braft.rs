@@ -2,7 +2,6 @@
 
 use std::io;
 
-use serde::Deserialize;
 use tokio::process::Command;
 
 use crate::cluster::{Cluster, Place};
@@ -43,9 +42,8 @@ pub async fn serves(place: &Place, node: usize) -> bool {
 /// The node that leads.
 pub async fn leader(place: &Place) -> Option<usize> {
     for node in 0..place.nodes() {
-        let asked = get(&place.address(node, HTTP_PORT), "/raft").await;
-        let overview = asked.ok().and_then(|body| serde_json::from_str(&body).ok());
-        if let Some(leader) = overview.and_then(|overview: Overview| overview.leader()) {
+        let http = place.address(node, HTTP_PORT);
+        if let Some(leader) = Nodes::new(Some(http)).leader().await {
             return (0..place.nodes()).find(|node| place.address(*node, RAFT_PORT) == leader);
         }
     }
@@ -56,29 +54,4 @@ pub async fn leader(place: &Place) -> Option<usize> {
 pub async fn sample(cluster: &Cluster) -> Vec<NodeSample> {
     let http = cluster.place().address(0, HTTP_PORT);
     Nodes::new(Some(http)).sample().await
-}
-
-/// What is read of what a node says about all.
-#[derive(Deserialize)]
-struct Overview {
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    status: Status,
-}
-
-#[derive(Deserialize)]
-struct Status {
-    address: String,
-    role: String,
-}
-
-impl Overview {
-    fn leader(self) -> Option<String> {
-        let mut nodes = self.nodes.into_iter();
-        let leader = nodes.find(|node| node.status.role == "leader");
-        leader.map(|leader| leader.status.address)
-    }
 }

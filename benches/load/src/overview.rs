@@ -39,6 +39,8 @@ struct Status {
     address: String,
     pid: u32,
     rss_bytes: u64,
+    #[serde(default)]
+    role: String,
     log: Log,
 }
 
@@ -52,6 +54,15 @@ impl Nodes {
     /// Asks at "host:port"; without, nothing is known of the nodes.
     pub fn new(http: Option<String>) -> Self {
         Nodes { http }
+    }
+
+    /// Where the node that leads is called, if the nodes know.
+    pub(crate) async fn leader(&self) -> Option<String> {
+        let body = get(self.http.as_ref()?, "/raft").await.ok()?;
+        let overview: Overview = serde_json::from_str(&body).ok()?;
+        let mut all = overview.nodes.into_iter().map(|node| node.status);
+        let leader = all.find(|status| status.role == "leader");
+        leader.map(|leader| leader.address)
     }
 
     /// Of each node; nothing if one of them does not tell.

@@ -237,7 +237,7 @@ impl Inner {
             Phase::Open => {}
         }
         loop {
-            let until = self.gathers_until(now).filter(|_| is_busy);
+            let until = is_busy.then(|| self.gathers_until(now)).flatten();
             if until.is_none() {
                 self.gathered = None;
                 let requests = self.fill(now, refused);
@@ -256,16 +256,12 @@ impl Inner {
                 return Poll::Pending;
             }
             match queue.poll_recv_many(context, &mut self.scratch, room) {
-                Poll::Pending => match until {
+                Poll::Ready(1..) => self.waiting.extend(self.scratch.drain(..)),
+                // They are sent when it is time, also if nobody adds to them any more.
+                none => match until {
                     Some(until) => return self.poll_gathered(context, until),
-                    None => return Poll::Pending,
+                    None => return none.map(|_| None),
                 },
-                Poll::Ready(0) => match until {
-                    // Nobody adds to them any more, and they are sent all the same.
-                    Some(until) => return self.poll_gathered(context, until),
-                    None => return Poll::Ready(None),
-                },
-                Poll::Ready(_) => self.waiting.extend(self.scratch.drain(..)),
             }
         }
     }

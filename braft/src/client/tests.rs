@@ -406,8 +406,8 @@ async fn a_leader_out_of_reach_is_called_through_the_others() {
 #[tokio::test]
 async fn a_node_that_another_has_succeeded_and_that_says_nothing_is_not_waited_for() {
     let (fake, _) = numbered(1);
-    let held = Mutex::new(Vec::new());
-    let silent = Fake::new(7, move |call| held.lock().unwrap().push(call));
+    let (told, mut arrived) = mpsc::unbounded_channel();
+    let silent = Fake::new(7, move |call| told.send(call).unwrap());
     let (node, silent_node) = (Node::start(fake.clone()), Node::start(silent));
     fake.leader.send_replace(leads(5, &silent_node));
     let caller = connect(vec![node.address.clone()], Dialer::default())
@@ -424,13 +424,21 @@ async fn a_node_that_another_has_succeeded_and_that_says_nothing_is_not_waited_f
         }
     };
     let succeeded = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let mut held = Vec::new();
+        while let Some(call) = arrived.recv().await {
+            let is_the_command = matches!(call.action, Action::Command { .. });
+            held.push(call);
+            if is_the_command {
+                break;
+            }
+        }
         fake.leader.send_replace(Some(LeaderNews {
             term: 6,
             address: None,
         }));
+        held
     };
-    let (answered, ()) = tokio::join!(asked, succeeded);
+    let (answered, _held) = tokio::join!(asked, succeeded);
     assert_eq!(answered.unwrap(), number(1));
 }
 

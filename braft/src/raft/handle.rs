@@ -512,15 +512,8 @@ impl RaftNode {
     /// Waits until the view fulfils a condition, and returns that view. `None` if raft stopped
     /// and its view moves no more.
     pub(crate) async fn wait_for(&self, holds: impl Fn(&RaftView) -> bool) -> Option<RaftView> {
-        let mut metrics = self.raft.metrics();
-        loop {
-            let view = view(&metrics.borrow_watched());
-            if holds(&view) {
-                return Some(view);
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-            metrics.changed().await.ok()?;
-        }
+        self.look(|metrics| Some(view(metrics)).filter(&holds))
+            .await
     }
 
     /// Whether raft goes on, once it has taken in all that came before this question. One that does not
@@ -533,15 +526,24 @@ impl RaftNode {
     /// Waits until a member is known to lead in a term after `last`, and returns that view. `None` if
     /// raft stopped.
     pub(crate) async fn leader_after(&self, last: u64) -> Option<RaftView> {
+        self.look(|metrics| {
+            // Most looks find nothing new, and make no view.
+            let is_news = metrics.current_term > last && metrics.current_leader.is_some();
+            let view = is_news.then(|| view(metrics))?;
+            view.leader_info().is_some().then_some(view)
+        })
+        .await
+    }
+
+    /// Looks at raft's figures as they change until there is something to see; `None` if raft stopped.
+    async fn look<T>(
+        &self,
+        see: impl Fn(&openraft::RaftMetrics<TypeConfig>) -> Option<T>,
+    ) -> Option<T> {
         let mut metrics = self.raft.metrics();
         loop {
-            let view = {
-                let metrics = metrics.borrow_watched();
-                let is_news = metrics.current_term > last && metrics.current_leader.is_some();
-                is_news.then(|| view(&metrics))
-            };
-            if let Some(view) = view.filter(|view| view.leader_info().is_some()) {
-                return Some(view);
+            if let Some(seen) = see(&metrics.borrow_watched()) {
+                return Some(seen);
             }
             tokio::time::sleep(LOOK_EVERY).await;
             metrics.changed().await.ok()?;

@@ -15,7 +15,7 @@ mod state;
 mod values;
 
 use clap::ValueEnum;
-use load::{Figures, LoadArgs, Operation};
+use load::{Cluster, Figures, LoadArgs, Operation};
 
 use crate::ScaleArgs;
 use crate::client::{Held, InMap, InPlain};
@@ -71,6 +71,20 @@ fn usual(args: &ScaleArgs, operations: &[Operation], clients: u32) -> LoadArgs {
 /// Says on standard error what is being measured.
 fn tell(what: &str) {
     eprintln!("{what}");
+}
+
+/// Writes every key once, and carries out a load; nothing of it may fail.
+async fn measured<H: Held>(
+    load: &LoadArgs,
+    client: H,
+    cluster: &Cluster,
+) -> Result<Vec<Figures>, String> {
+    let filled = load::fill(load, &client).await;
+    filled.map_err(|error| error.to_string())?;
+    let sample = async || load::braft::sample(cluster).await;
+    let all = load::run_all(load, "braft", &[client], sample).await;
+    all.iter().try_for_each(without_errors)?;
+    Ok(all)
 }
 
 /// What is said of a load that had errors.

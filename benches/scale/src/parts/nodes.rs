@@ -1,9 +1,8 @@
 //! Clusters of more and more nodes.
 
 use load::Operation;
-use load::braft::sample;
 
-use super::{tell, usual, without_errors};
+use super::{measured, tell, usual};
 use crate::ScaleArgs;
 use crate::client::{Held, InMap};
 use crate::cluster::{addresses, start, wait_for_leader};
@@ -20,12 +19,7 @@ pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
         wait_for_leader(&mut cluster).await?;
         let client = InMap::connect(addresses(&cluster)).await?;
         let load = usual(args, &[Operation::Put, Operation::Get], CLIENTS);
-        load::fill(&load, &client)
-            .await
-            .map_err(|error| error.to_string())?;
-        let sample = async || sample(&cluster).await;
-        for figures in load::run_all(&load, "braft", &[client], sample).await {
-            without_errors(&figures)?;
+        for figures in measured(&load, client, &cluster).await? {
             rows.push([
                 nodes.to_string(),
                 figures.operation.to_string(),

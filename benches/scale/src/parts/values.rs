@@ -1,9 +1,8 @@
 //! Values that get larger.
 
-use load::braft::sample;
 use load::{LoadArgs, Operation};
 
-use super::{tell, usual, without_errors};
+use super::{measured, tell, usual};
 use crate::ScaleArgs;
 use crate::client::{Held, InMap};
 use crate::cluster::{addresses, start, wait_for_leader};
@@ -26,12 +25,7 @@ pub(super) async fn measure(args: &ScaleArgs) -> Result<(), String> {
             keys: (HELD_BYTES / bytes).clamp(1, 10_000) as u64,
             ..usual(args, &[Operation::Put, Operation::Get], CLIENTS)
         };
-        load::fill(&load, &client)
-            .await
-            .map_err(|error| error.to_string())?;
-        let sample = async || sample(&cluster).await;
-        for figures in load::run_all(&load, "braft", &[client], sample).await {
-            without_errors(&figures)?;
+        for figures in measured(&load, client, &cluster).await? {
             rows.push([
                 bytes.to_string(),
                 figures.operation.to_string(),

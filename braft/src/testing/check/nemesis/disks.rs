@@ -231,6 +231,9 @@ mod tests {
             writing.abort();
             cluster.converged().await?;
             assert_eq!(nemesis.stopped(), None);
+            let had_stopped = "had stopped, its disk being full";
+            let mut events = nemesis.events.iter();
+            assert!(events.any(|event| event.text.contains(had_stopped)));
             cluster.stop_all().await;
             Ok(())
         });
