@@ -5,6 +5,8 @@
 //! then wakes another of its threads for the next: that takes longer than all of them. So what wrote a
 //! lone entry begins a relay: as long as it lasts, a task of raft that is woken on this thread is run
 //! there as soon as the one that woke it pauses. Everything else goes its usual way.
+//!
+//! Nor may a task of raft wait for a thread that is kept busy: see [`GiveWay`].
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -61,6 +63,28 @@ pub(crate) fn begun() -> u64 {
 /// Whether this thread is in a relay.
 pub(super) fn is_open() -> bool {
     TRACK.with(|track| track.is_open.get())
+}
+
+/// Lets the tasks that wait for this thread run first.
+///
+/// tokio's own `yield_now` puts a task on a list of the thread, of which no other thread takes anything:
+/// if this thread is then kept busy by brief work that is not brief, the task waits for its end. This
+/// one waits in the thread's queue, of which others take.
+#[derive(Debug, Default)]
+pub(super) struct GiveWay {
+    is_over: bool,
+}
+
+impl Future for GiveWay {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.is_over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
 }
 
 /// A task that can be run by whoever woke it.
@@ -225,6 +249,10 @@ where
             return;
         }
         self.advance();
+        // It paused because its time was up, and is on the list of this thread: see `GiveWay`.
+        if !tokio::task::coop::has_budget_remaining() {
+            self.wake_by_ref();
+        }
         let before = self.state.fetch_and(!RUNNING, Ordering::AcqRel);
         if before & OVER != 0 {
             self.own.wake();

@@ -338,7 +338,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             // What the last chunk woke runs first: on this thread it would have to wait for us,
             // and it may be raft itself. A lone entry has none before it.
             if !relay::is_open() {
-                tokio::task::yield_now().await;
+                relay::GiveWay::default().await;
             }
             let (pace, bytes, began) = (&self.shared.apply_pace, bytes(&chunk), Instant::now());
             self.if_brief(pace, bytes, || self.apply_chunk(chunk))

@@ -1,6 +1,7 @@
 //! Tasks that wake each other, with a relay and without.
 
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, yield_now};
@@ -177,4 +178,54 @@ fn what_is_woken_while_it_runs_is_run_again_on_any_thread() {
         total
     });
     assert_eq!(total, 8);
+}
+
+/// Whether a task goes on that pauses on a thread which another task then keeps busy.
+fn goes_on_elsewhere<F>(pauses: impl FnOnce() -> F) -> bool
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    const LONGER_THAN_IT_TAKES: Duration = Duration::from_secs(20);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .build()
+        .expect("a runtime");
+    let (is_kept, wait_for_kept) = std::sync::mpsc::channel::<()>();
+    let (goes_on, wait_for_it) = std::sync::mpsc::channel();
+    let (is_taken, wait_for_taken) = std::sync::mpsc::channel();
+    // The other thread takes nothing before the first one is kept busy.
+    runtime.spawn(async move {
+        is_taken.send(()).expect("somebody waits");
+        wait_for_kept.recv().expect("somebody keeps a thread busy");
+    });
+    wait_for_taken.recv().expect("it begins");
+    let pauses = pauses();
+    let kept = runtime.spawn(async move {
+        let keeps = tokio::spawn(Runs::new(async move {
+            is_kept.send(()).expect("somebody waits");
+            wait_for_it.recv_timeout(LONGER_THAN_IT_TAKES).is_ok()
+        }));
+        // What was spawned last is run first.
+        tokio::spawn(Runs::new(async move {
+            pauses.await;
+            // Nobody waits any more if it was too late.
+            let _ = goes_on.send(());
+        }));
+        keeps
+    });
+    runtime.block_on(async { kept.await.expect("ends").await.expect("ends") })
+}
+
+#[test]
+fn a_task_that_gives_way_waits_for_no_thread_that_is_kept_busy() {
+    assert!(goes_on_elsewhere(GiveWay::default));
+}
+
+#[test]
+fn a_task_whose_time_is_up_waits_for_no_thread_that_is_kept_busy() {
+    assert!(goes_on_elsewhere(|| async {
+        for _ in 0..1000 {
+            tokio::task::coop::consume_budget().await;
+        }
+    }));
 }
