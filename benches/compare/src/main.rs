@@ -27,6 +27,10 @@ use load::LoadArgs;
 use crate::parts::Part;
 use crate::systems::System;
 
+/// A node's threads free what others have allocated: this one gives it to all of them anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// braft beside other replicated stores: three nodes each on loopback, the same load in turns.
 ///
 /// What is not installed is skipped, with a line that says how to install it.

@@ -25,6 +25,10 @@ use clap::{Parser, Subcommand};
 
 use crate::parts::Part;
 
+/// A node's threads free what others have allocated: this one gives it to all of them anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How the cost of braft grows: with nodes, values, state, log and clients.
 #[derive(Debug, Parser)]
 #[command(name = "scale", version, args_conflicts_with_subcommands = true)]

@@ -32,6 +32,10 @@ use crate::world;
 /// Entries proposed and not yet applied. Two: one is being written while the next one fills; more
 /// would only make entries smaller.
 const MAX_ENTRIES_IN_FLIGHT: usize = 2;
+/// A second entry goes while one is under way as soon as it has this part of the other's items to carry.
+/// One that carries few costs all nodes as much as one that carries many, and its callers' next
+/// commands then go apart from those of the others, too.
+const SECOND_ENTRY_PART: usize = 2;
 /// Items in one entry: the place of an item in its entry has to fit 16 bits.
 const MAX_ITEMS_PER_ENTRY: usize = 4096;
 /// Bytes of one entry, unless a single item is larger.
@@ -268,9 +272,8 @@ impl Task {
             let Some(permit) = self.permit(&mut waiting, &mut proposals).await else {
                 continue;
             };
-            // What arrived while the last entries were under way joins this one.
-            while let Ok(proposal) = proposals.try_recv() {
-                waiting.push_back(proposal);
+            if !self.gather(&mut waiting, &mut proposals).await {
+                continue;
             }
             self.refuse_late(&mut waiting);
             let (entry, replies) = self.line.fill(&mut waiting);
@@ -278,6 +281,44 @@ impl Task {
                 self.line.send(entry, replies, permit).await;
             }
         }
+    }
+
+    /// What arrived while the last entries were under way joins this one, and if one still is, what
+    /// arrives until this one is worth sending; `false` if touch was lost meanwhile, and whoever waited
+    /// has been told.
+    async fn gather(
+        &mut self,
+        waiting: &mut VecDeque<Proposal>,
+        proposals: &mut mpsc::UnboundedReceiver<Proposal>,
+    ) -> bool {
+        let mut bytes: usize = waiting.iter().map(|waits| size(&waits.item)).sum();
+        // There is room for it once the other entry is no longer under way.
+        let in_flight = self.line.in_flight.clone();
+        let mut is_only_one = std::pin::pin!(in_flight.acquire());
+        loop {
+            while let Ok(proposal) = proposals.try_recv() {
+                bytes += size(&proposal.item);
+                waiting.push_back(proposal);
+            }
+            let (entries, items) = self.line.sent.under_way();
+            let is_full = bytes >= MAX_ENTRY_BYTES || waiting.len() >= self.line.most_items();
+            if entries == 0 || is_full || waiting.len() * SECOND_ENTRY_PART >= items {
+                return true;
+            }
+            tokio::select! {
+                came = proposals.recv() => {
+                    let Some(proposal) = came else {
+                        return true;
+                    };
+                    bytes += size(&proposal.item);
+                    waiting.push_back(proposal);
+                }
+                _ = &mut is_only_one => return true,
+                () = out_of_touch(&mut self.in_touch) => break,
+            }
+        }
+        self.wait_for_touch(waiting, proposals).await;
+        false
     }
 
     /// Refuses those that are not expected to be answered by their deadline, wherever they stand:
@@ -413,6 +454,11 @@ impl Line {
         is_only_call && (world::relays() || is_alone())
     }
 
+    /// How many items the next entry may hold.
+    fn most_items(&self) -> usize {
+        self.load.drain().next_batch().min(MAX_ITEMS_PER_ENTRY)
+    }
+
     /// Moves proposals into one entry until it is full. Overdue ones are refused: nobody waits.
     fn fill(&self, waiting: &mut VecDeque<Proposal>) -> (Option<Bytes>, Replies) {
         let now = Instant::now();
@@ -421,7 +467,7 @@ impl Line {
             to: Vec::new(),
             bytes: 0,
         };
-        let most = self.load.drain().next_batch().min(MAX_ITEMS_PER_ENTRY);
+        let most = self.most_items();
         while replies.to.len() < most
             && let Some(next) = waiting.front()
             && (entry.items() == 0 || entry.len() + size(&next.item) <= MAX_ENTRY_BYTES)

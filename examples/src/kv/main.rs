@@ -24,6 +24,10 @@ use clap::Parser as _;
 
 use crate::args::{Cli, Command};
 
+/// A node's threads free what others have allocated: this one gives it to all of them anew.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -1,4 +1,4 @@
-//! A lone command that finds raft's queue full.
+//! A lone command that finds raft's queue full, and entries that wait for more to carry.
 
 use std::path::Path;
 use std::sync::mpsc as std_mpsc;
@@ -20,7 +20,11 @@ const RAFT_QUEUE: u64 = 4;
 
 /// A node alone, which leads.
 async fn leading() -> (Raft, Proposer) {
-    let fs: Arc<FaultFs> = Arc::default();
+    leading_on(Arc::default()).await
+}
+
+/// The same, on a disk.
+async fn leading_on(fs: Arc<FaultFs>) -> (Raft, Proposer) {
     let options = WalOptions {
         segment_bytes: 64 << 10,
         ..WalOptions::default()
@@ -79,6 +83,10 @@ async fn a_lone_command_that_finds_raft_full_is_lost_and_leaves_nothing_behind()
     first.result.expect("is opened");
     let line = &proposer.line;
     assert!(line.was_lone.load(Ordering::Relaxed));
+    // Its caller has the answer a moment before its entry is no longer under way.
+    while line.in_flight.available_permits() < MAX_ENTRIES_IN_FLIGHT {
+        tokio::task::yield_now().await;
+    }
 
     // Raft is held up, and its queue is filled.
     let (begun, has_begun) = oneshot::channel();
@@ -113,4 +121,63 @@ async fn a_lone_command_that_finds_raft_full_is_lost_and_leaves_nothing_behind()
         first.index + 1,
         "the lost one was not carried out"
     );
+}
+
+/// Waits until so many entries are under way, with so many items.
+async fn under_way(proposer: &Proposer, wanted: (usize, usize)) {
+    while proposer.line.sent.under_way() != wanted {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Lets the tasks of this thread do what they can.
+async fn all_run() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+// On one thread the task that fills entries runs only while the test waits.
+#[tokio::test]
+async fn a_second_entry_goes_once_it_has_half_as_much_to_carry_or_the_first_is_done() {
+    let fs: Arc<FaultFs> = Arc::default();
+    let (_raft, proposer) = leading_on(fs.clone()).await;
+    let open = |times: usize| -> Vec<_> { (0..times).map(|_| open_session(&proposer)).collect() };
+    fs.hold_syncs(true);
+    let mut answers = open(8);
+    under_way(&proposer, (1, 8)).await;
+
+    answers.extend(open(3));
+    all_run().await;
+    assert_eq!(proposer.line.sent.under_way(), (1, 8));
+    answers.extend(open(1));
+    under_way(&proposer, (2, 12)).await;
+    // No third one goes, however much it has to carry.
+    answers.extend(open(20));
+    all_run().await;
+    assert_eq!(proposer.line.sent.under_way(), (2, 12));
+
+    fs.hold_syncs(false);
+    let mut indices = Vec::new();
+    for answer in answers {
+        let reply = answer.await.expect("is answered");
+        reply.result.expect("is opened");
+        indices.push(reply.index);
+    }
+    let first = indices[0];
+    let expected = [[first; 8].as_slice(), &[first + 1; 4], &[first + 2; 20]].concat();
+    assert_eq!(indices, expected);
+
+    // A few that come while another entry is under way go once it is done, without more to come.
+    fs.hold_syncs(true);
+    let before = open(8);
+    under_way(&proposer, (1, 8)).await;
+    let few = open(3);
+    all_run().await;
+    assert_eq!(proposer.line.sent.under_way(), (1, 8));
+    fs.hold_syncs(false);
+    for answer in before.into_iter().chain(few) {
+        let reply = answer.await.expect("is answered");
+        reply.result.expect("is opened");
+    }
 }
