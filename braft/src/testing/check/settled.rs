@@ -172,7 +172,7 @@ mod tests {
             stage.cluster.isolate(TestNode(1));
             let text = text(settle(&stage).await);
             for node in 0..3 {
-                let what = format!("node {node} answered no command for 10");
+                let what = format!("node {node} answered no command for");
                 assert!(text.contains(&what), "{text}");
             }
             Ok(())
@@ -184,7 +184,7 @@ mod tests {
         play(7, async |stage| {
             stage.cluster.isolate(TestNode(2));
             let text = text(settle(&stage).await);
-            assert!(text.contains("node 2 answered no command for 10"), "{text}");
+            assert!(text.contains("node 2 answered no command for"), "{text}");
             assert!(
                 !text.contains("node 0") && !text.contains("node 1"),
                 "{text}"
