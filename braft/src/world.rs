@@ -1,8 +1,14 @@
 //! What the machine gives that a simulation has to give instead: random numbers, the wall clock,
-//! threads for work that blocks.
+//! threads for work that blocks, tasks that can be held.
 
+use std::future::Future;
 use std::io;
 use std::time::SystemTime;
+
+use tokio::task::JoinHandle;
+
+#[cfg(feature = "testing")]
+pub(crate) mod process;
 
 /// 64 random bits.
 ///
@@ -36,6 +42,34 @@ pub(crate) async fn blocking<T: Send + 'static>(
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await
+}
+
+/// Begins a task of the node that the present task belongs to.
+pub(crate) fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    tokio::spawn(in_process(future))
+}
+
+/// A future that stands still when the node does that the present task belongs to, where that is
+/// simulated.
+#[cfg(feature = "testing")]
+pub(crate) fn in_process<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let process = process::Process::of_task();
+    async move {
+        match process {
+            Some(process) => process.run(future).await,
+            None => future.await,
+        }
+    }
+}
+
+/// Only simulated nodes stand still.
+#[cfg(not(feature = "testing"))]
+pub(crate) fn in_process<F: Future>(future: F) -> F {
+    future
 }
 
 /// Whether a simulation runs raft's tasks one after the other for each lone command, as a node alone on

@@ -54,7 +54,7 @@ impl Caller {
     }
 
     #[cfg(feature = "testing")]
-    pub(super) fn tapped(hop: Remote, tap: Arc<dyn super::tap::Tap>) -> Self {
+    pub(super) fn tapped(hop: impl Hop, tap: Arc<dyn super::tap::Tap>) -> Self {
         let hop = Arc::new(hop);
         Self::over(super::tap::Tapped { hop, tap })
     }

@@ -20,6 +20,7 @@ use crate::wire::MAX_FRAME_BYTES;
 use crate::wire::convert::cluster_id_from;
 use crate::wire::v1::calls_client::CallsClient;
 use crate::wire::v1::{AnswerFrame, LeaderNews};
+use crate::world;
 
 /// Until TCP stands. A node that is down refuses at once; this is for hosts that are gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -113,7 +114,7 @@ impl Link {
             address: Arc::clone(&address),
             rumour,
         };
-        tokio::spawn(run(ear, pin, dialer, line, state));
+        world::spawn(run(ear, pin, dialer, line, state));
         Link {
             address,
             queue,

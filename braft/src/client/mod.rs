@@ -68,6 +68,15 @@ pub(crate) fn tapped(
     Channel::new(Caller::tapped(connect::lazy(addresses, dialer), tap))
 }
 
+/// The same for calls that enter at the node of this process.
+#[cfg(feature = "testing")]
+pub(crate) fn tapped_here(
+    gateway: std::sync::Arc<dyn crate::request::Gateway>,
+    tap: std::sync::Arc<dyn Tap>,
+) -> Channel {
+    Channel::new(Caller::tapped(hop::Local(gateway), tap))
+}
+
 /// The typed client of a service; implemented by `#[raft_service]`.
 pub trait Client: Connected + From<Channel> + Clone + Send + Sync + 'static {
     /// Connects to a cluster through any of its nodes.

@@ -17,6 +17,7 @@ use crate::client::Pool;
 use crate::raft::network::Peers;
 use crate::raft::{Admitted, MAX_CONFIRMATIONS, MAX_READERS, MAX_WAITING_READS, RaftNode};
 use crate::request::{Action, Incoming, Refusal, Reply, ReplyTo};
+use crate::world;
 
 /// The longest a node waits for the leader's word. Cut off, it gives up early, so that its callers
 /// can ask another node.
@@ -64,7 +65,7 @@ impl FreshReads {
             links,
             confirmed: Arc::default(),
         };
-        tokio::spawn(run(leader.clone(), waiting));
+        world::spawn(run(leader.clone(), waiting));
         FreshReads { queue, leader }
     }
 
@@ -111,7 +112,7 @@ async fn run(leader: Leader, mut waiting: mpsc::Receiver<Fresh>) {
             batch.push(next);
         }
         let leader = leader.clone();
-        tokio::spawn(async move {
+        world::spawn(async move {
             // After each of these reads arrived: fresh enough for all of them.
             let asked = Instant::now();
             let answer = leader.ask(asked).await;

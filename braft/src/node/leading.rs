@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Inner, Node};
 use crate::leadership::{LeaderChange, LeaderToken};
+use crate::world;
 
 /// How long a task may go on after its token is over. Then it is dropped where it next awaits.
 const WIND_UP: Duration = Duration::from_secs(1);
@@ -39,16 +40,16 @@ pub(super) fn start(leading: Leading, node: &Node, tasks: &TaskTracker, stop: &C
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
-        tasks.spawn(supervisor.run());
+        tasks.spawn(world::in_process(supervisor.run()));
     }
     for callback in leading.on_change {
         let (node, stop) = (Arc::downgrade(&node.inner), stop.clone());
-        tasks.spawn(async move {
+        tasks.spawn(world::in_process(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tell(node, callback) => {}
             }
-        });
+        }));
     }
 }
 
@@ -97,7 +98,9 @@ impl Supervisor {
         let (task, own) = (self.task.clone(), token.clone());
         let mut running = Running {
             token: token.clone(),
-            handle: self.tasks.spawn(async move { task(node, own).await }),
+            handle: self
+                .tasks
+                .spawn(world::in_process(async move { task(node, own).await })),
         };
         let over = async {
             tokio::select! {

@@ -129,6 +129,12 @@ impl Node {
         self.inner.channel.clone().into()
     }
 
+    /// The way of its clients, with a tap on the attempts.
+    #[cfg(feature = "testing")]
+    pub(crate) fn tapped(&self, tap: Arc<dyn crate::client::Tap>) -> Channel {
+        crate::client::tapped_here(door::gateway(&self.inner.core), tap)
+    }
+
     /// What this node knows of itself and its cluster.
     pub fn status(&self) -> Status {
         self.inner.core.status()

@@ -39,6 +39,7 @@ use crate::storage::fs::Fs;
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::{Wal, WalOptions};
+use crate::world;
 
 /// Starts a node and returns once it serves; it then forms or joins its cluster by itself.
 ///
@@ -221,12 +222,12 @@ struct Tasks {
 impl Tasks {
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
-        self.tracker.spawn(async move {
+        self.tracker.spawn(world::in_process(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = task => {}
             }
-        });
+        }));
     }
 }
 
@@ -411,12 +412,12 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         drop(watched.about.outlook.set(outlook));
         let until_stop = |task: futures_util::future::BoxFuture<'static, ()>| {
             let stop = stop.clone();
-            tracker.spawn(async move {
+            tracker.spawn(world::in_process(async move {
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = task => {}
                 }
-            });
+            }));
         };
         until_stop(Box::pin(monitoring));
         let first = watched.clone();

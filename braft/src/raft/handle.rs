@@ -31,6 +31,7 @@ use crate::metrics::RaftFigures;
 use crate::request::{Refusal, Reply, ReplyTo};
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 use crate::storage::wal::Wal;
+use crate::world;
 
 /// Entries in one append message; its bytes are capped where entries are read.
 const MAX_ENTRIES_PER_APPEND: u64 = 1024;
@@ -178,7 +179,7 @@ impl RaftNode {
         peers.set_progress(progress(wal.clone(), machine.clone()));
         if let Some(until) = silent_until {
             tracing::info!("restarted: keeps out of elections for the lease it may have granted");
-            tokio::spawn(campaign_from(until, raft.clone(), machine.clone()));
+            world::spawn(campaign_from(until, raft.clone(), machine.clone()));
         }
         let lease = Lease::start(&raft, acks, options.timers, node_id);
         let in_touch = touch::start(raft.clone(), options.timers);
@@ -304,7 +305,7 @@ impl RaftNode {
     /// Answers queries from what is applied here, once that reaches `index`.
     pub(crate) fn read_at(&self, index: u64, reads: Vec<Admitted>) {
         let machine = self.machine.clone();
-        tokio::spawn(async move { answer(&machine, index, reads).await });
+        world::spawn(async move { answer(&machine, index, reads).await });
     }
 
     /// Carries out one membership change, if the membership is still the one the change was
@@ -365,7 +366,7 @@ impl RaftNode {
         let (raft, lease) = (self.raft.clone(), self.lease.clone());
         // A task of its own: whoever waits here may give up, and the term has to be noted all the
         // same.
-        let asking = tokio::spawn(async move {
+        let asking = world::spawn(async move {
             lease
                 .hand_over(async {
                     raft.trigger().transfer_leader(to).await?;

@@ -51,6 +51,7 @@ use super::types::{TypeConfig, plain};
 use crate::leadership::{Leader, LeaderChange, LeaderToken};
 use crate::member::display_id;
 use crate::planted::{self, Bug};
+use crate::world;
 
 /// What part of the lease is given up for clocks that differ, and for the task to end.
 const MARGIN_PART: u32 = 10;
@@ -91,7 +92,7 @@ impl Lease {
     pub(super) fn start(raft: &Raft, acks: Arc<Acks>, timers: Timers, me: u64) -> Self {
         let lease = Lease::new(timers, me);
         let heartbeat = Duration::from_millis(timers.heartbeat_ms.into());
-        tokio::spawn(run(lease.clone(), raft.metrics(), acks, heartbeat));
+        world::spawn(run(lease.clone(), raft.metrics(), acks, heartbeat));
         lease
     }
 

@@ -95,7 +95,7 @@ impl Proposer {
             line: line.clone(),
             in_touch: in_touch.clone(),
         };
-        tokio::spawn(task.run(proposals));
+        world::spawn(task.run(proposals));
         Proposer {
             queue,
             in_touch,

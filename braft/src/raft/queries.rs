@@ -15,6 +15,7 @@ use super::drain::Drain;
 use super::reader::{Admitted, TOO_LATE};
 use super::state_machine::StateMachine;
 use crate::request::{Refusal, Reply};
+use crate::world;
 
 /// How long queries may keep a turn. Those that take longer are carried out all the same, but hold up
 /// no others.
@@ -100,13 +101,13 @@ impl Drop for Turn<'_> {
             && queries.begin(&mut state)
         {
             let machine = self.machine.clone();
-            runtime.spawn(async move {
+            runtime.spawn(world::in_process(async move {
                 let turn = Turn {
                     machine: &machine,
                     is_over: false,
                 };
                 work_off(turn).await;
-            });
+            }));
         }
     }
 }

@@ -19,6 +19,7 @@ use super::state_machine::StateMachine;
 use crate::error::Error;
 use crate::planted::{self, Bug};
 use crate::request::{Refusal, Reply, ReplyTo};
+use crate::world;
 
 /// Confirmations under way at once: while one travels, the next one's readers gather.
 pub(crate) const MAX_CONFIRMATIONS: usize = 2;
@@ -121,7 +122,7 @@ pub(super) struct Confirmation {
 impl Reader {
     pub(super) fn start(confirmation: Confirmation, machine: StateMachine) -> Self {
         let (queue, reads) = mpsc::channel(MAX_WAITING_READS);
-        tokio::spawn(run(confirmation, machine, reads));
+        world::spawn(run(confirmation, machine, reads));
         Reader { queue }
     }
 
@@ -168,7 +169,7 @@ async fn run(
             batch.push(next);
         }
         let (confirmation, machine) = (confirmation.clone(), machine.clone());
-        tokio::spawn(async move {
+        world::spawn(async move {
             // The confirmation began after each of these reads arrived: that makes it theirs.
             let confirmed = confirmation.confirm().await;
             drop(permit);

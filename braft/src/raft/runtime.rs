@@ -59,6 +59,7 @@ impl AsyncRuntime for Runtime {
         T: Future + OptionalSend + 'static,
         T::Output: OptionalSend + 'static,
     {
+        let future = world::in_process(future);
         // With one thread there is no other to wake.
         if Handle::current().metrics().num_workers() < 2 && !world::relays() {
             return TokioRuntime::spawn(future);

@@ -11,6 +11,7 @@ use super::state_machine::StateMachine;
 use super::timekeeper::Timekeeper;
 use crate::entry::Item;
 use crate::request::ReplyTo;
+use crate::world;
 
 /// How long a tick may take into the log; then it is tried again.
 const TICK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ pub(super) struct Ticker {
 impl Ticker {
     /// Starts the task; it ends with `in_touch`, which ends with raft.
     pub(super) fn start(self, mut in_touch: watch::Receiver<bool>) {
-        tokio::spawn(async move {
+        world::spawn(async move {
             let stopped = async { while in_touch.changed().await.is_ok() {} };
             tokio::select! {
                 () = self.run() => {}

@@ -12,11 +12,12 @@ use tokio::time::Instant;
 use super::Raft;
 use super::handle::{Role, view};
 use super::network::Timers;
+use crate::world;
 
 /// Starts the watch: true while this node does not lead, or a quorum has answered it lately.
 pub(super) fn start(raft: Raft, timers: Timers) -> watch::Receiver<bool> {
     let (touch, in_touch) = watch::channel(true);
-    tokio::spawn(run(raft, timers, touch));
+    world::spawn(run(raft, timers, touch));
     in_touch
 }
 

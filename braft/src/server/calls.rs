@@ -33,6 +33,7 @@ use crate::wire::v1::{
     AnswerFrame, CallAnswer, CallFrame, CallRequest, EventsFrame, EventsRequest,
 };
 use crate::wire::{FRAME_TARGET_BYTES, MAX_CALLS_PER_STREAM, MAX_FRAME_BYTES, MAX_FRAME_ITEMS};
+use crate::world;
 
 /// A stream that names no cluster within this time is closed.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -153,7 +154,7 @@ impl calls_server::Calls for Calls {
             service: "".into(),
         };
         let stop = self.stop.clone();
-        tokio::spawn(async move {
+        world::spawn(async move {
             intake.take(greeting.requests);
             // Dropping the intake lets the stream end after its last answer.
             stop.run_until_cancelled(intake.run(frames)).await;

@@ -11,6 +11,8 @@ use super::connections::Connections;
 use super::secured::{Greeting, greet};
 use crate::error::Error;
 use crate::net::Listener;
+#[cfg(feature = "testing")]
+use crate::world;
 
 /// Streams of one connection at once; a further one waits.
 const MAX_STREAMS_PER_CONNECTION: u32 = 4096;
@@ -35,6 +37,11 @@ pub(crate) async fn serve(
 ) -> Result<(), Error> {
     let limit = axum::middleware::from_fn_with_state(Arc::new(admission), admit);
     let routes = Routes::from(routes.into_axum_router().layer(limit));
+    #[cfg(feature = "testing")]
+    let routes = match world::process::Process::of_task() {
+        Some(process) => in_process(routes, process),
+        None => routes,
+    };
     let server = Server::builder()
         .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -62,6 +69,16 @@ pub(crate) async fn serve(
         }
     };
     served.map_err(|error| Error::fatal("the gRPC server stopped").with_source(error))
+}
+
+/// Calls are carried out by tasks of their connections, which nobody but tonic begins.
+#[cfg(feature = "testing")]
+fn in_process(routes: Routes, process: world::process::Process) -> Routes {
+    use axum::{extract::Request, middleware::Next};
+
+    let run = move |request: Request, next: Next| process.clone().run(next.run(request));
+    let layer = axum::middleware::from_fn(run);
+    Routes::from(routes.into_axum_router().layer(layer))
 }
 
 /// The schemas of this node's services, for tools that ask for them. Many of them speak the older form of the

@@ -232,7 +232,7 @@ impl FsFile for DiskFile {
 }
 
 /// The same kind of error with the path in its text, which the operating system leaves out.
-fn named(path: &Path, error: io::Error) -> io::Error {
+pub(crate) fn named(path: &Path, error: io::Error) -> io::Error {
     struct Named(PathBuf, io::Error);
     impl fmt::Debug for Named {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

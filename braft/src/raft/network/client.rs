@@ -102,6 +102,10 @@ fn unreadable(error: convert::ReadMessageError) -> RpcError {
 }
 
 impl PeerClient {
+    pub(super) fn peers(&self) -> Arc<Peers> {
+        self.peers.clone()
+    }
+
     pub(super) async fn connect(&self) -> Result<RaftClient<Channel>, Unreachable<TypeConfig>> {
         Ok(self.connect_to().await?.0)
     }

@@ -18,6 +18,7 @@ use openraft::raft::AppendEntriesRequest;
 use tokio::time::Instant;
 
 use super::super::types::TypeConfig;
+use crate::world;
 
 /// The followers of an idle leader hear of a commit so much later, and up to three times that: the next
 /// write of a client that waits for each of its answers comes sooner.
@@ -69,7 +70,7 @@ impl Holds {
     /// Has the clock run.
     fn start(self: &Arc<Self>) {
         if !self.runs.swap(true, Ordering::SeqCst) {
-            tokio::spawn(self.clone().run());
+            world::spawn(self.clone().run());
         }
     }
 

@@ -234,6 +234,11 @@ impl Peers {
         open.any(|open| open)
     }
 
+    /// Has this node stop, and say why.
+    pub(super) fn stop(&self, why: String) {
+        self.unfit.send_replace(Some(why));
+    }
+
     /// Why this node must stop, as its peers see it.
     pub(crate) fn watch_unfit(&self) -> watch::Receiver<Option<String>> {
         self.unfit.subscribe()

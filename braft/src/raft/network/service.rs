@@ -94,7 +94,7 @@ impl RaftRpc for RaftService {
             file_id: file.file_id.clone(),
             total_bytes: file.bytes,
         };
-        let chunks = snapshot::chunks(file, offer, 0);
+        let chunks = snapshot::chunks(self.peers.clone(), file, offer, 0);
         Ok(Response::new(chunks.map(Ok).boxed()))
     }
 

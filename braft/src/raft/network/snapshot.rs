@@ -1,5 +1,6 @@
 //! A snapshot file on its way to a peer: offered, then sent from where the peer left off.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream;
@@ -11,6 +12,7 @@ use openraft::type_config::alias::VoteOf;
 use super::super::types::TypeConfig;
 use super::client::PeerClient;
 use super::convert;
+use super::peers::Peers;
 use crate::storage::snapshot::SnapshotFile;
 use crate::wire::v1 as pb;
 
@@ -44,7 +46,7 @@ pub(super) async fn send(
     }
     let sent = TypeConfig::timeout(
         SEND_TIMEOUT,
-        rpc.send_snapshot(chunks(file, offer, offered.offset)),
+        rpc.send_snapshot(chunks(client.peers(), file, offer, offered.offset)),
     )
     .await
     .map_err(|_| failed("the snapshot was not installed in time"))?
@@ -59,15 +61,17 @@ fn failed(error: impl ToString) -> StreamingError<TypeConfig> {
     StreamingError::Network(NetworkError::from_string(error))
 }
 
-/// The file from `offset` on. A read error ends the stream early, which the peer notices.
+/// The file from `offset` on. A read error ends the stream early, which the peer notices, and this node
+/// stops: it would go on giving to nobody what others need, and could not start on that file itself.
 pub(super) fn chunks(
+    peers: Arc<Peers>,
     file: SnapshotFile,
     offer: pb::SnapshotOffer,
     offset: u64,
 ) -> impl futures_util::Stream<Item = pb::SnapshotChunk> + Send + 'static {
     stream::unfold(
-        (file, Some(offer), offset),
-        |(file, offer, offset)| async move {
+        (peers, file, Some(offer), offset),
+        |(peers, file, offer, offset)| async move {
             // The first chunk carries the offer, even if the peer has the whole file already.
             if offset >= file.bytes && offer.is_none() {
                 return None;
@@ -80,10 +84,13 @@ pub(super) fn chunks(
                         offset,
                         data,
                     };
-                    Some((chunk, (file, None, next)))
+                    Some((chunk, (peers, file, None, next)))
                 }
                 Err(error) => {
-                    tracing::error!(%error, file = %file.path.display(), "cannot read a snapshot");
+                    peers.stop(format!(
+                        "a snapshot that another node needs cannot be read: {error}; look at the \
+                         disk, then start this node again"
+                    ));
                     None
                 }
             }

@@ -91,18 +91,25 @@ impl FaultFs {
         self.shared.lock().failing_sync = Some((after, kind));
     }
 
+    /// Lets the read after `after` more fail.
+    pub(crate) fn fail_read(&self, after: u64, kind: io::ErrorKind) {
+        self.shared.lock().failing_read = Some((after, kind));
+    }
+
     /// Takes back the failures that have not come yet, and the bound.
     pub(crate) fn heal(&self) {
         let mut disk = self.shared.lock();
         disk.failing_write = None;
         disk.failing_sync = None;
+        disk.failing_read = None;
         disk.capacity = None;
     }
 
     /// Whether a failure was asked for that has not come yet.
     pub(crate) fn fault_is_due(&self) -> bool {
         let disk = self.shared.lock();
-        disk.failing_write.is_some() || disk.failing_sync.is_some()
+        let failing = [&disk.failing_write, &disk.failing_sync, &disk.failing_read];
+        failing.into_iter().any(Option::is_some)
     }
 
     /// Lets all syncs wait, or go on.
@@ -331,6 +338,7 @@ impl Fs for FaultFs {
 impl FsFile for FaultFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut disk = self.shared.lock();
+        due(&mut disk.failing_read)?;
         let bytes = &disk.inode(self)?.bytes;
         let from = bytes.len().min(offset as usize);
         let read = buf.len().min(bytes.len() - from);

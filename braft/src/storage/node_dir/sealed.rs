@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use super::error::OpenNodeDirError;
-use crate::storage::fs::{Fs, Mode};
+use crate::storage::fs::{Fs, Mode, named};
 
 /// The format this build writes, and the newest it reads.
 const FORMAT: u32 = 1;
@@ -34,8 +34,14 @@ pub(super) fn read_sealed(
         file: file.to_path_buf(),
         what,
     };
-    let opened = fs.open(file, Mode::Read);
-    let bytes = match opened.and_then(|opened| opened.read_all(limit.max(NEWER_LIMIT) as u64)) {
+    let read = || match fs
+        .open(file, Mode::Read)?
+        .read_all(limit.max(NEWER_LIMIT) as u64)
+    {
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(named(file, error)),
+        read => read,
+    };
+    let bytes = match read() {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return Err(damaged(error.to_string()));

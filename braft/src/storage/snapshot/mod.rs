@@ -43,6 +43,7 @@ use self::format::FileId;
 use super::fs::Fs;
 use super::fs::FsFile;
 use super::fs::Mode;
+use super::fs::named;
 use super::wal::LogId;
 use crate::planted::{self, Bug};
 
@@ -227,7 +228,8 @@ impl SnapshotFile {
     pub(crate) fn read_at(&self, offset: u64, bytes: usize) -> io::Result<Bytes> {
         let rest = self.bytes.saturating_sub(offset);
         let mut buf = vec![0; bytes.min(usize::try_from(rest).unwrap_or(usize::MAX))];
-        let read = self.file.read_up_to(&mut buf, offset)?;
+        let read = self.file.read_up_to(&mut buf, offset);
+        let read = read.map_err(|error| named(&self.path, error))?;
         buf.truncate(read);
         Ok(Bytes::from(buf))
     }

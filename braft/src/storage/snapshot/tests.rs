@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::storage::fs::DiskFs;
+use crate::storage::fs::faults::FaultFs;
 
 const LAST: LogId = LogId { term: 2, index: 70 };
 
@@ -259,4 +260,40 @@ fn refuses_a_peers_mistakes_and_starts_over() {
         read(&receiver.finish().expect("finishes")).expect("reads"),
         small_content()
     );
+}
+
+#[test]
+fn a_read_that_fails_names_the_file_and_harms_nothing() {
+    let (fs, dir) = (FaultFs::new(), Path::new("/node/snapshots"));
+    let open = || SnapshotStore::open(Arc::new(fs.clone()), dir);
+    let file = build(&open().expect("opens"), LAST, &small_content());
+    let named = |text: String| {
+        let name = file.path.display().to_string();
+        assert!(
+            text.contains(&name) && text.contains("injected fault"),
+            "{text}"
+        );
+    };
+    let mut failures = 0;
+    for after in 0.. {
+        fs.fail_read(after, io::ErrorKind::Other);
+        let result = match open() {
+            Ok(store) => read(&store.current().expect("it is there")),
+            Err(error) => Err(io::Error::other(error.to_string())),
+        };
+        match result {
+            Ok(content) => {
+                // All of it was read before.
+                assert!(fs.fault_is_due());
+                assert_eq!(content, small_content());
+                break;
+            }
+            Err(error) => named(error.to_string()),
+        }
+        failures += 1;
+    }
+    assert!(failures > 4, "{failures}");
+    fs.fail_read(0, io::ErrorKind::Other);
+    named(file.read_at(0, 8).expect_err("is not read").to_string());
+    assert_eq!(read(&file).expect("reads"), small_content());
 }

@@ -8,6 +8,7 @@ use super::record::Record;
 use super::segment::BatchError;
 use super::segment::Reader;
 use super::types::LogEntry;
+use crate::storage::fs::named;
 
 /// Entries collected by a read.
 pub(super) struct Collected {
@@ -59,7 +60,7 @@ pub(super) fn read_run(run: &Run, out: &mut Collected) -> io::Result<()> {
         let batch = match reader.batch(offset) {
             Ok(batch) if !batch.header.seal => batch,
             Ok(_) => return Err(lost(out.next, "its segment ends before it")),
-            Err(BatchError::Io(error)) => return Err(error),
+            Err(BatchError::Io(error)) => return Err(named(&run.segment.path, error)),
             Err(BatchError::Damaged(at)) => {
                 let path = run.segment.path.display();
                 return Err(lost(out.next, &format!("{path} is damaged at byte {at}")));

@@ -31,6 +31,7 @@ use super::writer::Position;
 use crate::planted::{self, Bug};
 use crate::storage::fs::Fs;
 use crate::storage::fs::Mode;
+use crate::storage::fs::named;
 
 /// An open log, before its threads run.
 pub(super) struct Recovered {
@@ -215,7 +216,7 @@ impl Recovery<'_> {
             .map_err(|error| self.io(error))?;
         let mut bytes = [0; SEGMENT_HEADER];
         file.read_up_to(&mut bytes, 0)
-            .map_err(|error| self.io(error))?;
+            .map_err(|error| self.io(named(&path, error)))?;
         let header = match SegmentHeader::decode(&bytes) {
             Ok(header) => header,
             Err(HeaderError::Newer(found)) => {
@@ -312,7 +313,7 @@ impl Recovery<'_> {
             let file = &segment.file;
             let read = file
                 .read_up_to(&mut buf, at)
-                .map_err(|error| self.io(error))?;
+                .map_err(|error| self.io(named(&segment.path, error)))?;
             for offset in magics(&buf[..read]) {
                 let seed = segment.seed(at + offset as u64);
                 if let Some(header) = BatchHeader::decode(&buf[offset..read], seed) {
@@ -379,7 +380,8 @@ fn zero_rest(segment: &Segment, from: u64) -> std::io::Result<()> {
     let mut at = from;
     while at < segment.header.bytes {
         let step = step_bytes(segment, at);
-        segment.file.read_up_to(&mut buf[..step], at)?;
+        let read = segment.file.read_up_to(&mut buf[..step], at);
+        read.map_err(|error| named(&segment.path, error))?;
         if buf[..step] != zeros[..step] {
             segment.file.write_all_at(&zeros[..step], at)?;
         }

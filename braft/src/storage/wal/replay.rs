@@ -15,6 +15,7 @@ use super::types::WalOptions;
 use super::types::WalState;
 use super::view::View;
 use super::writer::Position;
+use crate::storage::fs::named;
 
 /// The state of a log while its batches are read in order.
 pub(super) struct Replay {
@@ -62,7 +63,7 @@ impl Replay {
         loop {
             let batch = match reader.batch(offset) {
                 Ok(batch) => batch,
-                Err(BatchError::Io(error)) => return Err(error),
+                Err(BatchError::Io(error)) => return Err(named(&segment.path, error)),
                 Err(BatchError::Damaged(bad)) => return Ok(End::Open { offset, bad }),
             };
             if batch.header.sequence != self.sequence {

@@ -21,6 +21,7 @@ use crate::planted::{self, Bug};
 use crate::storage::fs::Fs;
 use crate::storage::fs::FsFile;
 use crate::storage::fs::Mode;
+use crate::storage::fs::named;
 use crate::storage::fs::replace_file;
 
 /// The vote file's name.
@@ -78,7 +79,8 @@ impl VoteFile {
         let file = fs.open(&path, Mode::Read).map_err(io)?;
         let mut slots = [[0; USED]; 2];
         for (slot, at) in slots.iter_mut().zip([0, SLOT_BYTES]) {
-            file.read_up_to(slot, at).map_err(io)?;
+            let read = file.read_up_to(slot, at);
+            read.map_err(|error| io(named(&path, error)))?;
         }
         let [a, b] = slots.map(|slot| decode(&path, &slot));
         let stored = match (a?, b?) {

@@ -106,12 +106,32 @@ impl Attempts {
     }
 }
 
-/// Sees all attempts of one client; loses and repeats some.
-pub(super) struct Meddler(Mutex<Rng>);
+/// Sees all attempts of one client; loses and repeats some, or none.
+pub(super) struct Meddler(Option<Mutex<Rng>>);
 
 impl Meddler {
     pub(super) fn tap(rng: Rng) -> Arc<dyn Tap> {
-        Arc::new(Meddler(Mutex::new(rng)))
+        Arc::new(Meddler(Some(Mutex::new(rng))))
+    }
+
+    /// One that only looks on.
+    pub(super) fn onlooker() -> Arc<dyn Tap> {
+        Arc::new(Meddler(None))
+    }
+
+    fn fate(&self, is_command: bool) -> Fate {
+        let Some(rng) = &self.0 else {
+            return Fate::Deliver;
+        };
+        let mut rng = rng.lock().unwrap_or_else(PoisonError::into_inner);
+        if below(&mut rng, LOSE_ONE_IN) == 0 {
+            Fate::Lose
+        } else if is_command && below(&mut rng, REPEAT_ONE_IN) == 0 {
+            let pause = below(&mut rng, MAX_REPEAT_MS);
+            Fate::Repeat(Duration::from_millis(pause.into()))
+        } else {
+            Fate::Deliver
+        }
     }
 }
 
@@ -131,15 +151,7 @@ impl Tap for Meddler {
         } else {
             false
         };
-        let mut rng = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fate = if below(&mut rng, LOSE_ONE_IN) == 0 {
-            Fate::Lose
-        } else if is_command && below(&mut rng, REPEAT_ONE_IN) == 0 {
-            let pause = below(&mut rng, MAX_REPEAT_MS);
-            Fate::Repeat(Duration::from_millis(pause.into()))
-        } else {
-            Fate::Deliver
-        };
+        let fate = self.fate(is_command);
         Arc::new(Attempt { attempts, fate })
     }
 }

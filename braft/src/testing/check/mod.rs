@@ -7,6 +7,7 @@
 //! | `run.rs` | one seed on a cluster |
 //! | `workload.rs`, `history.rs` | the clients, and what they saw |
 //! | `nemesis` | the faults, and what has to hold meanwhile |
+//! | `settled.rs` | what has to be served soon after them |
 //! | `record.rs` | the committed log, as the replicas carried it out |
 //! | `verdict.rs` | whether the struct alone would have done the same |
 //! | `story.rs`, `picture.rs`, `readable.rs` | a failure, for people |
@@ -18,6 +19,7 @@ mod picture;
 mod readable;
 mod record;
 mod run;
+mod settled;
 mod story;
 mod twins;
 mod verdict;
@@ -380,4 +382,20 @@ fn again(seed: u64) -> String {
         text.push_str(FLAGS);
     }
     text
+}
+
+#[cfg(test)]
+mod flags {
+    use super::FLAGS;
+
+    /// Those of this workspace, with which its own seeds play the same again.
+    const CONFIG: &str = include_str!("../../../../.cargo/config.toml");
+
+    #[test]
+    fn the_lines_to_paste_are_the_ones_that_are_used_here() {
+        let lines = FLAGS.lines().skip(1).map(str::trim);
+        let lines: Vec<_> = lines.collect();
+        assert_eq!(lines.len(), 2);
+        assert!(CONFIG.contains(&lines.join("\n")), "{CONFIG}");
+    }
 }

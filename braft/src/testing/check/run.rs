@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::invent::InventError;
 #[cfg(test)]
 use super::nemesis::Event;
 use super::nemesis::{CALM, Disks as DiskOf, Forming, Nemesis, Sights, torment};
 use super::record::Record;
+use super::settled::Settling;
 use super::story::Story;
 use super::verdict::{Evidence, Final, Violation, judge};
 use super::workload::Workload;
@@ -29,14 +28,13 @@ use crate::testing::{TestError, TestResult};
 const FAULTS: u32 = u32::MAX;
 const FORMATION: u32 = u32::MAX - 3;
 const AIMED: u32 = u32::MAX - 4;
+const SETTLING: u32 = u32::MAX - 6;
 /// Threads of the nodes and clients.
 const WORKER_THREADS: usize = 2;
 /// As a node has them that is told nothing.
 const HEARTBEAT: Duration = Duration::from_millis(100);
 const ELECTION_MIN: Duration = Duration::from_millis(300);
 const ELECTION_MAX: Duration = Duration::from_millis(600);
-/// How soon after the last fault the replicas have to be equal.
-const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 /// Small, so that nodes come to need a snapshot of another one.
 const KEEP_LOG_ENTRIES: u64 = 16;
 /// Log entries after which a snapshot is written.
@@ -238,7 +236,16 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     let (mut events, tormented) = tormenting.await?;
     events.splice(0..0, formed);
     let settled = match &tormented {
-        Ok(()) if !record.differs() => settle(&cluster, is_simulated, size.before.is_some()).await,
+        Ok(()) if !record.differs() => {
+            let settling = Settling {
+                cluster: &cluster,
+                workload: &workload,
+                client: size.clients,
+                is_simulated,
+                is_upgraded: size.before.is_some(),
+            };
+            settling.settle(Rng::new(seed, SETTLING)).await
+        }
         _ => Ok(()),
     };
     let finals = finals(&cluster);
@@ -294,29 +301,6 @@ fn later(time: Duration, node: TestNode) -> Duration {
 
 fn whole_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Waits until the replicas are equal: soon, where nothing but the nodes takes time.
-async fn settle<S: Service>(
-    cluster: &Cluster<S>,
-    is_simulated: bool,
-    is_upgraded: bool,
-) -> TestResult {
-    if is_upgraded {
-        // Members that are gone have to be removed first.
-        for (node, _) in cluster.running() {
-            cluster.active_version(node, S::NAME, S::VERSION).await?;
-        }
-    }
-    let calm = Instant::now();
-    cluster.converged().await?;
-    let took = calm.elapsed();
-    if is_simulated && took > SETTLE_WITHIN {
-        return Err(TestError::of_text(format!(
-            "once the faults had ended the replicas took {took:?} to become equal"
-        )));
-    }
-    Ok(())
 }
 
 /// All that happened: faults, calls as they ended, the log.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::history::{Attempts, History, Meddler, Operation};
+use super::history::{Attempts, Failed, History, Meddler, Operation};
 use super::invent::{InventError, below, invent_call};
 use super::readable::encoded;
 use super::run::Extent;
@@ -113,36 +113,52 @@ impl Workload {
         mut rng: Rng,
     ) -> Result<(), InventError> {
         while self.goes_on() {
-            let (read, call, text) = step::<S>(&mut rng)?;
+            let step = step::<S>(&mut rng)?;
             let hasty = below(&mut rng, HASTY_ONE_IN) == 0;
-            let request = Request {
-                service: S::NAME,
-                operation: match read {
-                    Some(level) => What::Query(level),
-                    None => What::Command { fence: None },
-                },
-                payload: call.clone().into(),
-                key: None,
-                deadline: Some(if hasty { HASTY } else { PATIENT }),
-                place: None,
-            };
-            let began = self.start.elapsed();
-            let (result, requests, index) = Attempts::note(channel.send(request)).await;
-            self.history.push(Operation {
-                client,
-                read,
-                call: call.into(),
-                text,
-                began,
-                ended: self.start.elapsed(),
-                requests,
-                index,
-                result: result.map_err(Into::into),
-            });
+            let deadline = if hasty { HASTY } else { PATIENT };
+            // What came of it is in the history.
+            drop(self.make::<S>(client, &channel, step, deadline).await);
             let pause = below(&mut rng, self.max_pause_ms());
             tokio::time::sleep(Duration::from_millis(pause.into())).await;
         }
         Ok(())
+    }
+
+    /// Makes one call, and writes it into the history.
+    pub(super) async fn make<S: Service>(
+        &self,
+        client: usize,
+        channel: &Channel,
+        (read, call, text): Step,
+        deadline: Duration,
+    ) -> Result<(), Failed> {
+        let request = Request {
+            service: S::NAME,
+            operation: match read {
+                Some(level) => What::Query(level),
+                None => What::Command { fence: None },
+            },
+            payload: call.clone().into(),
+            key: None,
+            deadline: Some(deadline),
+            place: None,
+        };
+        let began = self.start.elapsed();
+        let (result, requests, index) = Attempts::note(channel.send(request)).await;
+        let result = result.map_err(Failed::from);
+        let came = result.as_ref().map(|_| ()).map_err(Clone::clone);
+        self.history.push(Operation {
+            client,
+            read,
+            call: call.into(),
+            text,
+            began,
+            ended: self.start.elapsed(),
+            requests,
+            index,
+            result,
+        });
+        came
     }
 }
 
@@ -151,16 +167,36 @@ fn rng(seed: u64, client: usize, strand: usize) -> Rng {
     Rng::new(seed, u32::try_from(stream).unwrap_or(u32::MAX))
 }
 
-type Step = (Option<ReadLevel>, Vec<u8>, String);
+/// A call: how fresh its answer has to be, if it is a query; as MessagePack; for people.
+pub(super) type Step = (Option<ReadLevel>, Vec<u8>, String);
+
+/// Whether a service has commands, or queries.
+fn has<S: Service>(commands: bool) -> bool {
+    let mut methods = S::METHODS.iter();
+    methods.any(|method| method.is_command == commands)
+}
+
+/// A random command, if the service has any.
+pub(super) fn command<S: Service>(rng: &mut Rng) -> Result<Option<Step>, InventError> {
+    if !has::<S>(true) {
+        return Ok(None);
+    }
+    let (call, text) = encoded(&invent_call::<S::Command>(rng, S::__GENERATORS)?);
+    Ok(Some((None, call, text)))
+}
+
+/// A random query that sees all that was acknowledged before, if the service has any.
+pub(super) fn query<S: Service>(rng: &mut Rng) -> Result<Option<Step>, InventError> {
+    if !has::<S>(false) {
+        return Ok(None);
+    }
+    let (call, text) = encoded(&invent_call::<S::Query>(rng, S::__GENERATORS)?);
+    Ok(Some((Some(ReadLevel::Linearizable), call, text)))
+}
 
 fn step<S: Service>(rng: &mut Rng) -> Result<Step, InventError> {
-    let has = |commands: bool| {
-        S::METHODS
-            .iter()
-            .any(|method| method.is_command == commands)
-    };
-    let query = has(false) && (!has(true) || below(rng, QUERY_ONE_IN) == 0);
-    if !query {
+    let is_query = has::<S>(false) && (!has::<S>(true) || below(rng, QUERY_ONE_IN) == 0);
+    if !is_query {
         let (call, text) = encoded(&invent_call::<S::Command>(rng, S::__GENERATORS)?);
         return Ok((None, call, text));
     }

@@ -4,6 +4,7 @@ use super::waits::PATIENCE;
 use super::{Cluster, TestNode};
 use crate::service::Service;
 use crate::testing::TestResult;
+use crate::world::process::Process;
 
 /// A node that was stopped; its data is kept.
 #[derive(Debug)]
@@ -26,8 +27,25 @@ impl<S: Service> Cluster<S> {
         let running = self.nodes()[node.0].node.take();
         let running = running.ok_or_else(|| format!("{node:?} is down already"))?;
         self.shared.ground.power_off(&self.address(node));
+        self.go_on(node);
         running.kill().await;
         Ok(Down(node))
+    }
+
+    /// Lets a node of a simulation stand still, as if its process was stopped: none of its tasks runs, and
+    /// what arrives for it waits.
+    pub(crate) fn hold(&self, node: TestNode) {
+        if let Some(process) = &self.nodes()[node.0].process {
+            process.hold();
+        }
+    }
+
+    /// Lets a node go on that stood still.
+    pub(crate) fn go_on(&self, node: TestNode) {
+        let process = self.nodes()[node.0].process.clone();
+        if let Some(process) = process {
+            process.go_on();
+        }
     }
 
     /// Cuts a node's connections when it is called, as far as that can be simulated.
@@ -83,6 +101,7 @@ impl<S: Service> Cluster<S> {
             .nodes()
             .iter_mut()
             .inspect(|slot| ground.power_off(&slot.address.to_string()))
+            .inspect(|slot| slot.process.iter().for_each(Process::go_on))
             .filter_map(|slot| slot.node.take())
             .collect();
         let stopping = running.into_iter().map(|node| {

@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
 use self::ground::Ground;
 pub use self::life::Down;
 use super::faults::Side;
@@ -34,6 +36,8 @@ use crate::node::{Node, start};
 use crate::service::Service;
 use crate::testing::simulation::Network;
 use crate::wall::WallClock;
+use crate::world;
+use crate::world::process::Process;
 
 const HEARTBEAT: Duration = Duration::from_millis(50);
 const ELECTION_MIN: Duration = Duration::from_millis(250);
@@ -72,6 +76,8 @@ struct Slot {
     clock_ahead: Arc<AtomicI64>,
     /// The service in its binary.
     hosts: Hosts,
+    /// Its process, where that is simulated.
+    process: Option<Process>,
 }
 
 /// A node of a test cluster, by its place: 0 is the first.
@@ -187,6 +193,7 @@ impl<S: Service> Cluster<S> {
             } else {
                 |config| config.service::<S>()
             },
+            process: None,
         });
         Ok(listener)
     }
@@ -225,8 +232,13 @@ impl<S: Service> Cluster<S> {
             (config, slot.address)
         };
         tracing::debug!(%address, "starting a test node");
-        let started = start(config).await?;
-        self.nodes()[node.0].node = Some(started);
+        let process = world::is_simulated().then(Process::default);
+        let started = match process.clone() {
+            Some(process) => process.run(start(config).boxed()).await?,
+            None => start(config).await?,
+        };
+        let slot = &mut self.nodes()[node.0];
+        (slot.node, slot.process) = (Some(started), process);
         Ok(())
     }
 

@@ -1,11 +1,13 @@
 //! Waiting for a cluster to get somewhere.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
 use super::{Cluster, TestNode};
 use crate::raft::Role;
 use crate::service::Service;
+use crate::settings::Settings;
 use crate::testing::{TestError, TestResult};
 
 /// The longest a cluster may take to get somewhere. Not a deadline of the product: a test that
@@ -82,6 +84,44 @@ impl<S: Service> Cluster<S> {
             return Err(TestError::from(format!("the replicas differ: {digests:?}")));
         }
         Ok(())
+    }
+
+    /// Waits until one node leads, and no other says that it does.
+    pub(crate) async fn one_leads(&self) -> TestResult {
+        patiently("one leader", || async {
+            let leader = self.leader().await.ok()?;
+            let mut others = self.running().into_iter();
+            let is_alone = !others.any(|(place, node)| {
+                let raft = node.core().raft();
+                place != leader && raft.is_some_and(|raft| raft.is_leader())
+            });
+            is_alone.then_some(())
+        })
+        .await
+    }
+
+    /// Waits until all who vote are nodes that run, and as many of these vote as the plan of members
+    /// gives a seat.
+    pub(crate) async fn all_are_seated(&self) -> TestResult {
+        let max_voters = usize::try_from(Settings::default().max_voters).unwrap_or(usize::MAX);
+        patiently("nodes that run to take all seats of voters", || async {
+            let running = self.running();
+            let seats = running.len().min(max_voters);
+            // The fourth waits for a fifth.
+            let is_odd_one = seats > 2 && seats < max_voters && seats.is_multiple_of(2);
+            let leader = self.node(self.leader().await.ok()?).ok()?;
+            let members = leader.core().raft()?.view().members.members;
+            let [voters] = &members.configs[..] else {
+                return None;
+            };
+            let ids = running
+                .iter()
+                .map(|(_, node)| node.core().peers().me().node_id);
+            let ids: BTreeSet<u64> = ids.collect();
+            let is_full = voters.len() >= seats - usize::from(is_odd_one);
+            (is_full && voters.is_subset(&ids)).then_some(())
+        })
+        .await
     }
 
     /// Waits until all running nodes vote.

@@ -54,6 +54,7 @@ pub(super) struct Disk {
     /// Operations until the next failure, and its kind.
     pub(super) failing_write: Option<(u64, io::ErrorKind)>,
     pub(super) failing_sync: Option<(u64, io::ErrorKind)>,
+    pub(super) failing_read: Option<(u64, io::ErrorKind)>,
     pub(super) ambush: Option<Ambush>,
     /// Syncs wait while this is set.
     pub(super) held: bool,

@@ -76,6 +76,65 @@ fn the_first_failure_stops_the_log_for_good() {
 }
 
 #[test]
+fn a_read_that_fails_names_its_file_and_does_no_harm() {
+    let fs = FaultFs::new();
+    let wal = open(&fs, inline()).expect("opens");
+    for index in 0..50 {
+        append(&wal, &[entry(1, index, 64)]).expect("is durable");
+    }
+    drop(wal);
+    // What was written before is not in memory.
+    let wal = open(&fs, inline()).expect("opens again");
+    fs.fail_read(0, io::ErrorKind::Other);
+    let error = wal.read(0..50, u64::MAX).expect_err("is not read");
+    let text = error.to_string();
+    assert!(text.contains(".wal: injected fault"), "{text}");
+    assert!(!fs.fault_is_due() && wal.failed().is_none());
+    assert_eq!(all(&wal).len(), 50);
+    append(&wal, &[entry(1, 50, 64)]).expect("goes on");
+}
+
+#[test]
+fn a_log_that_cannot_be_read_does_not_open_names_the_file_and_changes_nothing() {
+    let fs = FaultFs::new();
+    let wal = open(&fs, inline()).expect("opens");
+    for index in 0..50 {
+        append(&wal, &[entry(1, index, 64)]).expect("is durable");
+    }
+    answer(|done| wal.save_vote(vote(3), done)).expect("is durable");
+    drop(wal);
+    let before = fs.image();
+    let files = || {
+        let names = fs.list(Path::new(DIR)).expect("listed");
+        let content = |name: &String| fs.content(&Path::new(DIR).join(name));
+        names.iter().map(content).collect::<Vec<_>>()
+    };
+    let contents = files();
+    for after in 0.. {
+        fs.restore(&before);
+        fs.fail_read(after, io::ErrorKind::Other);
+        let text = match open(&fs, inline()) {
+            Err(error) => error.to_string(),
+            Ok(wal) => {
+                // It has read all that it needs.
+                assert!(fs.fault_is_due() && after > 3, "{after}");
+                fs.heal();
+                assert_eq!(all(&wal).len(), 50);
+                break;
+            }
+        };
+        let files_named = [".wal: injected fault", "vote: injected fault"];
+        assert!(
+            files_named.iter().any(|named| text.contains(named)),
+            "{text}"
+        );
+        assert_eq!(files(), contents, "{text}");
+        fs.restore(&before);
+        assert_eq!(all(&open(&fs, inline()).expect("opens then")).len(), 50);
+    }
+}
+
+#[test]
 fn all_that_wait_hear_of_a_failure() {
     let fs = FaultFs::new();
     let wal = open(&fs, options()).expect("opens");

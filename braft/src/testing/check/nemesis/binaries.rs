@@ -28,14 +28,19 @@ impl<S: Service> Nemesis<S> {
         if self.older.contains(&down.node()) && below(&mut self.rng, 2) == 0 {
             return self.upgrade(down).await;
         }
-        (self.disks)(down.node()).heal();
+        self.on_a_sound_disk(down.node());
         self.cluster.restart(down).boxed().await
+    }
+
+    /// A node does not start where it cannot write.
+    fn on_a_sound_disk(&mut self, node: TestNode) {
+        (self.disks)(node).heal();
+        self.been_full.remove(&node);
     }
 
     async fn upgrade(&mut self, down: Down) -> TestResult {
         let node = down.node();
-        // A node does not start where it cannot write.
-        (self.disks)(node).heal();
+        self.on_a_sound_disk(node);
         self.older.remove(&node);
         self.note(format!("{} has a newer binary", name(node)));
         self.cluster.restart_as::<S>(down).boxed().await

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::super::invent::below;
+use super::stops::by_itself;
 use super::{Lasting, Nemesis, name};
 use crate::node::{Node, Stopped};
 use crate::service::Service;
@@ -15,24 +16,35 @@ use crate::world;
 
 /// Writes or syncs that still succeed before one fails.
 const MAX_STEPS_BEFORE: u32 = 20;
+/// Of so many writes or syncs one read.
+const READ_SELDOM: u32 = 5;
 /// The longest time for which a disk hangs.
 const MAX_HANG_MS: u32 = 400;
 /// How long a node may take to stop once its disk has failed.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 impl<S: Service> Nemesis<S> {
-    /// One write or one sync of a node fails.
+    /// One write, one sync or one read of a node fails.
     pub(super) fn fail_disk(&mut self) -> TestResult {
         let well = self.well();
         if let Some(node) = self.one_of(&well) {
             let after = below(&mut self.rng, MAX_STEPS_BEFORE);
             let (disk, kind) = ((self.disks)(node), io::ErrorKind::Other);
-            let what = if below(&mut self.aimed, 2) == 0 {
-                disk.fail_write(after.into(), kind);
-                "write"
-            } else {
-                disk.fail_sync(after.into(), kind);
-                "sync"
+            let (what, after) = match below(&mut self.aimed, 3) {
+                0 => {
+                    disk.fail_write(after.into(), kind);
+                    ("write", after)
+                }
+                1 => {
+                    disk.fail_sync(after.into(), kind);
+                    ("sync", after)
+                }
+                // A node reads little: what it wrote lately is in memory.
+                _ => {
+                    let after = after / READ_SELDOM;
+                    disk.fail_read(after.into(), kind);
+                    ("read", after)
+                }
             };
             self.note(format!(
                 "a {what} of {} fails after {after} more",
@@ -48,7 +60,11 @@ impl<S: Service> Nemesis<S> {
         let running = self.cluster.node(node)?;
         let stopped = tokio::time::timeout(STOP_WITHIN, running.stopped()).await;
         let why = match stopped {
-            Ok(Stopped::Fatal(_)) => "stopped as its disk failed",
+            Ok(Stopped::Fatal(why)) => {
+                let has_come = !(self.disks)(node).fault_is_due();
+                self.had_a_reason(node, &why, has_come)?;
+                "stopped as its disk failed"
+            }
             Ok(Stopped::Shutdown) | Err(_) => "did not need what failed, and is stopped",
         };
         self.note(format!("{} {why}", name(node)));
@@ -64,6 +80,7 @@ impl<S: Service> Nemesis<S> {
         if let Some(node) = self.one_of(&well) {
             let disk = (self.disks)(node);
             disk.set_capacity(Some(disk.used()));
+            self.been_full.insert(node);
             self.note(format!("the disk of {} is full", name(node)));
             self.lasting.push(Lasting::Full(node));
         }
@@ -74,11 +91,26 @@ impl<S: Service> Nemesis<S> {
     pub(super) async fn make_space(&mut self, node: TestNode) -> TestResult {
         (self.disks)(node).set_capacity(None);
         self.note(format!("the disk of {} has space again", name(node)));
-        // It may have lost its power meanwhile, or have another fault, which ends with a start.
-        let is_well = self.well().contains(&node);
-        if !is_well || goes_on(&self.cluster.node(node)?).await {
+        self.after_want_of_space(node).await
+    }
+
+    /// Starts a node that had to stop while its disk was full.
+    pub(super) async fn after_want_of_space(&mut self, node: TestNode) -> TestResult {
+        // It may have lost its power meanwhile, or have another fault: it is looked after with that.
+        if !self.well().contains(&node) {
             return Ok(());
         }
+        let running = self.cluster.node(node)?;
+        if goes_on(&running).await {
+            self.been_full.remove(&node);
+            return Ok(());
+        }
+        // It is about to say why.
+        match tokio::time::timeout(STOP_WITHIN, running.stopped()).await {
+            Ok(Stopped::Fatal(why)) => self.had_a_reason(node, &why, false)?,
+            Ok(Stopped::Shutdown) | Err(_) => return Err(by_itself(node, "it does not say why")),
+        }
+        drop(running);
         self.note(format!("{} had stopped, its disk being full", name(node)));
         let down = self.cluster.kill(node).boxed().await?;
         self.start_again(down).await
@@ -86,8 +118,8 @@ impl<S: Service> Nemesis<S> {
 
     pub(super) async fn hang_disk(&mut self) -> TestResult {
         if world::is_simulated() {
-            // A simulation has one thread, and would wait for ever.
-            return self.cut_one_way();
+            // A simulation has one thread, and would wait for ever: all of the node stands still.
+            return self.pause();
         }
         let well = self.well();
         if let Some(node) = self.one_of(&well) {
@@ -147,96 +179,78 @@ async fn goes_on(node: &Node) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
-    use serde::{Deserialize, Serialize};
     use tokio::sync::Notify;
-    use tokio::time::Instant;
 
+    use super::super::stage::play;
     use super::*;
-    use crate::config::Seams;
-    use crate::context::Rng;
-    use crate::raft_service;
-    use crate::storage::fs::faults::{FaultFs, Step};
-    use crate::testing::check::nemesis::Disks;
-    use crate::testing::check::record::Record;
-    use crate::testing::cluster::Cluster;
-    use crate::testing::simulation::simulate;
-
-    const SEGMENT_BYTES: u64 = 64 << 10;
-
-    #[raft_service(crate = crate)]
-    #[derive(Default, Serialize, Deserialize)]
-    struct Pages {
-        written: u64,
-    }
-
-    #[raft_service(crate = crate)]
-    impl Pages {
-        fn write(&mut self, text: String) -> u64 {
-            self.written += text.len() as u64;
-            self.written
-        }
-    }
-
-    async fn cluster(
-        network: crate::testing::simulation::Network,
-        disks: Disks,
-    ) -> TestResult<Cluster<Pages>> {
-        let configure = move |node, seams: Seams, config: crate::Config| {
-            config.seams(Seams {
-                fs: Arc::new(disks(node).of_this_life()),
-                segment_bytes: Some(SEGMENT_BYTES),
-                ..seams
-            })
-        };
-        let cluster = Cluster::boot_seamed(3, Some(network), None, Box::new(configure)).await?;
-        cluster.leader().await?;
-        Ok(cluster)
-    }
+    use crate::storage::fs::faults::Step;
 
     /// The disk gets space in the very moment in which its node was refused some, before anybody
     /// could see that it stops.
     #[test]
     fn a_node_that_is_about_to_stop_on_a_full_disk_is_started_again() {
-        let played = simulate(1, |network| async {
-            let of_nodes = Mutex::<BTreeMap<TestNode, FaultFs>>::default();
-            let disks: Disks = Arc::new(move |node| {
-                let mut disks = of_nodes.lock().expect("no test panics with it");
-                disks.entry(node).or_default().clone()
-            });
-            let cluster = cluster(network, Arc::clone(&disks)).await?;
-            let (record, now) = (Record::new("Pages"), Instant::now());
-            let (rng, aimed) = (Rng::new(1, 1), Rng::new(1, 2));
-            let mut nemesis =
-                Nemesis::new(cluster.clone(), record, Arc::clone(&disks), rng, aimed, now);
-
-            let full = TestNode((cluster.leader().await?.0 + 1) % 3);
-            let (disk, refused) = (disks(full), Arc::new(Notify::new()));
+        play(1, async |mut stage| {
+            let full = TestNode((stage.cluster.leader().await?.0 + 1) % 3);
+            let (disk, refused) = ((stage.nemesis.disks)(full), Arc::new(Notify::new()));
             disk.set_capacity(Some(disk.used()));
+            stage.nemesis.been_full.insert(full);
             let told = Arc::clone(&refused);
             // What there is of a segment that could not be made is removed.
             disk.at_step((Step::Remove, "spare.tmp"), move || told.notify_one());
-            let client = cluster.client();
-            let writing = tokio::spawn(async move {
-                loop {
-                    drop(client.write("page ".repeat(1_000)).await);
-                }
-            });
-            refused.notified().await;
-            let core = cluster.node(full)?;
+            stage.write_until(refused.notified()).await;
+            let core = stage.cluster.node(full)?;
             assert!(core.core().watch_stopped().borrow().is_none());
-            nemesis.make_space(full).await?;
-            writing.abort();
-            cluster.converged().await?;
-            assert_eq!(nemesis.stopped(), None);
+            drop(core);
+            stage.nemesis.make_space(full).await?;
+            stage.cluster.converged().await?;
+            assert_eq!(stage.nemesis.stopped(), None);
             let had_stopped = "had stopped, its disk being full";
-            let mut events = nemesis.events.iter();
+            let mut events = stage.nemesis.events.iter();
             assert!(events.any(|event| event.text.contains(had_stopped)));
-            cluster.stop_all().await;
             Ok(())
         });
-        played.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// A leader that goes on would let that follower wait for ever.
+    #[test]
+    fn a_leader_that_cannot_read_a_snapshot_it_has_to_send_stops_and_names_it() {
+        play(9, async |mut stage| {
+            let leader = stage.cluster.leader().await?;
+            let behind = TestNode((leader.0 + 1) % 3);
+            stage.cluster.isolate(behind);
+            let client = stage.cluster.client();
+            for page in 0..20 {
+                client.write(format!("page {page}")).await?;
+            }
+            let leading = stage.cluster.node(leader)?;
+            leading
+                .core()
+                .raft()
+                .ok_or("it has no raft")?
+                .snapshot()
+                .await?;
+            let disk = (stage.nemesis.disks)(leader);
+            let is_purged = || {
+                let state = leading.core().raft().map(|raft| raft.wal().state());
+                state.is_some_and(|state| state.last_purged.is_some_and(|last| last.index > 10))
+            };
+            stage
+                .cluster
+                .eventually("the log to be purged", is_purged)
+                .await?;
+            disk.fail_read(0, io::ErrorKind::Other);
+            stage.nemesis.lasting.push(Lasting::Sick(leader));
+            stage.cluster.heal();
+            let why = stage.cluster.why_stopped(leader).await?;
+            assert!(why.contains(".snap: injected fault"), "{why}");
+            assert!(!disk.fault_is_due());
+            drop(leading);
+            // Nothing is lost, and the one that was behind gets a snapshot of the next leader.
+            client.write("the last page".to_owned()).await?;
+            stage.nemesis.relent().await?;
+            stage.cluster.converged().await
+        });
     }
 }

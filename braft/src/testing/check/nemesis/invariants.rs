@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::super::record::Record;
-use super::logs::{Log, Logs, View};
+use super::logs::Logs;
+use super::reading::{Reading, note_unread, view_of};
 use crate::leadership::LeaderToken;
 use crate::member::StoredMembers;
-use crate::raft::{RaftNode, Role};
+use crate::raft::Role;
 use crate::service::Service;
-use crate::testing::cluster::Cluster;
-use crate::world;
+use crate::testing::cluster::{Cluster, TestNode};
 
 /// A member that is removed while nothing has happened for so long had no reason to be silent. Not
 /// more than the shortest silence that makes a member dead.
@@ -61,7 +60,13 @@ impl Invariants {
     }
 
     /// Looks at all nodes that run, and notes what must not be.
-    pub(super) fn look<S: Service>(&mut self, cluster: &Cluster<S>, record: &Record) {
+    /// What cannot be read is one of them, unless the disk of that node is at fault.
+    pub(super) fn look<S: Service>(
+        &mut self,
+        cluster: &Cluster<S>,
+        record: &Record,
+        disk_is_at_fault: impl Fn(TestNode) -> bool,
+    ) {
         let running = cluster.running();
         let mut holders: Vec<(usize, LeaderToken)> = Vec::new();
         let mut places: BTreeMap<u64, usize> = BTreeMap::new();
@@ -97,11 +102,15 @@ impl Invariants {
             record.two_tokens(*one, *other);
         }
         let rafts = running.iter();
-        let rafts = rafts.filter_map(|(place, node)| Some((place.0, node.core().raft()?)));
-        let views: Vec<_> = rafts.map(|(place, raft)| log_of(place, raft)).collect();
+        let rafts = rafts.filter_map(|(place, node)| Some((*place, node.core().raft()?)));
+        let logs: Vec<_> = rafts
+            .map(|(place, raft)| Reading::of(place, raft))
+            .collect();
+        let views: Vec<_> = logs.iter().map(view_of).collect();
         if let Some(text) = self.logs.look(&views) {
             record.broke(text);
         }
+        note_unread(&logs, record, disk_is_at_fault);
         for (_, node) in &running {
             let newer = node.core().raft().and_then(|raft| {
                 let newer = |members: &StoredMembers| members.log_id > self.members.log_id;
@@ -156,40 +165,6 @@ impl Invariants {
                 "node {place} was removed, and nothing had been wrong with any node for {CALM:?}"
             ));
         }
-    }
-}
-
-fn log_of(place: usize, raft: &RaftNode) -> View<'_> {
-    let view = raft.view();
-    View {
-        place,
-        term: view.term,
-        leads: view.role == Role::Leader,
-        committed: view.committed,
-        applied: raft.applied_index(),
-        last: raft.wal().state().last.map_or(0, |last| last.index),
-        log: raft,
-    }
-}
-
-impl Log for RaftNode {
-    fn term_at(&self, index: u64) -> Option<u64> {
-        self.wal().term_at(index).ok()?
-    }
-
-    fn content(&self, index: u64) -> Option<(u8, Bytes)> {
-        let read = self.wal().read(index..index + 1, u64::MAX).ok()?;
-        let entry = read.into_iter().next()?;
-        Some((entry.kind, entry.payload))
-    }
-
-    /// Where the looker has a thread of its own nobody may be waited for.
-    fn digest(&self) -> Option<(u64, u64)> {
-        if !world::is_simulated() || self.halted().is_some() || self.out_of_service().is_some() {
-            return None;
-        }
-        let (applied, digest) = self.machine().digest().ok()?;
-        Some((applied?.1, digest))
     }
 }
 

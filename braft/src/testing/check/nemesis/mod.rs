@@ -3,15 +3,17 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `mod.rs` | which fault comes next, and how it ends |
+//! | `stops.rs` | which faults are reason enough to stop |
 //! | `power.rs` | power that is cut, at a step of a write too |
 //! | `disks.rs` | disks that fail, fill up, are lost |
 //! | `damage.rs` | disks with a wrong bit |
 //! | `network.rs` | cuts, strangers |
+//! | `pauses.rs` | nodes that stand still |
 //! | `clocks.rs` | clocks that drift and jump |
 //! | `members.rs` | snapshots, handovers, nodes that come and go |
 //! | `binaries.rs` | nodes that get a newer binary |
 //! | `rough.rs`, `sights.rs` | a cluster that forms under faults, and what its nodes see of each other |
-//! | `invariants.rs`, `logs.rs` | what has to hold at each moment: of nodes, of logs and states |
+//! | `invariants.rs`, `logs.rs`, `reading.rs` | what has to hold at each moment: of nodes, of logs and states |
 
 mod binaries;
 mod clocks;
@@ -21,9 +23,14 @@ mod invariants;
 mod logs;
 mod members;
 mod network;
+mod pauses;
 mod power;
+mod reading;
 mod rough;
 mod sights;
+#[cfg(test)]
+pub(super) mod stage;
+mod stops;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,10 +42,10 @@ pub(super) use self::invariants::CALM;
 use self::invariants::Invariants;
 pub(super) use self::rough::Forming;
 pub(super) use self::sights::Sights;
+use self::stops::disk_is_at_fault;
 use super::invent::below;
 use super::record::Record;
 use crate::context::Rng;
-use crate::node::Stopped;
 use crate::service::Service;
 use crate::storage::fs::faults::FaultFs;
 use crate::testing::cluster::{Cluster, Down, TestNode};
@@ -63,13 +70,15 @@ pub(super) struct Event {
 /// A fault that lasts until it is undone.
 enum Lasting {
     Down(Down),
-    /// A write or sync of its disk fails, and it stops.
+    /// A write, sync or read of its disk fails, and it stops.
     Sick(TestNode),
     Cut(&'static str),
     /// Its disk takes no more bytes.
     Full(TestNode),
     /// Its power is cut at a step that is to come.
     Doomed(TestNode),
+    /// It stands still.
+    Paused(TestNode),
 }
 
 /// The disk of each node.
@@ -88,6 +97,8 @@ pub(super) struct Nemesis<S> {
     slow: Option<TestNode>,
     start: Instant,
     lasting: Vec<Lasting>,
+    /// Nodes whose disk was full since they were started.
+    been_full: BTreeSet<TestNode>,
     joined: usize,
     /// Nodes that still have an older binary.
     older: BTreeSet<TestNode>,
@@ -122,6 +133,7 @@ impl<S: Service> Nemesis<S> {
             slow,
             start,
             lasting: Vec::new(),
+            been_full: BTreeSet::new(),
             joined: 0,
             older: BTreeSet::new(),
             rests_until: start,
@@ -142,43 +154,27 @@ impl<S: Service> Nemesis<S> {
         one_of(&mut self.rng, nodes)
     }
 
-    /// Nodes that run and have no failing disk.
+    /// Nodes that run, do not stand still and have no failing disk.
     fn well(&self) -> Vec<TestNode> {
-        let sick = |node: &TestNode| {
-            let mut lasting = self.lasting.iter();
-            lasting.any(
-                |fault| matches!(fault, Lasting::Sick(sick) | Lasting::Doomed(sick) if sick == node),
-            )
+        let is_unwell = |node: &TestNode| {
+            self.lasting.iter().any(|fault| match fault {
+                Lasting::Sick(other) | Lasting::Doomed(other) | Lasting::Paused(other) => {
+                    other == node
+                }
+                Lasting::Down(_) | Lasting::Cut(_) | Lasting::Full(_) => false,
+            })
         };
         let running = self.cluster.running().into_iter().map(|(node, _)| node);
-        running.filter(|node| !sick(node)).collect()
+        running.filter(|node| !is_unwell(node)).collect()
     }
 
     fn look(&mut self) {
         if !self.lasting.is_empty() {
             self.invariants.disturbed();
         }
-        self.invariants.look(&self.cluster, &self.record);
-    }
-
-    /// Why a node has stopped that had no reason to.
-    pub(super) fn stopped(&self) -> Option<(TestNode, String)> {
-        let well = self.well();
-        // A follower whose disk is full stops, and says so.
-        let is_full = |place| {
-            let mut lasting = self.lasting.iter();
-            lasting.any(|fault| matches!(fault, Lasting::Full(full) if *full == place))
-        };
-        let mut well = well.into_iter().filter(|place| !is_full(*place));
-        well.find_map(|place| {
-            let node = self.cluster.node(place).ok()?;
-            let stopped = node.core().watch_stopped().borrow().clone();
-            match stopped {
-                Some(Stopped::Fatal(why)) if self.is_too_old(place, &why) => None,
-                Some(Stopped::Fatal(why)) => Some((place, why)),
-                _ => None,
-            }
-        })
+        let (lasting, disks) = (&self.lasting, &self.disks);
+        let at_fault = |place| disk_is_at_fault(lasting, disks, place);
+        self.invariants.look(&self.cluster, &self.record, at_fault);
     }
 
     fn states_were_equal(&self) -> TestResult {
@@ -246,6 +242,17 @@ impl<S: Service> Nemesis<S> {
             Lasting::Sick(node) => self.recover(node).await,
             Lasting::Doomed(node) => self.doomed_again(node).await,
             Lasting::Full(node) => self.make_space(node).await,
+            Lasting::Paused(node) => {
+                self.cluster.go_on(node);
+                self.note(format!("{} goes on", name(node)));
+                let is_full =
+                    |fault: &Lasting| matches!(fault, Lasting::Full(full) if *full == node);
+                if self.been_full.contains(&node) && !self.lasting.iter().any(is_full) {
+                    // Its disk got space while it stood still.
+                    return self.after_want_of_space(node).await;
+                }
+                Ok(())
+            }
             Lasting::Cut(what) => {
                 // All cuts go together.
                 self.lasting
@@ -265,8 +272,14 @@ impl<S: Service> Nemesis<S> {
         Ok(())
     }
 
+    /// A node that leads, or would say so; none that stands still, which nothing can be asked of.
     fn leader(&self) -> Option<TestNode> {
-        let mut running = self.cluster.running().into_iter();
+        let stands = |place: &TestNode| {
+            let mut lasting = self.lasting.iter();
+            lasting.any(|fault| matches!(fault, Lasting::Paused(paused) if paused == place))
+        };
+        let running = self.cluster.running().into_iter();
+        let mut running = running.filter(|(place, _)| !stands(place));
         running.find_map(|(place, node)| node.core().raft()?.is_leader().then_some(place))
     }
 
@@ -302,17 +315,18 @@ pub(super) async fn torment<S: Service>(
             let waits = || progress() < next && since.elapsed() < LONGEST_WAIT;
             while (waits() || nemesis.rests()) && !is_over() {
                 nemesis.look();
-                if let Some((node, why)) = nemesis.stopped() {
-                    return Err(TestError::of_text(format!("{} stopped: {why}", name(node))));
-                }
+                nemesis.nobody_stopped_by_itself()?;
                 tokio::time::sleep(LOOK_EVERY).await;
             }
+            // What comes next may start it again.
+            nemesis.nobody_stopped_by_itself()?;
             if is_over() {
                 break;
             }
             nemesis.act().await?;
         }
-        nemesis.conclude().await
+        nemesis.conclude().await?;
+        nemesis.nobody_stopped_by_itself()
     };
     let result = result.await.and_then(|()| nemesis.states_were_equal());
     (nemesis.events, result)

@@ -72,9 +72,10 @@ impl<S: Service> Nemesis<S> {
                 Lasting::Cut(_) => self.lasting.push(fault),
                 Lasting::Full(node) => (self.disks)(node).set_capacity(None),
                 // The crash was the one to come.
-                Lasting::Down(_) | Lasting::Doomed(_) => {}
+                Lasting::Down(_) | Lasting::Doomed(_) | Lasting::Paused(_) => {}
             }
         }
+        self.been_full.clear();
         self.cluster.start_all().boxed().await?;
         self.note("all nodes start again".to_owned());
         Ok(())
@@ -99,7 +100,11 @@ impl<S: Service> Nemesis<S> {
 
     /// Starts a node again whose power was to be cut at a step.
     pub(super) async fn doomed_again(&mut self, node: TestNode) -> TestResult {
-        let what = if (self.disks)(node).step_is_due() {
+        let has_come = !(self.disks)(node).step_is_due();
+        if let Some(why) = self.why_stopped(node) {
+            self.had_a_reason(node, &why, has_come)?;
+        }
+        let what = if !has_come {
             (self.disks)(node).crash(self.rng.next_u64());
             "has not come to that step; its power is cut"
         } else {

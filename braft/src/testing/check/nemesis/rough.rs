@@ -86,7 +86,7 @@ impl<'a, S: Service> Forming<'a, S> {
             pause(millis).await;
         }
         self.relent().await?;
-        Invariants::new(Instant::now()).look(self.cluster, record);
+        Invariants::new(Instant::now()).look(self.cluster, record, |_| false);
         Ok(self.events)
     }
 
