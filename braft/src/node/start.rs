@@ -111,7 +111,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let failed = core.clone();
     node_tasks.spawn(async move {
         if let Err(error) = driving.await {
-            failed.stop(Stopped::Fatal(error.to_string()));
+            failed.stop(Stopped::Fatal(format!("{error:?}")));
         }
     });
     spawn_watchers(&core, &resolved, &mut node_tasks);

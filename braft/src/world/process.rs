@@ -92,18 +92,17 @@ mod tests {
     async fn what_a_held_process_has_spawned_stands_still_and_goes_on() {
         let (process, ticks) = (Process::default(), Arc::new(AtomicU32::new(0)));
         let counted = Arc::clone(&ticks);
+        let ticking = async move {
+            loop {
+                sleep(TICK).await;
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        };
         let start = async move {
             // A task of a task.
-            world::spawn(async move {
-                world::spawn(async move {
-                    loop {
-                        sleep(TICK).await;
-                        counted.fetch_add(1, Ordering::Relaxed);
-                    }
-                })
-            })
+            drop(world::spawn(async move { drop(world::spawn(ticking)) }));
         };
-        drop(process.clone().run(start).await);
+        process.clone().run(start).await;
         sleep(TICK * 10).await;
         let before = ticks.load(Ordering::Relaxed);
         assert!(before > 5, "{before}");

@@ -211,9 +211,9 @@ where
             // Nobody waits any more if it was too late.
             let _ = goes_on.send(());
         }));
-        keeps
+        keeps.await.expect("ends")
     });
-    runtime.block_on(async { kept.await.expect("ends").await.expect("ends") })
+    runtime.block_on(kept).expect("ends")
 }
 
 #[test]

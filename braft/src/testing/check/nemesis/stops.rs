@@ -144,4 +144,21 @@ mod tests {
             Ok(())
         });
     }
+
+    #[test]
+    fn a_new_node_whose_disk_is_full_as_it_joins_says_why_it_stops() {
+        play(4, async |mut stage| {
+            let node = TestNode(1);
+            let down = stage.nemesis.power_off(node).await?;
+            let disk = (stage.nemesis.disks)(node);
+            disk.wipe();
+            stage.nemesis.start_again(down).await?;
+            disk.set_capacity(Some(disk.used()));
+            stage.nemesis.been_full.insert(node);
+            stage.cluster.node(node)?.stopped().await;
+            let why = stage.nemesis.why_stopped(node).ok_or("it was shut down")?;
+            assert!(stage.nemesis.may_stop(node, &why), "{why}");
+            stage.nemesis.nobody_stopped_by_itself()
+        });
+    }
 }
