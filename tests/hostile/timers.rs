@@ -49,6 +49,8 @@ fn a_voter_that_votes_sooner_than_the_leader_counts_on_is_not_led_and_the_leader
     with_timers(name, LONG_MS, |cluster, longest_ms| async move {
         let counter = cluster.client();
         counter.add(1).await??;
+        // A majority without it may have acknowledged the write.
+        cluster.converged().await?;
         let leader = cluster.leader().await?;
         let hasty = TestNode((leader.0 + 1) % 3);
         let down = cluster.kill(hasty).await?;
