@@ -291,28 +291,25 @@ impl Task {
         waiting: &mut VecDeque<Proposal>,
         proposals: &mut mpsc::UnboundedReceiver<Proposal>,
     ) -> bool {
-        let mut bytes: usize = waiting.iter().map(|waits| size(&waits.item)).sum();
         // There is room for it once the other entry is no longer under way.
         let in_flight = self.line.in_flight.clone();
         let mut is_only_one = std::pin::pin!(in_flight.acquire());
         loop {
             while let Ok(proposal) = proposals.try_recv() {
-                bytes += size(&proposal.item);
                 waiting.push_back(proposal);
             }
             let (entries, items) = self.line.sent.under_way();
-            let is_full = bytes >= MAX_ENTRY_BYTES || waiting.len() >= self.line.most_items();
-            if entries == 0 || is_full || waiting.len() * SECOND_ENTRY_PART >= items {
+            let is_enough = waiting.len() * SECOND_ENTRY_PART >= items
+                || waiting.len() >= self.line.most_items();
+            let bytes = || waiting.iter().map(|waits| size(&waits.item)).sum::<usize>();
+            if entries == 0 || is_enough || bytes() >= MAX_ENTRY_BYTES {
                 return true;
             }
             tokio::select! {
-                came = proposals.recv() => {
-                    let Some(proposal) = came else {
-                        return true;
-                    };
-                    bytes += size(&proposal.item);
-                    waiting.push_back(proposal);
-                }
+                came = proposals.recv() => match came {
+                    Some(proposal) => waiting.push_back(proposal),
+                    None => return true,
+                },
                 _ = &mut is_only_one => return true,
                 () = out_of_touch(&mut self.in_touch) => break,
             }
