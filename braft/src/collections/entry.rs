@@ -76,12 +76,12 @@ impl<'a, K: Ord + Clone, V: Clone> OccupiedEntry<'a, K, V> {
 
     /// The value, to be changed.
     pub fn get_mut(&mut self) -> &mut V {
-        self.map.get_mut(&self.key).expect(THERE)
+        self.map.get_mut_of(&self.key).expect(THERE)
     }
 
     /// The value, to be changed for as long as the map is borrowed.
     pub fn into_mut(self) -> &'a mut V {
-        self.map.get_mut(&self.key).expect(THERE)
+        self.map.get_mut_of(&self.key).expect(THERE)
     }
 
     /// Sets the value and gives back the old one.
@@ -114,6 +114,6 @@ impl<'a, K: Ord + Clone, V: Clone> VacantEntry<'a, K, V> {
     /// Sets the value.
     pub fn insert(self, value: V) -> &'a mut V {
         self.map.insert(self.key.clone(), value);
-        self.map.get_mut(&self.key).expect(THERE)
+        self.map.get_mut_of(&self.key).expect(THERE)
     }
 }

@@ -146,6 +146,14 @@ impl<K: Ord + Clone, V: Clone> Map<K, V> {
         if !self.contains_key(key) {
             return None;
         }
+        self.get_mut_of(key)
+    }
+
+    /// The value of a key that is there.
+    pub(super) fn get_mut_of<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
         Node::get_mut(&mut self.root, key)
     }
 

@@ -15,6 +15,9 @@ const MAX_ENTRIES: usize = 16;
 const MAX_CHILDREN: usize = 32;
 /// A node with less than this part of its maximum is joined with a neighbour.
 const THIN: usize = 4;
+/// What the places of a node that grows are a multiple of. Doubling would leave a third of all places
+/// empty for good: most nodes are a little more than half full.
+const STEP: usize = 4;
 
 #[derive(Clone)]
 pub(super) struct Entry<K, V> {
@@ -176,10 +179,10 @@ impl<K: Ord + Clone, V: Clone> Node<K, V> {
                 }
                 Err(at) => {
                     let digest = Cached::default();
-                    entries.insert(at, Entry { key, value, digest });
-                    // Ascending keys leave full leaves behind.
-                    let is_last = at + 1 == entries.len();
-                    (None, split_leaf(entries, is_last))
+                    (
+                        None,
+                        insert_in_leaf(entries, at, Entry { key, value, digest }),
+                    )
                 }
             },
             Kind::Inner(inner) => {
@@ -187,8 +190,8 @@ impl<K: Ord + Clone, V: Clone> Node<K, V> {
                 let (old, split) = Self::insert_below(&mut inner.children[child], key, value);
                 inner.len += usize::from(old.is_none());
                 if let Some((key, right)) = split {
-                    inner.keys.insert(child, key);
-                    inner.children.insert(child + 1, right);
+                    put(&mut inner.keys, child, key);
+                    put(&mut inner.children, child + 1, right);
                 }
                 (old, inner.split())
             }
@@ -248,8 +251,8 @@ impl<K, V> Inner<K, V> {
             return None;
         }
         let middle = self.children.len() / 2;
-        let children = self.children.split_off(middle);
-        let keys = self.keys.split_off(middle);
+        let children = take_right(&mut self.children, middle);
+        let keys = take_right(&mut self.keys, middle);
         let first = self
             .keys
             .pop()
@@ -278,13 +281,14 @@ impl<K: Ord + Clone, V: Clone> Inner<K, V> {
         let node = Node::own(&mut self.children[left]);
         let split = match (&mut node.kind, right.kind) {
             (Kind::Leaf(entries), Kind::Leaf(right)) => {
-                entries.extend(right);
-                split_leaf(entries, false)
+                append(entries, right);
+                let middle = entries.len() / 2;
+                (entries.len() > MAX_ENTRIES).then(|| leaf(take_right(entries, middle)))
             }
             (Kind::Inner(inner), Kind::Inner(right)) => {
-                inner.keys.push(first);
-                inner.keys.extend(right.keys);
-                inner.children.extend(right.children);
+                put(&mut inner.keys, inner.children.len() - 1, first);
+                append(&mut inner.keys, right.keys);
+                append(&mut inner.children, right.children);
                 inner.len += right.len;
                 inner.split()
             }
@@ -297,18 +301,53 @@ impl<K: Ord + Clone, V: Clone> Inner<K, V> {
     }
 }
 
-fn split_leaf<K: Clone, V>(entries: &mut Vec<Entry<K, V>>, at_end: bool) -> Split<K, V> {
-    if entries.len() <= MAX_ENTRIES {
+/// Puts an entry in at its place. A leaf that is full is split first.
+fn insert_in_leaf<K: Clone, V>(
+    entries: &mut Vec<Entry<K, V>>,
+    at: usize,
+    entry: Entry<K, V>,
+) -> Split<K, V> {
+    if entries.len() < MAX_ENTRIES {
+        put(entries, at, entry);
         return None;
     }
-    let at = if at_end {
-        entries.len() - 1
+    // Ascending keys leave full leaves behind.
+    if at == MAX_ENTRIES {
+        return Some(leaf(vec![entry]));
+    }
+    let middle = MAX_ENTRIES / 2;
+    let mut right = take_right(entries, middle);
+    if at <= middle {
+        put(entries, at, entry);
     } else {
-        entries.len() / 2
-    };
-    let right = entries.split_off(at);
-    let first = right[0].key.clone();
-    Some((first, Arc::new(Node::new(Kind::Leaf(right)))))
+        put(&mut right, at - middle, entry);
+    }
+    Some(leaf(right))
+}
+
+/// Takes what is from a place on out of a node.
+fn take_right<T>(items: &mut Vec<T>, from: usize) -> Vec<T> {
+    let right = items.split_off(from);
+    items.shrink_to_fit();
+    right
+}
+
+/// A leaf, and the first key it holds.
+fn leaf<K: Clone, V>(entries: Vec<Entry<K, V>>) -> (K, Arc<Node<K, V>>) {
+    let first = entries[0].key.clone();
+    (first, Arc::new(Node::new(Kind::Leaf(entries))))
+}
+
+fn put<T>(items: &mut Vec<T>, at: usize, item: T) {
+    if items.len() == items.capacity() {
+        items.reserve_exact(STEP - items.len() % STEP);
+    }
+    items.insert(at, item);
+}
+
+fn append<T>(items: &mut Vec<T>, more: Vec<T>) {
+    items.reserve_exact(more.len());
+    items.extend(more);
 }
 
 fn find<K: Borrow<Q>, V, Q: Ord + ?Sized>(

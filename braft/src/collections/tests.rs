@@ -173,6 +173,32 @@ proptest! {
     }
 }
 
+/// Places of all nodes, and how many of them are empty.
+fn places<K, V>(node: &Node<K, V>) -> (usize, usize) {
+    match &node.kind {
+        Kind::Leaf(entries) => (entries.capacity(), entries.capacity() - entries.len()),
+        Kind::Inner(inner) => {
+            let children = &inner.children;
+            let own = (children.capacity(), children.capacity() - children.len());
+            children.iter().fold(own, |(all, empty), child| {
+                let below = places(child);
+                (all + below.0, empty + below.1)
+            })
+        }
+    }
+}
+
+#[test]
+fn few_places_of_a_node_are_empty_in_whatever_order_its_keys_came() {
+    let ascending: Map<u32, ()> = (0..10_000).map(|key| (key, ())).collect();
+    let descending: Map<u32, ()> = (0..10_000).rev().map(|key| (key, ())).collect();
+    let scattered: Map<u32, ()> = (0..10_000).map(|key| (key * 7919 % 10_007, ())).collect();
+    for (map, most) in [(ascending, 1), (descending, 20), (scattered, 20)] {
+        let (all, empty) = places(map.root());
+        assert!(empty * 100 <= all * most, "{empty} of {all} places");
+    }
+}
+
 #[test]
 fn a_range_that_ends_before_it_starts_is_empty() {
     let map: Map<_, _> = (0..100).map(|key| (key, key)).collect();
