@@ -106,3 +106,33 @@ fn a_map_passes() {
 fn a_queue_passes() {
     passes(check::<Queue>().seeds(20).without_cluster());
 }
+
+/// A counter whose first version could be asked and emptied.
+#[raft_service(version = 2)]
+#[derive(Default, Serialize, Deserialize)]
+pub struct Bare {
+    count: u64,
+}
+
+#[raft_service]
+impl Bare {
+    pub fn count(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
+    #[command(removed = 2)]
+    pub fn empty(&mut self) {
+        panic!("no node of this version carries it out");
+    }
+
+    #[query(removed = 2)]
+    pub fn counted(&self) -> u64 {
+        panic!("no node of this version answers it");
+    }
+}
+
+#[test]
+fn what_was_removed_is_not_called() {
+    passes(check::<Bare>().seeds(20).without_cluster());
+}

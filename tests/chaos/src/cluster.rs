@@ -33,7 +33,7 @@ const SETTINGS: [(&str, &str); 5] = [
     ("BRAFT_CLUSTER", "chaos"),
 ];
 
-const CONTROL_BYTES: usize = 40;
+const CONTROL_BYTES: usize = 56;
 /// The timers that a node has by default, in milliseconds.
 const TIMERS: [(&str, u32); 3] = [
     ("BRAFT_HEARTBEAT_MS", 100),
@@ -49,6 +49,8 @@ pub(crate) enum Control {
     SlowSyncMs = 2,
     Failed = 3,
     Lie = 4,
+    Slowed = 5,
+    Moved = 6,
 }
 
 struct Node {

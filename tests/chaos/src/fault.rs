@@ -62,6 +62,11 @@ impl Fault {
         )
     }
 
+    /// Whether a node may end by itself even some time after it.
+    pub(crate) fn may_end_the_node_late(self) -> bool {
+        matches!(self, Fault::FullDisk | Fault::FailSync)
+    }
+
     /// Whether it takes a node, so that no other fault of that sort may come to it.
     pub(crate) fn takes_a_node(self) -> bool {
         !Fault::OF_NETWORK.contains(&self) && self != Fault::WallClock

@@ -183,6 +183,13 @@ fn conclude(shown: &Shown, faults: &[Fault], at_least: usize) -> bool {
             longest.as_secs_f64()
         );
     }
+    print!("{}", report::idle(&shown.outcome));
+    if shown.gapped > 0 {
+        println!(
+            "{} subscribers were told that they had missed events: of them those they got were judged",
+            shown.gapped
+        );
+    }
     let seldom = report::too_seldom(&shown.outcome, faults, at_least);
     for fault in &seldom {
         println!("rejected: {fault} came less than {at_least} times");

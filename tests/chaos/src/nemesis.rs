@@ -53,6 +53,8 @@ pub(crate) struct Done {
 #[derive(Default)]
 pub(crate) struct Outcome {
     pub(crate) done: Vec<Done>,
+    /// Faults that nothing came of: no sync was made, or no clock read.
+    pub(crate) idle: BTreeMap<Fault, u64>,
     /// Nodes that ended by themselves under a fault that allows it.
     pub(crate) stopped: BTreeMap<Fault, u64>,
     /// From the end of all faults to the next acknowledged write: how long it took.
@@ -68,7 +70,7 @@ pub(crate) struct Nemesis<'a> {
     faults: Vec<Fault>,
     chance: Chance,
     active: Vec<Active>,
-    /// The last fault of each node that allowed it to end, and when that was over.
+    /// The last fault of each node that allows it to end late, and when that was over.
     excuses: BTreeMap<usize, (Fault, Instant)>,
     begun: BTreeMap<Fault, u64>,
     /// Whether all members vote, as far as is known.
@@ -328,10 +330,12 @@ impl<'a> Nemesis<'a> {
             Fault::SlowSync => {
                 let pause = 20 + self.chance.below(300);
                 let pause = i64::try_from(pause).unwrap_or(i64::MAX);
+                self.cluster.set(first, Control::Slowed, 0)?;
                 self.cluster.set(first, Control::SlowSyncMs, pause)?;
             }
             Fault::WallClock => {
                 let ahead = self.jump_ms();
+                self.cluster.set(first, Control::Moved, 0)?;
                 self.cluster.set(first, Control::WallMs, ahead)?;
             }
             Fault::PowerCut | Fault::PowerCutAll => {
@@ -392,7 +396,7 @@ impl<'a> Nemesis<'a> {
             _ => {}
         }
         self.set_paths();
-        if active.fault.may_end_the_node() {
+        if active.fault.may_end_the_node_late() {
             let ended = (active.fault, Instant::now());
             self.excuses
                 .extend(active.nodes.iter().map(|node| (*node, ended)));
@@ -402,6 +406,18 @@ impl<'a> Nemesis<'a> {
             for node in active.nodes.iter().filter(|node| !taken.contains(node)) {
                 self.cluster.restart(*node)?;
             }
+        }
+        let proof = match active.fault {
+            Fault::FailSync => Some(Control::Failed),
+            Fault::SlowSync => Some(Control::Slowed),
+            Fault::WallClock => Some(Control::Moved),
+            _ => None,
+        };
+        if let Some(proof) = proof
+            && self.cluster.get(first, proof)? == 0
+        {
+            *self.outcome.idle.entry(active.fault).or_default() += 1;
+            return Ok(());
         }
         self.outcome.done.push(Done {
             fault: active.fault,

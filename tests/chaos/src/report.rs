@@ -46,6 +46,14 @@ pub(crate) fn table(outcome: &Outcome, faults: &[Fault], acknowledged: &[Duratio
     table.to_string()
 }
 
+/// Faults that came and did not count, for nothing came of them.
+pub(crate) fn idle(outcome: &Outcome) -> String {
+    let lines = outcome.idle.iter();
+    lines
+        .map(|(fault, times)| format!("not counted: {fault}, {times} times: nothing came of it\n"))
+        .collect()
+}
+
 /// What was left out, and why.
 pub(crate) fn skipped(tools: &Tools) -> String {
     let lines = tools.missing.iter();

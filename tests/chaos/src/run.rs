@@ -46,6 +46,8 @@ pub(crate) struct Shown {
     pub(crate) unknown: u64,
     pub(crate) refused: u64,
     pub(crate) events: usize,
+    /// Subscribers that were told that they had missed events.
+    pub(crate) gapped: usize,
     pub(crate) harmed: (u64, u64),
     /// What is wrong.
     pub(crate) wrong: Vec<String>,
@@ -145,10 +147,11 @@ impl Run<'_> {
         self.recording.save(self.directory)?;
         let mut wrong = std::mem::take(&mut outcome.findings);
         let entries = std::mem::take(&mut *self.recording.entries());
-        let mut events = 0;
+        let (mut events, mut gapped) = (0, 0);
         match ended {
             Ok((end, told)) => {
                 events = told.iter().map(|told| told.events.len()).sum();
+                gapped = told.iter().filter(|told| told.is_gapped).count();
                 wrong.extend(verdict::judge(&entries, &told, &end));
             }
             Err(error) => wrong.push(format!("the end could not be looked at: {error}")),
@@ -166,6 +169,7 @@ impl Run<'_> {
             unknown: count(|fate| matches!(fate, Fate::Unknown(_))),
             refused: count(|fate| matches!(fate, Fate::Refused(_))),
             events,
+            gapped,
             harmed: self
                 .cluster
                 .network
@@ -275,10 +279,14 @@ impl Run<'_> {
                 }
             })?;
         }
-        for (node, view) in self.cluster.views().into_iter().enumerate() {
-            if let Some(trouble) = view.and_then(|view| view.trouble) {
-                return Err(io::Error::other(format!("node {node}: {trouble}")));
-            }
+        for node in 0..self.cluster.len() {
+            until(&format!("node {node} to tell that all is well"), || {
+                let view = self.cluster.views().swap_remove(node);
+                match view.ok_or("it tells nothing")?.trouble {
+                    Some(trouble) => Err(trouble),
+                    None => Ok(()),
+                }
+            })?;
         }
         Ok(())
     }

@@ -106,8 +106,9 @@ fn events(number: usize, told: &Told, entries: &[Entry], wrong: &mut Vec<String>
             .insert(written.value.id, (written.key, written.value))
             .is_none();
         let before = versions.insert(written.key, written.value.version);
-        let follows = before.unwrap_or(0) + 1 == written.value.version;
-        if !told.is_gapped && (last >= Some(*position) || !is_first || !follows) {
+        let (before, version) = (before.unwrap_or(0), written.value.version);
+        let follows = before + 1 == version || told.is_gapped && before < version;
+        if last >= Some(*position) || !is_first || !follows {
             disordered.push((last, *position, *written));
         }
         last = Some(*position);
@@ -341,6 +342,23 @@ mod tests {
             spoil(&mut entries, &mut told, &mut end);
             let wrong = judge(&entries, &told, &end);
             assert!(wrong.iter().any(|text| text.contains(words)), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn who_missed_events_is_still_told_each_of_the_others_once_and_in_order() {
+        let (entries, mut told, end) = sound();
+        told[0].is_gapped = true;
+        let all = told[0].events.clone();
+        told[0].events.remove(0);
+        assert_eq!(judge(&entries, &told, &end), Vec::<String>::new());
+        for wrong in [vec![all[1], all[0]], vec![all[0], all[1], all[1]]] {
+            told[0].events = wrong;
+            let wrong = judge(&entries, &told, &end);
+            let found = wrong
+                .iter()
+                .any(|text| text.contains("twice, out of order"));
+            assert!(found, "{wrong:?}");
         }
     }
 

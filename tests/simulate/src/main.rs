@@ -21,7 +21,7 @@ use stock::check_of;
 #[derive(Parser)]
 struct Options {
     /// How many seeds to play at most.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
     seeds: u64,
     /// The first seed.
     #[arg(long, default_value_t = 1)]
@@ -36,8 +36,8 @@ struct Options {
     #[arg(long, default_value_t = 3)]
     nodes: usize,
     /// Seeds played at once.
-    #[arg(long, default_value_t = 2)]
-    threads: usize,
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=64))]
+    threads: u64,
     /// Plant one mistake after the other into the nodes, and play seeds until each is caught.
     #[cfg(feature = "planted")]
     #[arg(long)]
@@ -126,7 +126,11 @@ fn main() -> ExitCode {
     if failures.is_empty() {
         return ExitCode::SUCCESS;
     }
-    println!("failed: {failures:?}; one again: --first SEED --seeds 1");
+    let (nodes, seconds) = (options.nodes, options.seconds);
+    println!(
+        "failed: {failures:?}; one again: cargo run --release -p simulate -- --nodes {nodes} --seconds \
+         {seconds} --seeds 1 --first SEED"
+    );
     ExitCode::FAILURE
 }
 

@@ -35,6 +35,14 @@ pub(crate) fn hunt(options: &Options) -> ExitCode {
         .into_iter()
         .filter(|bug| bug.name().contains(chosen))
         .collect();
+    if bugs.is_empty() {
+        let all: Vec<_> = Bug::ALL.iter().map(|bug| bug.name()).collect();
+        eprintln!(
+            "no mistake has '{chosen}' in its name; they are: {}",
+            all.join(", ")
+        );
+        return ExitCode::FAILURE;
+    }
     let next = AtomicUsize::new(0);
     let found = Mutex::new(BTreeMap::new());
     std::thread::scope(|scope| {

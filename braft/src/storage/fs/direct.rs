@@ -63,7 +63,7 @@ pub(crate) fn is_refusal(error: &io::Error) -> bool {
 pub(super) fn open(path: &Path) -> io::Result<Option<Arc<dyn DirectFile>>> {
     use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
-    let direct = rustix::fs::OFlags::DIRECT.bits();
+    let direct = (rustix::fs::OFlags::DIRECT | rustix::fs::OFlags::DSYNC).bits();
     let mut options = std::fs::OpenOptions::new();
     let file = match options
         .read(true)
@@ -95,10 +95,10 @@ pub(super) fn open(_: &Path) -> io::Result<Option<Arc<dyn DirectFile>>> {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::fs;
-    use std::io::{self, IoSlice};
+    use std::io;
+    use std::os::unix::fs::FileExt;
 
     use rustix::fs::{AtFlags, StatxFlags, statx};
-    use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
     use super::{DirectFile, MAX_BLOCK_BYTES, USUAL_BLOCK_BYTES};
 
@@ -129,17 +129,17 @@ mod linux {
         }
 
         fn write_blocks(&self, blocks: &[u8], offset: u64) -> io::Result<()> {
-            let slices = [IoSlice::new(blocks)];
             loop {
-                match pwritev2(&self.file, &slices, offset, ReadWriteFlags::DSYNC) {
+                // Durable when it returns: the file was opened for that.
+                match self.file.write_at(blocks, offset) {
                     Ok(written) if written == blocks.len() => return Ok(()),
                     Ok(written) => {
                         let wanted = blocks.len();
                         let text = format!("the disk took {written} bytes of {wanted}");
                         return Err(io::Error::new(io::ErrorKind::WriteZero, text));
                     }
-                    Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
                 }
             }
         }

@@ -171,7 +171,7 @@ impl<S: Service> Check<S> {
     /// Insists that a seed plays exactly the same again: where the build lacks the flag for it, the test
     /// does not compile, and the error gives the lines that are missing; see [`run`](Self::run).
     pub fn repeatable(self) -> Self {
-        const { assert!(cfg!(tokio_unstable), "{}", FLAGS) };
+        const { insist_on_flag(cfg!(tokio_unstable)) };
         self
     }
 
@@ -369,6 +369,11 @@ pub struct Passed {
     pub lasted: Duration,
 }
 
+/// Does not compile, where it is evaluated by the compiler, without the flag.
+const fn insist_on_flag(is_there: bool) {
+    assert!(is_there, "{}", FLAGS);
+}
+
 /// How to run one seed again.
 fn again(seed: u64) -> String {
     let mut text = match std::thread::current().name() {
@@ -386,7 +391,7 @@ fn again(seed: u64) -> String {
 
 #[cfg(test)]
 mod flags {
-    use super::FLAGS;
+    use super::{FLAGS, insist_on_flag};
 
     /// Those of this workspace, with which its own seeds play the same again.
     const CONFIG: &str = include_str!("../../../../.cargo/config.toml");
@@ -397,5 +402,15 @@ mod flags {
         let lines: Vec<_> = lines.collect();
         assert_eq!(lines.len(), 2);
         assert!(CONFIG.contains(&lines.join("\n")), "{CONFIG}");
+    }
+
+    #[test]
+    fn who_insists_on_the_flag_is_told_the_lines() {
+        insist_on_flag(true);
+        let refused = std::panic::catch_unwind(|| insist_on_flag(false));
+        let refused = refused.expect_err("the flag is missing");
+        let text = refused.downcast_ref::<String>().map(String::as_str);
+        let text = text.or(refused.downcast_ref::<&str>().copied());
+        assert_eq!(text, Some(FLAGS));
     }
 }

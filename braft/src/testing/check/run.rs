@@ -373,25 +373,42 @@ mod tests {
         planted: None,
     };
 
+    /// Plays a seed twice, and compares.
+    async fn plays_the_same_again(seed: u64, size: Size) {
+        let play = || async move {
+            let played = simulated::<Tally>(seed, size).await;
+            played.unwrap_or_else(|error| panic!("{error}"))
+        };
+        let (first, second) = (play().await, play().await);
+        let mut lines = first.trace.lines().zip(second.trace.lines());
+        if let Some((first, second)) = lines.find(|(first, second)| first != second) {
+            panic!("seed {seed}:\n{first}\n{second}");
+        }
+        assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");
+        assert_eq!(first.lasted, second.lasted);
+        assert_eq!(first.relays, second.relays);
+        assert_eq!(first.relays > 0, with_relays(seed), "seed {seed}");
+        assert!(first.story.is_none());
+    }
+
     #[tokio::test]
-    async fn one_seed_plays_the_same_again() -> Result<(), Box<dyn std::error::Error>> {
+    async fn one_seed_plays_the_same_again() {
         for seed in 1..=4 {
-            let play = || async move {
-                let played = simulated::<Tally>(seed, SIZE).await;
-                played.unwrap_or_else(|error| panic!("{error}"))
-            };
-            let (first, second) = (play().await, play().await);
-            let mut lines = first.trace.lines().zip(second.trace.lines());
-            if let Some((first, second)) = lines.find(|(first, second)| first != second) {
-                panic!("seed {seed}:\n{first}\n{second}");
-            }
-            assert_eq!(first.lasted, second.lasted);
-            assert_eq!(first.relays, second.relays);
-            assert_eq!(first.relays > 0, with_relays(seed), "seed {seed}");
-            assert!(first.story.is_none());
+            plays_the_same_again(seed, SIZE).await;
         }
         // Both ways are among them.
         assert!((1..=4).any(with_relays) && !(1..=4).all(with_relays));
-        Ok(())
+    }
+
+    #[tokio::test]
+    async fn half_a_minute_of_five_nodes_plays_the_same_again() {
+        let size = Size {
+            nodes: 5,
+            extent: Extent::Time(Duration::from_secs(30)),
+            ..SIZE
+        };
+        for seed in 5..=6 {
+            plays_the_same_again(seed, size).await;
+        }
     }
 }

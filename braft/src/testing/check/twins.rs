@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::again;
 use super::invent::{InventError, below, invent_call};
 use super::readable::{encoded, readable};
+use crate::codec;
 use crate::context::{LogPosition, RequestId, Rng};
 use crate::effects::{Effects, MAX_WAKES};
 use crate::error::Error;
@@ -170,6 +171,10 @@ impl<S: Service> Twins<S> {
             })?;
             moment.position.ordinal += 1;
         }
+        // A cluster of this version refuses it.
+        if self.is_refused(step) {
+            return Ok(());
+        }
         moment.request = Some(RequestId {
             session: 1,
             sequence: index,
@@ -182,6 +187,17 @@ impl<S: Service> Twins<S> {
                 let answer = service.query(moment, &step.call)?;
                 Ok((answer, Effects::default()))
             }
+        })
+    }
+
+    fn is_refused(&self, step: &Step) -> bool {
+        if step.is_command {
+            return self.live.refusal(&step.call).is_some();
+        }
+        let query = codec::decode::<S::Query>(&step.call);
+        query.is_ok_and(|query| {
+            let life = S::__query_life(&query);
+            life.refusal(S::NAME, S::VERSION).is_some()
         })
     }
 
