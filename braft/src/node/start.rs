@@ -466,18 +466,34 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         }));
         let mut cannot = raft.watch_stopped();
         let mut unfit = watched.peers.watch_unfit();
+        let mut log = raft.wal().watch_failed();
+        let mut log_alone = false;
         let ended = tokio::select! {
+            // Raft says more, if what failed was its own.
+            biased;
             view = raft.wait_for(|view| view.stopped.is_some()) => {
                 view.and_then(|view| view.stopped).unwrap_or_else(|| "raft stopped".to_owned())
             }
             Ok(why) = cannot.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
             Ok(why) = unfit.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
+            Ok(why) = log.wait_for(Option::is_some) => {
+                log_alone = true;
+                why.as_ref().map(ToString::to_string).unwrap_or_default()
+            }
         };
         let is_unfit = unfit.borrow().is_some();
         watched.stop(Stopped::Fatal(ended));
+        if log_alone || is_unfit {
+            // It must not vote, append or serve until its user has looked: now, not then. Of a log that
+            // fails at a mark raft does not know, and would lead on while it has nothing to write.
+            // In a task of its own: a shutdown that is cut short makes whoever asks raft meanwhile panic.
+            let stopping = raft.clone();
+            let stopping = crate::world::spawn(async move { stopping.shutdown().await });
+            if let Err(error) = stopping.await {
+                tracing::debug!(%error, "raft was not shut down");
+            }
+        }
         if is_unfit {
-            // It must not vote, append or serve until its user has looked: now, not then.
-            raft.shutdown().await;
             stop.cancel();
         }
     });
@@ -487,6 +503,58 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+    #[cfg(feature = "testing")]
+    use crate::raft_service;
+
+    #[cfg(feature = "testing")]
+    #[raft_service(crate = crate)]
+    #[derive(Default, serde::Serialize, serde::Deserialize)]
+    struct Tally {
+        count: u64,
+    }
+
+    #[cfg(feature = "testing")]
+    #[raft_service(crate = crate)]
+    impl Tally {
+        fn add(&mut self) -> u64 {
+            self.count += 1;
+            self.count
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_node_stops_if_the_log_fails_at_what_nobody_waits_for() {
+        use crate::config::Seams;
+        use crate::storage::fs::faults::FaultFs;
+        use crate::testing::{Cluster, TestNode};
+
+        let fs = FaultFs::new();
+        let own = fs.clone();
+        let configure = Box::new(move |_: TestNode, seams: Seams, config: crate::Config| {
+            config.seams(Seams {
+                fs: Arc::new(own.clone()),
+                ..seams
+            })
+        });
+        let cluster = Cluster::<Tally>::boot_seamed(1, None, None, configure);
+        let cluster = cluster.await.unwrap_or_else(|error| panic!("{error}"));
+        let node = cluster.node(TestNode(0));
+        let node = node.unwrap_or_else(|error| panic!("{error}"));
+        cluster.client().add().await.expect("it serves");
+        let raft = node.core().raft().expect("it has formed");
+        while !raft.wal().is_resting() {
+            tokio::task::yield_now().await;
+        }
+        // That of the next command is written, and the mark behind it is not.
+        fs.fail_write(1, std::io::ErrorKind::Other);
+        // Its answer may or may not come before the node stops.
+        drop(cluster.client().add().await);
+        match node.stopped().await {
+            Stopped::Fatal(why) => assert!(why.contains("the log has stopped"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn a_build_whose_panics_end_the_process_is_refused_with_the_remedy() {

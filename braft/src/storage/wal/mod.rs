@@ -54,6 +54,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::thread::JoinHandle;
 
+use tokio::sync::watch;
+
 pub(crate) use error::Failure;
 pub(crate) use error::OpenWalError;
 pub(crate) use types::Done;
@@ -375,6 +377,18 @@ impl Wal {
     /// Why the log has stopped, if it has.
     pub(crate) fn failed(&self) -> Option<Failure> {
         self.log.shared.lock().failed.clone()
+    }
+
+    /// Why the log has stopped, once it has.
+    pub(crate) fn watch_failed(&self) -> watch::Receiver<Option<Failure>> {
+        self.log.shared.failing.subscribe()
+    }
+
+    /// Whether its thread sleeps and has nothing left to do.
+    #[cfg(test)]
+    pub(crate) fn is_resting(&self) -> bool {
+        let state = self.log.shared.lock();
+        state.writer_idle && !state.unmarked
     }
 
     /// Carries out what is queued, writes the mark of a clean stop, ends the threads. Later

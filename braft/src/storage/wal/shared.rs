@@ -9,6 +9,8 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use tokio::sync::watch;
+
 use super::error::Failure;
 use super::index::Index;
 use super::pace::SyncPace;
@@ -111,6 +113,8 @@ pub(super) struct Shared {
     pub(super) room: Condvar,
     /// The helper waits here until a spare segment is wanted.
     pub(super) wanted: Condvar,
+    /// Told when the log has stopped, also of what nobody waits for: marks.
+    pub(super) failing: watch::Sender<Option<Failure>>,
 }
 
 impl State {
@@ -131,6 +135,7 @@ impl Shared {
             work: Condvar::new(),
             room: Condvar::new(),
             wanted: Condvar::new(),
+            failing: watch::Sender::new(None),
         }
     }
 

@@ -432,6 +432,7 @@ impl Writer {
             state.failed = Some(failure.clone());
             std::mem::take(&mut state.queue)
         };
+        self.shared.failing.send_replace(Some(failure.clone()));
         self.shared.work.notify_all();
         self.shared.room.notify_all();
         self.shared.wanted.notify_all();

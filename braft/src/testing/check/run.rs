@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::invent::InventError;
 #[cfg(test)]
 use super::nemesis::Event;
-use super::nemesis::{CALM, Disks as DiskOf, Forming, Nemesis, Sights, torment};
+use super::nemesis::{CALM, Disks as DiskOf, Forming, Lookout, Nemesis, Sights, torment};
 use super::record::Record;
 use super::settled::Settling;
 use super::story::Story;
@@ -182,10 +182,11 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     )
     .await?;
     let disk_of: DiskOf = Arc::new(move |node| disks.of(node));
+    let lookout = Lookout::new(cluster.clone(), Arc::clone(&record));
     let formed = if is_rough {
         let rng = Rng::new(seed, FORMATION);
         let forming = Forming::new(&cluster, &disk_of, sights, rng, size.nodes);
-        forming.torment(&record).await?
+        forming.torment(&lookout).await?
     } else {
         Vec::new()
     };
@@ -198,6 +199,7 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     let nemesis = Nemesis::new(
         cluster.clone(),
         Arc::clone(&record),
+        lookout.clone(),
         disk_of,
         rng,
         Rng::new(seed, AIMED),
@@ -244,10 +246,13 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
                 is_simulated,
                 is_upgraded: size.before.is_some(),
             };
-            settling.settle(Rng::new(seed, SETTLING)).await
+            lookout
+                .during(settling.settle(Rng::new(seed, SETTLING)))
+                .await
         }
         _ => Ok(()),
     };
+    let settled = settled.and_then(|()| lookout.states_were_equal());
     let finals = finals(&cluster);
     cluster.stop_all().await;
     called.map_err(|error: InventError| TestError::of_text(error.to_string()))?;

@@ -14,12 +14,8 @@ fn until(holds: impl Fn() -> bool) {
 /// A log whose thread sleeps for good, on a disk that was quick lately.
 fn resting(fs: &FaultFs) -> Wal {
     let wal = open(fs, options()).expect("opens");
-    let shared = &wal.log.shared;
-    until(|| {
-        let state = shared.lock();
-        state.writer_idle && !state.unmarked
-    });
-    shared.lock().pace.note(Duration::ZERO);
+    until(|| wal.is_resting());
+    wal.log.shared.lock().pace.note(Duration::ZERO);
     wal
 }
 
@@ -56,6 +52,20 @@ fn the_logs_thread_marks_what_others_wrote() {
     let written = shared.lock().stats.bytes;
     until(|| !shared.lock().unmarked);
     until(|| shared.lock().stats.bytes > written);
+}
+
+#[test]
+fn a_mark_that_cannot_be_written_stops_the_log_and_is_told() {
+    let fs = FaultFs::new();
+    let wal = resting(&fs);
+    let shared = &wal.log.shared;
+    until(|| matches!(shared.lock().spare, Spare::Ready(_)));
+    let failed = wal.watch_failed();
+    fs.fail_write(1, io::ErrorKind::Other);
+    let (_, result) = append_here(&wal, entry(1, 0, 8)).expect("is answered");
+    result.expect("is durable");
+    until(|| failed.borrow().is_some());
+    assert!(wal.failed().is_some());
 }
 
 #[test]
@@ -105,10 +115,7 @@ fn a_segment_that_is_full_is_left_to_the_logs_thread() {
     let wal = resting(&fs);
     let room = wal.log.shared.lock().room as usize;
     append(&wal, &[entry(1, 0, room - 300)]).expect("is durable");
-    until(|| {
-        let state = wal.log.shared.lock();
-        state.writer_idle && !state.unmarked
-    });
+    until(|| wal.is_resting());
     fs.hold_syncs(true);
     assert!(
         append_here(&wal, entry(1, 1, 400)).is_none(),

@@ -14,6 +14,7 @@
 //! | `binaries.rs` | nodes that get a newer binary |
 //! | `rough.rs`, `sights.rs` | a cluster that forms under faults, and what its nodes see of each other |
 //! | `invariants.rs`, `logs.rs`, `reading.rs` | what has to hold at each moment: of nodes, of logs and states |
+//! | `lookout.rs` | who looks whether it does, whatever goes on |
 
 mod binaries;
 mod clocks;
@@ -21,6 +22,7 @@ mod damage;
 mod disks;
 mod invariants;
 mod logs;
+mod lookout;
 mod members;
 mod network;
 mod pauses;
@@ -39,7 +41,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) use self::invariants::CALM;
-use self::invariants::Invariants;
+use self::lookout::LOOK_EVERY;
+pub(super) use self::lookout::Lookout;
 pub(super) use self::rough::Forming;
 pub(super) use self::sights::Sights;
 use self::stops::disk_is_at_fault;
@@ -48,8 +51,8 @@ use super::record::Record;
 use crate::context::Rng;
 use crate::service::Service;
 use crate::storage::fs::faults::FaultFs;
+use crate::testing::TestResult;
 use crate::testing::cluster::{Cluster, Down, TestNode};
-use crate::testing::{TestError, TestResult};
 use crate::world;
 
 /// Faults that may last at once.
@@ -104,7 +107,7 @@ pub(super) struct Nemesis<S> {
     older: BTreeSet<TestNode>,
     /// Nothing happens before this.
     rests_until: Instant,
-    invariants: Invariants,
+    lookout: Lookout<S>,
     pub(super) events: Vec<Event>,
 }
 
@@ -112,6 +115,7 @@ impl<S: Service> Nemesis<S> {
     pub(super) fn new(
         cluster: Cluster<S>,
         record: Arc<Record>,
+        lookout: Lookout<S>,
         disks: Disks,
         rng: Rng,
         mut aimed: Rng,
@@ -137,7 +141,7 @@ impl<S: Service> Nemesis<S> {
             joined: 0,
             older: BTreeSet::new(),
             rests_until: start,
-            invariants: Invariants::new(start),
+            lookout,
             events: Vec::new(),
         }
     }
@@ -170,18 +174,11 @@ impl<S: Service> Nemesis<S> {
 
     fn look(&mut self) {
         if !self.lasting.is_empty() {
-            self.invariants.disturbed();
+            self.lookout.disturbed();
         }
         let (lasting, disks) = (&self.lasting, &self.disks);
         let at_fault = |place| disk_is_at_fault(lasting, disks, place);
-        self.invariants.look(&self.cluster, &self.record, at_fault);
-    }
-
-    fn states_were_equal(&self) -> TestResult {
-        match self.invariants.unequal() {
-            Some(text) => Err(TestError::of_text(text.to_owned())),
-            None => Ok(()),
-        }
+        self.lookout.look(at_fault);
     }
 
     /// Begins or ends one fault.
@@ -194,7 +191,7 @@ impl<S: Service> Nemesis<S> {
             let fault = self.lasting.swap_remove(which);
             return self.undo(fault).await;
         }
-        self.invariants.disturbed();
+        self.lookout.disturbed();
         match below(&mut self.rng, 22) {
             0 | 1 => self.cut_power(None).await,
             2 => {
@@ -308,7 +305,7 @@ pub(super) async fn torment<S: Service>(
 ) -> (Vec<Event>, TestResult) {
     /// A fault waits for so many calls, or for this, in case none get through.
     const LONGEST_WAIT: Duration = Duration::from_millis(800);
-    const LOOK_EVERY: Duration = Duration::from_millis(20);
+    let lookout = nemesis.lookout.clone();
     let result = async {
         while !is_over() {
             let (since, next) = (Instant::now(), progress().saturating_add(every));
@@ -323,12 +320,12 @@ pub(super) async fn torment<S: Service>(
             if is_over() {
                 break;
             }
-            nemesis.act().await?;
+            lookout.during(nemesis.act()).await?;
         }
-        nemesis.conclude().await?;
+        lookout.during(nemesis.conclude()).await?;
         nemesis.nobody_stopped_by_itself()
     };
-    let result = result.await.and_then(|()| nemesis.states_were_equal());
+    let result = result.await;
     (nemesis.events, result)
 }
 

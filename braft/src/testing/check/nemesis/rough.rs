@@ -4,13 +4,10 @@
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::time::Instant;
 
 use super::super::invent::below;
-use super::super::record::Record;
-use super::invariants::Invariants;
 use super::sights::Sights;
-use super::{Disks, Event};
+use super::{Disks, Event, Lookout};
 use crate::context::Rng;
 use crate::discovery::PeerAddress;
 use crate::service::Service;
@@ -70,7 +67,16 @@ impl<'a, S: Service> Forming<'a, S> {
     }
 
     /// Lets them form a cluster under faults; in the end all run, see and reach each other.
-    pub(in super::super) async fn torment(mut self, record: &Record) -> TestResult<Vec<Event>> {
+    pub(in super::super) async fn torment(
+        mut self,
+        lookout: &Lookout<S>,
+    ) -> TestResult<Vec<Event>> {
+        lookout.during(self.form()).await?;
+        lookout.look(|_| false);
+        Ok(self.events)
+    }
+
+    async fn form(&mut self) -> TestResult {
         self.look_around();
         let faults = below(&mut self.rng, FAULTS);
         let mut is_first = below(&mut self.rng, 2) == 0;
@@ -85,9 +91,7 @@ impl<'a, S: Service> Forming<'a, S> {
             let millis = below(&mut self.rng, MAX_PAUSE_MS);
             pause(millis).await;
         }
-        self.relent().await?;
-        Invariants::new(Instant::now()).look(self.cluster, record, |_| false);
-        Ok(self.events)
+        self.relent().await
     }
 
     fn note(&mut self, text: String) {

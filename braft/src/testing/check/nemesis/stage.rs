@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{Disks, Nemesis};
+use super::{Disks, Lookout, Nemesis};
 use crate::config::Seams;
 use crate::context::Rng;
 use crate::raft_service;
@@ -82,7 +82,8 @@ pub(in super::super) fn play(seed: u64, test: impl AsyncFnOnce(Stage) -> TestRes
         cluster.leader().await?;
         let (record, now) = (Record::new("Pages"), Instant::now());
         let (rng, aimed) = (Rng::new(seed, 1), Rng::new(seed, 2));
-        let nemesis = Nemesis::new(cluster.clone(), record, disks, rng, aimed, now);
+        let lookout = Lookout::new(cluster.clone(), Arc::clone(&record));
+        let nemesis = Nemesis::new(cluster.clone(), record, lookout, disks, rng, aimed, now);
         let stage = Stage {
             cluster: cluster.clone(),
             nemesis,
