@@ -279,14 +279,15 @@ impl Run<'_> {
                 }
             })?;
         }
-        for node in 0..self.cluster.len() {
-            until(&format!("node {node} to tell that all is well"), || {
-                let view = self.cluster.views().swap_remove(node);
-                match view.ok_or("it tells nothing")?.trouble {
-                    Some(trouble) => Err(trouble),
-                    None => Ok(()),
-                }
-            })?;
+        let views = until("each node to tell how it is", || {
+            let views = self.cluster.views().into_iter().enumerate();
+            let views = views.map(|(node, view)| view.ok_or(format!("node {node} tells nothing")));
+            views.collect::<Result<Vec<_>, _>>()
+        })?;
+        for (node, view) in views.into_iter().enumerate() {
+            if let Some(trouble) = view.trouble {
+                return Err(io::Error::other(format!("node {node}: {trouble}")));
+            }
         }
         Ok(())
     }

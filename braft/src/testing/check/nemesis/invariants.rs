@@ -67,6 +67,27 @@ impl Invariants {
         record: &Record,
         disk_is_at_fault: impl Fn(TestNode) -> bool,
     ) {
+        let places = self.look_at_nodes(cluster, record, disk_is_at_fault);
+        for (_, node) in cluster.running() {
+            let newer = node.core().raft().and_then(|raft| {
+                let newer = |members: &StoredMembers| members.log_id > self.members.log_id;
+                raft.machine()
+                    .glance(|replica| newer(replica.members()).then(|| replica.members().clone()))?
+            });
+            if let Some(members) = newer {
+                self.nobody_removed_for_nothing(members, &places, record);
+            }
+        }
+    }
+
+    /// Looks at all but who was removed: whether there was a reason, the next [`look`](Self::look) judges.
+    /// Where each node id was seen.
+    pub(super) fn look_at_nodes<S: Service>(
+        &mut self,
+        cluster: &Cluster<S>,
+        record: &Record,
+        disk_is_at_fault: impl Fn(TestNode) -> bool,
+    ) -> BTreeMap<u64, usize> {
         let running = cluster.running();
         let mut holders: Vec<(usize, LeaderToken)> = Vec::new();
         let mut places: BTreeMap<u64, usize> = BTreeMap::new();
@@ -111,16 +132,7 @@ impl Invariants {
             record.broke(text);
         }
         note_unread(&logs, record, disk_is_at_fault);
-        for (_, node) in &running {
-            let newer = node.core().raft().and_then(|raft| {
-                let newer = |members: &StoredMembers| members.log_id > self.members.log_id;
-                raft.machine()
-                    .glance(|replica| newer(replica.members()).then(|| replica.members().clone()))?
-            });
-            if let Some(members) = newer {
-                self.nobody_removed_for_nothing(members, &places, record);
-            }
-        }
+        places
     }
 
     fn one_cluster(&mut self, place: usize, cluster_id: Option<u128>, record: &Record) {

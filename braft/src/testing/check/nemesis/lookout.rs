@@ -56,7 +56,8 @@ impl<S: Service> Lookout<S> {
         invariants.look(&self.cluster, &self.record, disk_is_at_fault);
     }
 
-    /// Looks again and again while something is done, of which each disk may have its part.
+    /// Looks again and again while something is done. Whatever disk it is done to, and whoever is removed
+    /// for it, is no matter of these looks.
     pub(in super::super) async fn during<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
@@ -64,8 +65,8 @@ impl<S: Service> Lookout<S> {
                 biased;
                 done = &mut work => return done,
                 () = tokio::time::sleep(LOOK_EVERY) => {
-                    self.disturbed();
-                    self.look(|_| true);
+                    let mut invariants = self.invariants();
+                    invariants.look_at_nodes(&self.cluster, &self.record, |_| true);
                 }
             }
         }

@@ -126,6 +126,7 @@ impl<S: Service> Nemesis<S> {
             .into_iter()
             .map(|(node, _)| node)
             .collect();
+        lookout.disturbed();
         let slow = below(&mut aimed, 2) == 0;
         let slow = slow.then(|| one_of(&mut aimed, &nodes)).flatten();
         Nemesis {

@@ -72,6 +72,7 @@ impl<'a, S: Service> Forming<'a, S> {
         lookout: &Lookout<S>,
     ) -> TestResult<Vec<Event>> {
         lookout.during(self.form()).await?;
+        lookout.disturbed();
         lookout.look(|_| false);
         Ok(self.events)
     }
