@@ -16,7 +16,10 @@ pub(crate) mod process;
 /// If the operating system has none.
 pub(crate) fn random() -> io::Result<u64> {
     #[cfg(feature = "testing")]
-    if let Some(bits) = simulated::with(|world| world.random.next_u64()) {
+    if let Some(bits) = simulated::with(|world| match process::Process::of_task() {
+        Some(process) => process.random(),
+        None => world.random.next_u64(),
+    }) {
         return Ok(bits);
     }
     Ok(getrandom::u64()?)
@@ -96,18 +99,27 @@ pub(crate) mod simulated {
     //! The world of a simulation: that of one thread.
 
     use std::cell::RefCell;
+    use std::collections::BTreeMap;
     use std::time::{Duration, SystemTime};
 
     use tokio::time::Instant;
 
+    use super::process::Process;
     use crate::context::Rng;
+
+    /// Streams of random numbers: of what belongs to no node; and of each node, by its place.
+    const NOBODY: u32 = u32::MAX - 1;
+    const NODES: u32 = 3 << 30;
 
     /// 2000-01-01 00:00 UTC, when simulations begin.
     const YEAR_2000: Duration = Duration::from_secs(946_684_800);
 
     /// Of the thread that plays a simulation.
     pub(crate) struct World {
+        seed: u64,
         pub(super) random: Rng,
+        /// How often each node was started.
+        lives: BTreeMap<u32, u64>,
         pub(super) start: SystemTime,
         pub(super) began: Instant,
         pub(super) relays: bool,
@@ -118,13 +130,25 @@ pub(crate) mod simulated {
     }
 
     /// Lets this thread play a simulation. To be called within its runtime.
-    pub(crate) fn begin(random: Rng, relays: bool) {
+    pub(crate) fn begin(seed: u64, relays: bool) {
         WORLD.set(Some(World {
-            random,
+            seed,
+            random: Rng::new(seed, NOBODY),
+            lives: BTreeMap::new(),
             start: SystemTime::UNIX_EPOCH + YEAR_2000,
             began: Instant::now(),
             relays,
         }));
+    }
+
+    /// A new process of a node, with random numbers of its own: what others draw shifts none of them.
+    pub(crate) fn process(node: usize) -> Option<Process> {
+        let node = u32::try_from(node).unwrap_or_default();
+        with(|world| {
+            let life = world.lives.entry(node).or_default();
+            *life += 1;
+            Process::new(Rng::new(world.seed.rotate_left(32) ^ *life, NODES + node))
+        })
     }
 
     /// Ends it.

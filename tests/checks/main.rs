@@ -7,5 +7,6 @@ mod broken;
 mod cluster;
 mod made;
 mod right;
+mod shrunk;
 mod simulated;
 mod upgraded;

@@ -41,7 +41,7 @@ impl Recording {
         self.call_at(counter, client, read).await
     }
 
-    /// The same, at this level; an increment for none.
+    /// The same, at this level; an increment for none. Says whether it had an answer.
     pub async fn call_at(
         &self,
         counter: &CounterClient,
@@ -61,9 +61,6 @@ impl Recording {
             },
         };
         self.history.note(client, read, began, total);
-        if total.is_some() {
-            self.answered.fetch_add(1, Ordering::Relaxed);
-        }
         total.is_some()
     }
 
@@ -71,7 +68,9 @@ impl Recording {
     pub async fn caller(self: Arc<Self>, counter: CounterClient, client: u64, wanted: u64) {
         let mut chance = Chance::of(client);
         while self.answered.load(Ordering::Relaxed) < wanted {
-            self.call(&counter, client, &mut chance).await;
+            if self.call(&counter, client, &mut chance).await {
+                self.answered.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 }

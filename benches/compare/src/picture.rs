@@ -103,13 +103,7 @@ fn charts(rounds: &Rounds) -> Vec<Chart> {
             }),
         ),
     ];
-    let mut fillings: Vec<_> = rounds
-        .memory
-        .iter()
-        .map(|turn| turn.figures.filling)
-        .collect();
-    fillings.dedup();
-    for filling in fillings {
+    for (filling, _) in rounds.fillings() {
         let [writes, keys] =
             [filling.writes, filling.keys].map(|number| thousands(&number.to_string()));
         let title = format!("Memory after {writes} writes to {keys} keys, MiB");

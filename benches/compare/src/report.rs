@@ -7,7 +7,7 @@ use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 use load::{Figures, Operation};
 
-use crate::parts::{Filling, Floor, Loss};
+use crate::parts::{Filling, Floor, Loss, Memory};
 use crate::rounds::{Cell, Rounds, Turn};
 use crate::systems::NODES;
 use crate::systems::System;
@@ -105,41 +105,45 @@ fn rest(rounds: &Rounds) -> Table {
             }),
         ),
     ] {
-        for (system, spread, times) in all {
-            table.add_row([
-                what.to_owned(),
-                system.to_string(),
-                format!("{:.0}", spread.median),
-                format!("{:.0}", spread.min),
-                format!("{:.0}", spread.max),
-                times.to_string(),
-            ]);
-        }
+        add(&mut table, what, all);
     }
-    for turn in &rounds.memory {
-        let memory = &turn.figures;
-        let Filling { writes, keys } = memory.filling;
+    for (filling, live_bytes) in rounds.fillings() {
+        let Filling { writes, keys } = filling;
         let after = format!(
             "after {writes} writes to {keys} keys ({:.0} MiB live)",
-            mib(memory.live_bytes)
+            mib(live_bytes)
         );
-        for (what, bytes) in [("memory", memory.rss_bytes), ("disk", memory.disk_bytes)] {
-            let mib = format!("{:.0}", mib(bytes));
+        let of = |bytes: fn(&Memory) -> u64| {
+            all(&rounds.memory, move |memory| {
+                (memory.filling == filling).then(|| mib(bytes(memory)))
+            })
+        };
+        for (what, all) in [
+            ("memory", of(|memory| memory.rss_bytes)),
+            ("disk", of(|memory| memory.disk_bytes)),
+        ] {
             let what = format!("{what} of the largest node {after}, MiB");
-            table.add_row([
-                what,
-                turn.system.to_string(),
-                mib.clone(),
-                mib.clone(),
-                mib,
-                "1".to_owned(),
-            ]);
+            add(&mut table, &what, all);
         }
     }
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table
+}
+
+/// A line for each system.
+fn add(table: &mut Table, what: &str, all: Vec<(System, Spread, usize)>) {
+    for (system, spread, times) in all {
+        table.add_row([
+            what.to_owned(),
+            system.to_string(),
+            format!("{:.0}", spread.median),
+            format!("{:.0}", spread.min),
+            format!("{:.0}", spread.max),
+            times.to_string(),
+        ]);
+    }
 }
 
 /// A figure of each system over all its turns, and how many there were.

@@ -108,6 +108,14 @@ impl Rounds {
         serde_json::to_string_pretty(self).expect("figures are plain data")
     }
 
+    /// What memory was measured after, in that order, with what is live then, bytes.
+    pub(crate) fn fillings(&self) -> Vec<(Filling, u64)> {
+        let turns = self.memory.iter().map(|turn| &turn.figures);
+        let mut fillings: Vec<_> = turns.map(|one| (one.filling, one.live_bytes)).collect();
+        fillings.dedup();
+        fillings
+    }
+
     /// The cells in the order in which they were measured.
     pub(crate) fn cells(&self) -> Vec<Cell> {
         let mut cells = Vec::new();
@@ -168,10 +176,13 @@ pub(crate) async fn run(args: &CompareArgs) -> Result<Rounds, String> {
                 let writes = args.memory_writes;
                 for keys in [writes, args.load.keys.min(writes)] {
                     let filling = Filling { writes, keys };
-                    let what = format!("{writes} writes to {keys} keys");
-                    let fill = async |system: System| system.fill(filling, &below).await;
-                    let memory = turns(&mut rounds, &what, true, fill).await;
-                    rounds.memory.extend(memory);
+                    for round in 1..=args.rounds {
+                        let what =
+                            format!("{writes} writes to {keys} keys, {round} of {}", args.rounds);
+                        let fill = async |system: System| system.fill(filling, &below).await;
+                        let memory = turns(&mut rounds, &what, true, fill).await;
+                        rounds.memory.extend(memory);
+                    }
                 }
             }
         }

@@ -361,7 +361,8 @@ impl Config {
         self
     }
 
-    /// Log entries kept behind a snapshot, for followers that lag.
+    /// Log entries kept behind a snapshot, for followers that lag. A leader keeps more for those that it
+    /// hears or gives a snapshot to, up to four times the bytes after which a snapshot is due.
     pub fn keep_log_entries(mut self, entries: u64) -> Self {
         self.code.keep_log_entries = Some(entries);
         self

@@ -34,6 +34,7 @@ mod metrics;
 mod news;
 mod operating;
 mod panics;
+mod purging;
 mod slow;
 mod snapshots;
 mod start;

@@ -157,7 +157,7 @@ fn turn(waits_for_nobody: bool, began: bool, me: u64, view: &RaftView, patience:
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
@@ -165,7 +165,8 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    fn view(role: Role, ids: &[u64], heard: &[u64]) -> RaftView {
+    /// As a node sees it, members of which this leader hears some.
+    pub(in super::super) fn view(role: Role, ids: &[u64], heard: &[u64]) -> RaftView {
         let info = NodeInfo {
             name: String::new(),
             address: String::new(),

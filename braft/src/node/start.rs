@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::core::{Core, Parts, Stopped};
 use super::feed::MAX_SUBSCRIBERS;
 use super::leaderships::Leaderships;
+use super::purging::Purging;
 use super::snapshots::{Growth, Snapshots};
 use super::status::About;
 use super::{Inner, Node, door, leading};
@@ -401,6 +402,9 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
     };
     let patience = Duration::from_millis(2 * u64::from(timers.election_max_ms));
     let snapshots = Snapshots::new(growth, patience);
+    // Whoever is well answers a heartbeat sooner.
+    let silence = Duration::from_millis(timers.election_min_ms.into());
+    let purging = Purging::new(resolved.keep_log_entries, growth, silence);
     let discovery = resolved.discovery.clone();
     let watched = core.clone();
     let tracker = tasks.tracker.clone();
@@ -441,7 +445,7 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
         )));
         let (disk, watched_raft) = (watched.clone(), raft.clone());
         until_stop(Box::pin(async move {
-            super::disk::watch(watched_raft, &disk.disk_low, snapshots).await;
+            super::disk::watch(watched_raft, &disk.disk_low, snapshots, purging).await;
         }));
         until_stop(Box::pin(super::comparing::begin(raft.clone())));
         until_stop(Box::pin(super::comparing::report(raft.clone())));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::{self, BoxStream, StreamExt};
 use openraft::async_runtime::WatchReceiver;
 use openraft::raft::Precondition;
 use openraft::{ChangeMembers, ServerState, SnapshotPolicy};
@@ -14,7 +15,7 @@ use super::Raft;
 use super::lease::Lease;
 use super::load::Load;
 use super::log_storage::{LogStore, LoneEntry};
-use super::network::{Network, Peers, Progress, Timers};
+use super::network::{Given, Network, Peers, Progress, Timers};
 use super::proposer::{Proposal, Proposer};
 use super::reader::{self, Admitted, Confirmation, Read, Reader, answer};
 use super::restart;
@@ -35,9 +36,6 @@ use crate::world;
 
 /// Entries in one append message; its bytes are capped where entries are read.
 const MAX_ENTRIES_PER_APPEND: u64 = 1024;
-/// The least number of log entries that is worth removing. A purge follows a snapshot, so it is
-/// seldom; and entries count commands by the hundred, so few of them can be many megabytes.
-const PURGE_BATCH: u64 = 1;
 /// Commits waiting to be applied. openraft's core blocks when this is full, heartbeats included;
 /// the leader stops taking commands long before.
 const APPLY_QUEUE: u64 = 65_536;
@@ -138,6 +136,8 @@ pub(crate) struct RaftNode {
     silent_until: Option<Instant>,
     /// The log, for its figures and for the last word at shutdown.
     wal: Wal,
+    /// Peers that are being given a snapshot.
+    given: Arc<Given>,
 }
 
 impl RaftNode {
@@ -164,11 +164,12 @@ impl RaftNode {
         let config = config.validate().map_err(|error| {
             Error::rejected(format!("the raft timers contradict each other: {error}"))
         })?;
-        let acks = Arc::default();
+        let (acks, given) = (Arc::default(), Arc::<Given>::default());
         let network = Network {
             peers: peers.clone(),
             acks: Arc::clone(&acks),
             holds: Arc::default(),
+            given: Arc::clone(&given),
             quarantine: machine.watch_quarantine(),
         };
         let lone = LoneEntry::of(&tokio::runtime::Handle::current());
@@ -223,6 +224,7 @@ impl RaftNode {
             patience: touch::patience(options.timers),
             silent_until,
             wal,
+            given,
         })
     }
 
@@ -403,6 +405,28 @@ impl RaftNode {
         asked.map_err(|error| Error::fatal(format!("no snapshot can be built: {error}")))
     }
 
+    /// Purges the log up to an index, as far as a snapshot holds it and no append is under way that needs
+    /// it; that part goes later.
+    pub(crate) async fn purge(&self, upto: u64) -> Result<(), Error> {
+        let asked = self.raft.trigger().purge_log(upto).await;
+        asked.map_err(|error| Error::fatal(format!("the log cannot be purged: {error}")))
+    }
+
+    /// Tells of snapshots as raft has written them; ends once it has stopped.
+    pub(crate) fn watch_snapshots(&self) -> BoxStream<'static, ()> {
+        let written = self.raft.watch_snapshot_progress();
+        let told = stream::unfold(written, |mut written| async move {
+            written.changed().await.ok()?;
+            Some(((), written))
+        });
+        told.boxed()
+    }
+
+    /// The peers that are being given a snapshot, and the last log index in it.
+    pub(crate) fn given(&self) -> BTreeMap<u64, u64> {
+        self.given.indexes()
+    }
+
     /// The newest snapshot; it can be read even after a later one has taken its place.
     pub(crate) fn newest_snapshot(&self) -> Option<SnapshotFile> {
         self.machine.snapshots().current()
@@ -507,13 +531,22 @@ impl RaftNode {
     }
 
     pub(crate) fn view(&self) -> RaftView {
-        view(&self.raft.metrics().borrow_watched())
+        self.seen(&self.raft.metrics().borrow_watched())
+    }
+
+    /// What raft says, with the snapshot that is there: raft does not tell of one that it was given.
+    fn seen(&self, metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
+        let snapshot = self.newest_snapshot();
+        RaftView {
+            snapshot: snapshot.map(|file| (file.last.term, file.last.index)),
+            ..view(metrics)
+        }
     }
 
     /// Waits until the view fulfils a condition, and returns that view. `None` if raft stopped
     /// and its view moves no more.
     pub(crate) async fn wait_for(&self, holds: impl Fn(&RaftView) -> bool) -> Option<RaftView> {
-        self.look(|metrics| Some(view(metrics)).filter(&holds))
+        self.look(|metrics| Some(self.seen(metrics)).filter(&holds))
             .await
     }
 
@@ -530,7 +563,7 @@ impl RaftNode {
         self.look(|metrics| {
             // Most looks find nothing new, and make no view.
             let is_news = metrics.current_term > last && metrics.current_leader.is_some();
-            let view = is_news.then(|| view(metrics))?;
+            let view = is_news.then(|| self.seen(metrics))?;
             view.leader_info().is_some().then_some(view)
         })
         .await
@@ -615,8 +648,8 @@ fn config(options: &RaftOptions, cluster_id: u128, freezes_cheaply: bool) -> ope
         } else {
             SnapshotPolicy::Never
         },
-        max_in_snapshot_log_to_keep: options.keep_log_entries,
-        purge_batch_size: PURGE_BATCH,
+        // The log is purged from above, where it is known who needs it.
+        max_in_snapshot_log_to_keep: u64::MAX,
         state_machine_channel_size: Some(APPLY_QUEUE),
         enable_pre_vote: Some(true),
         // The lease of the leader's token counts answers to heartbeats alone.

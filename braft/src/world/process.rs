@@ -6,23 +6,38 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use crate::context::Rng;
+
 tokio::task_local! {
     /// The process that the present task belongs to.
     static PROCESS: Process;
 }
 
 /// What the tasks of one node have in common; clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Process(Arc<Mutex<State>>);
 
-#[derive(Default)]
 struct State {
+    random: Rng,
     is_held: bool,
     /// Of tasks that had something to do meanwhile; each once.
     waiting: Vec<Waker>,
 }
 
 impl Process {
+    pub(crate) fn new(random: Rng) -> Self {
+        Process(Arc::new(Mutex::new(State {
+            random,
+            is_held: false,
+            waiting: Vec::new(),
+        })))
+    }
+
+    /// 64 random bits.
+    pub(super) fn random(&self) -> u64 {
+        self.state().random.next_u64()
+    }
+
     /// That of the present task, if it has one.
     pub(crate) fn of_task() -> Option<Process> {
         PROCESS.try_with(Clone::clone).ok()
@@ -88,9 +103,13 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(10);
 
+    fn new(seed: u64) -> Process {
+        Process::new(Rng::new(seed, 0))
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_a_held_process_has_spawned_stands_still_and_goes_on() {
-        let (process, ticks) = (Process::default(), Arc::new(AtomicU32::new(0)));
+        let (process, ticks) = (new(1), Arc::new(AtomicU32::new(0)));
         let counted = Arc::clone(&ticks);
         let ticking = async move {
             loop {
@@ -118,7 +137,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn others_are_not_held() {
-        let (process, other) = (Process::default(), Process::default());
+        let (process, other) = (new(1), new(2));
         process.hold();
         let own = tokio::spawn(process.clone().run(async {}));
         other.run(async {}).await;

@@ -21,6 +21,7 @@ use tonic::transport::Channel;
 
 use super::super::types::TypeConfig;
 use super::acks::Acks;
+use super::given::Given;
 use super::heartbeats::Heartbeats;
 use super::held::{Held, Holds};
 use super::peers::{Lane, Peers, Progress};
@@ -40,6 +41,7 @@ pub(crate) struct Network {
     pub(crate) acks: Arc<Acks>,
     /// What waits a moment on its way to the followers.
     pub(crate) holds: Arc<Holds>,
+    pub(crate) given: Arc<Given>,
     /// How this node's state differs from the majority's, if it does.
     pub(crate) quarantine: watch::Receiver<Option<String>>,
 }
@@ -56,6 +58,7 @@ pub(crate) struct PeerClient {
     figures: Arc<PeerFigures>,
     heartbeats: Heartbeats,
     holds: Arc<Holds>,
+    given: Arc<Given>,
 }
 
 impl Network {
@@ -71,6 +74,7 @@ impl Network {
             lane,
             heartbeats: Heartbeats::default(),
             holds: self.holds.clone(),
+            given: self.given.clone(),
         }
     }
 }
@@ -282,6 +286,8 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             // Another one will lead in a moment, and send its own.
             return Err(unreachable("this node has diverged: nobody is given its state").into());
         }
+        let last = snapshot.meta.last_log_id.map_or(0, |id| id.index());
+        let _sending = self.given.begin(self.target, last);
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = snapshot::send(self, vote, snapshot.snapshot) => sent,
@@ -355,6 +361,7 @@ mod tests {
             peers,
             acks,
             holds: Arc::default(),
+            given: Arc::default(),
             quarantine,
         };
         let mut client = network.client(2, &node, Lane::Append);

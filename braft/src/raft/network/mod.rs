@@ -8,6 +8,7 @@ mod convert;
 mod dial;
 #[cfg(feature = "testing")]
 pub(crate) mod fuzz;
+mod given;
 mod handshake;
 mod healing;
 mod heartbeats;
@@ -21,6 +22,7 @@ mod walls;
 pub(crate) use acks::Acks;
 pub(crate) use client::Network;
 pub(crate) use dial::is_no_entry;
+pub(crate) use given::Given;
 #[cfg(feature = "testing")]
 pub(crate) use handshake::PROTOCOL;
 pub(crate) use handshake::versions_from;

@@ -47,6 +47,7 @@ async fn leading_on(fs: Arc<FaultFs>) -> (Raft, Proposer) {
         peers: peers.clone(),
         acks: Arc::default(),
         holds: Arc::default(),
+        given: Arc::default(),
         quarantine: machine.watch_quarantine(),
     };
     let log = LogStore::new(wal, lone.clone());

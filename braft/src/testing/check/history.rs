@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::invent::below;
+use super::script::CallId;
 use crate::call::ReadLevel;
 use crate::client::{AttemptTap, Fate, Tap};
 use crate::context::{RequestId, Rng};
@@ -23,6 +24,8 @@ const MAX_REPEAT_MS: u32 = 400;
 /// One call of a client.
 #[derive(Clone, Debug)]
 pub(super) struct Operation {
+    /// None for one that is not among those of the seed.
+    pub(super) id: Option<CallId>,
     pub(super) client: usize,
     /// None for a command.
     pub(super) read: Option<ReadLevel>,

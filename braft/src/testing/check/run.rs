@@ -8,11 +8,12 @@ use std::time::Duration;
 use super::invent::InventError;
 #[cfg(test)]
 use super::nemesis::Event;
-use super::nemesis::{CALM, Disks as DiskOf, Forming, Lookout, Nemesis, Sights, torment};
+use super::nemesis::{CALM, Disks as DiskOf, Forming, Lookout, Nemesis, Pace, Sights, torment};
 use super::record::Record;
+use super::script::Script;
 use super::settled::Settling;
 use super::story::Story;
-use super::verdict::{Evidence, Final, Violation, judge};
+use super::verdict::{Evidence, Final, Promise, Violation, judge};
 use super::workload::Workload;
 use crate::config::Seams;
 use crate::context::Rng;
@@ -24,10 +25,8 @@ use crate::testing::cluster::{Cluster, Hosts, TestNode};
 use crate::testing::simulation::{Network, simulate};
 use crate::testing::{TestError, TestResult};
 
-/// Stream of random numbers that the faults draw from; clients have the lower ones.
-const FAULTS: u32 = u32::MAX;
+/// Streams of random numbers; those of faults and clients are lower ones.
 const FORMATION: u32 = u32::MAX - 3;
-const AIMED: u32 = u32::MAX - 4;
 const SETTLING: u32 = u32::MAX - 6;
 /// Threads of the nodes and clients.
 const WORKER_THREADS: usize = 2;
@@ -78,6 +77,8 @@ pub(super) struct Played {
     pub(super) story: Option<Story>,
     pub(super) calls: usize,
     pub(super) faults: usize,
+    /// What of the seed was played.
+    pub(super) script: Script,
     /// All that happened, line by line.
     #[cfg(test)]
     trace: String,
@@ -95,17 +96,21 @@ pub(super) async fn on_sockets<S: Service>(seed: u64, size: Size) -> TestResult<
             .worker_threads(WORKER_THREADS)
             .enable_all()
             .build()?;
-        runtime.block_on(run::<S>(seed, size, None))
+        runtime.block_on(run::<S>(seed, size, None, None))
     })
     .await
 }
 
-/// Runs one seed in a simulation.
-pub(super) async fn simulated<S: Service>(seed: u64, size: Size) -> TestResult<Played> {
+/// Runs one seed in a simulation, or what a script says of it.
+pub(super) async fn simulated<S: Service>(
+    seed: u64,
+    size: Size,
+    script: Option<Script>,
+) -> TestResult<Played> {
     on_a_thread::<S>(seed, move || {
         #[cfg(feature = "planted")]
         crate::planted::chosen::plant(size.planted);
-        simulate(seed, |network| run::<S>(seed, size, Some(network)))
+        simulate(seed, |network| run::<S>(seed, size, Some(network), script))
     })
     .await
 }
@@ -138,12 +143,21 @@ impl Disks {
     }
 }
 
-async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> TestResult<Played> {
+async fn run<S: Service>(
+    seed: u64,
+    size: Size,
+    network: Option<Network>,
+    script: Option<Script>,
+) -> TestResult<Played> {
     let is_simulated = network.is_some();
+    let script = script.map(Arc::new);
     let record = Record::new(S::NAME);
     let disks = Disks::default();
     let (watched, own) = (Arc::clone(&record), disks.clone());
-    let is_rough = is_simulated && seed.is_multiple_of(ROUGH_ONE_IN);
+    let is_rough = match &script {
+        Some(script) => script.is_rough,
+        None => is_simulated && seed.is_multiple_of(ROUGH_ONE_IN),
+    };
     let sights = (is_rough && seed.is_multiple_of(SIGHTS_ONE_IN)).then(Sights::default);
     let seen = sights.clone();
     // A majority: any two sets that may form a cluster overlap.
@@ -193,16 +207,14 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
     if !record.differs() {
         cluster.leader().await?;
     }
-    let workload = Workload::new(size.extent);
+    let workload = Workload::new(size.extent, script.clone());
     let over = Arc::new(AtomicBool::new(false));
-    let rng = Rng::new(seed, FAULTS);
     let nemesis = Nemesis::new(
         cluster.clone(),
         Arc::clone(&record),
         lookout.clone(),
         disk_of,
-        rng,
-        Rng::new(seed, AIMED),
+        seed,
         workload.start,
     );
     let nemesis = if size.before.is_some() {
@@ -216,14 +228,20 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
             Extent::Calls { calls, faults } => (calls / (faults + 1)).max(1),
             Extent::Time(_) => usize::MAX,
         };
-        let progress = || making.history.len();
+        let pace = match script {
+            Some(script) => Pace::Script(script),
+            None => Pace::Calls {
+                made: || making.history.len(),
+                every,
+            },
+        };
         let until = || {
             if differing.differs() {
                 making.stop();
             }
             ended.load(Ordering::Relaxed)
         };
-        let tormented = torment(nemesis, progress, every, until).await;
+        let tormented = torment(nemesis, pace, until).await;
         making.stop();
         tormented
     });
@@ -235,8 +253,9 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
         .collect();
     let called = workload.run::<S>(seed, &dialers, &addresses).await;
     over.store(true, Ordering::Relaxed);
-    let (mut events, tormented) = tormenting.await?;
-    events.splice(0..0, formed);
+    let done_at = workload.start.elapsed();
+    let (mut done, tormented) = tormenting.await?;
+    done.events.splice(0..0, formed);
     let settled = match &tormented {
         Ok(()) if !record.differs() => {
             let settling = Settling {
@@ -264,27 +283,34 @@ async fn run<S: Service>(seed: u64, size: Size, network: Option<Network>) -> Tes
         difference,
         finals,
     };
-    let failed = |result: TestResult| result.err().map(|error| error.to_string());
-    let judged =
-        judge::<S>(&evidence).and_then(|()| match failed(tormented).or_else(|| failed(settled)) {
-            Some(text) => Err(Violation {
-                text,
-                operations: Vec::new(),
-                index: None,
-            }),
-            None => Ok(()),
-        });
+    let failed = |promise, result: TestResult| match result {
+        Ok(()) => Ok(()),
+        Err(error) => Err(Violation::of(promise, error.to_string(), [])),
+    };
+    let judged = judge::<S>(&evidence)
+        .and_then(|()| failed(Promise::Invariants, tormented))
+        .and_then(|()| failed(Promise::Settles, settled));
+    let calls = evidence.operations.iter();
+    let script = Script {
+        calls: calls
+            .filter_map(|call| Some((call.id?, call.began)))
+            .collect(),
+        acts: done.acts,
+        is_rough,
+        until: done_at,
+    };
     Ok(Played {
         calls: evidence.operations.len(),
-        faults: events.len(),
+        faults: done.events.len(),
+        script,
         #[cfg(test)]
-        trace: trace(&evidence, &events),
+        trace: trace(&evidence, &done.events),
         #[cfg(test)]
         relays: crate::raft::relay::begun(),
         lasted: workload.start.elapsed(),
         story: judged
             .err()
-            .map(|violation| Story::new::<S>(seed, evidence, events, violation)),
+            .map(|violation| Story::new::<S>(seed, evidence, done.events, violation)),
     })
 }
 
@@ -381,7 +407,7 @@ mod tests {
     /// Plays a seed twice, and compares.
     async fn plays_the_same_again(seed: u64, size: Size) {
         let play = || async move {
-            let played = simulated::<Tally>(seed, size).await;
+            let played = simulated::<Tally>(seed, size, None).await;
             played.unwrap_or_else(|error| panic!("{error}"))
         };
         let (first, second) = (play().await, play().await);

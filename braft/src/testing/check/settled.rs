@@ -113,7 +113,9 @@ impl<S: Service> Settling<'_, S> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let client = self.client + place.0;
-            let made = self.workload.make::<S>(client, channel, step.clone(), left);
+            let made = self
+                .workload
+                .make::<S>((client, None), channel, step.clone(), left);
             let error = match made.await {
                 Ok(()) => return Ok(()),
                 // An answer too: not all calls are of each version.
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
 
     async fn settle(stage: &Stage) -> TestResult {
-        let workload = Workload::new(Extent::Time(Duration::ZERO));
+        let workload = Workload::new(Extent::Time(Duration::ZERO), None);
         let settling = Settling::<Pages> {
             cluster: &stage.cluster,
             workload: &workload,

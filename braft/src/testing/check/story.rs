@@ -30,7 +30,9 @@ pub(super) struct Story {
     pub(super) events: Vec<Event>,
     pub(super) violation: Violation,
     /// The same without a cluster, where that shows it too, with as few steps as were found.
-    alone: Option<String>,
+    pub(super) alone: Option<String>,
+    /// How often the seed was played to find less that breaks the same, if it was.
+    pub(super) replays: Option<usize>,
 }
 
 impl Story {
@@ -54,7 +56,14 @@ impl Story {
             events,
             violation,
             alone,
+            replays: None,
         }
+    }
+
+    /// When the last of the calls that show it had ended; nothing if it shows otherwise.
+    pub(super) fn shown_until(&self) -> Option<Duration> {
+        let shown = self.violation.operations.iter();
+        shown.map(|at| self.operations[*at].ended).max()
     }
 
     /// Draws the picture beside the test's program; where it is.
@@ -72,13 +81,13 @@ impl Story {
     /// The lines of the timeline: what happened when.
     fn lines(&self) -> Vec<(Duration, String)> {
         let shown = self.violation.operations.iter();
-        let shown: Vec<_> = shown.map(|at| &self.operations[*at]).collect();
-        let from = shown.iter().map(|operation| operation.began).min();
-        let to = shown.iter().map(|operation| operation.ended).max();
-        let (from, to) = match (from, to) {
-            (Some(from), Some(to)) => (from.saturating_sub(BEFORE), to),
-            _ => (Duration::ZERO, Duration::MAX),
+        let from = shown.map(|at| self.operations[*at].began).min();
+        let from = match (from, self.replays) {
+            // All of it matters.
+            (_, Some(_)) | (None, _) => Duration::ZERO,
+            (Some(from), None) => from.saturating_sub(BEFORE),
         };
+        let to = self.shown_until().unwrap_or(Duration::MAX);
         let within = |began: Duration, ended: Duration| began <= to && ended >= from;
         let events = self
             .events
@@ -199,6 +208,12 @@ impl fmt::Display for Story {
             writeln!(f, "it shows without a cluster too, in these steps:")?;
             write!(f, "{alone}")?;
         } else {
+            if let Some(replays) = self.replays {
+                writeln!(
+                    f,
+                    "the fewest of its calls and faults that were found to break it ({replays} tries);"
+                )?;
+            }
             writeln!(
                 f,
                 "what happened (begin, end, client, call -> answer, place in the log):"

@@ -35,9 +35,33 @@ pub(super) struct Evidence {
     pub(super) finals: Vec<Final>,
 }
 
+/// What a cluster promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// All replicas carry out the same.
+    OneLog,
+    /// The log has no holes, and neither its terms nor its time go back.
+    WholeLog,
+    /// A command is carried out once, or not at all, as its client was told.
+    Once,
+    /// A call of the service is not rejected.
+    Served,
+    /// What ended before something began comes before it.
+    RealTime,
+    /// A client sees what it has seen.
+    Sessions,
+    /// The struct alone does the same.
+    Struct,
+    /// What has to hold at each moment.
+    Invariants,
+    /// Soon after the last fault all is well.
+    Settles,
+}
+
 /// A promise that was broken.
 #[derive(Debug)]
 pub(super) struct Violation {
+    pub(super) promise: Promise,
     pub(super) text: String,
     /// The operations that show it, by their places in the history.
     pub(super) operations: Vec<usize>,
@@ -50,16 +74,22 @@ pub(super) struct Violation {
 pub(super) type Place = (u64, u64);
 
 impl Violation {
-    fn of(text: impl Into<String>, operations: impl Into<Vec<usize>>) -> Self {
+    pub(super) fn of(
+        promise: Promise,
+        text: impl Into<String>,
+        operations: impl Into<Vec<usize>>,
+    ) -> Self {
         Violation {
+            promise,
             text: text.into(),
             operations: operations.into(),
             index: None,
         }
     }
 
-    fn at(index: u64, text: impl Into<String>) -> Self {
+    fn at(promise: Promise, index: u64, text: impl Into<String>) -> Self {
         Violation {
+            promise,
             text: text.into(),
             operations: Vec::new(),
             index: Some(index),
@@ -97,7 +127,7 @@ fn runs(log: &BTreeMap<u64, Entry>) -> impl Iterator<Item = (Place, &Ran)> {
 /// Judges a check; the first promise that was broken.
 pub(super) fn judge<S: Service>(evidence: &Evidence) -> Result<(), Violation> {
     if let Some(Difference { index, text }) = &evidence.difference {
-        return Err(Violation::at(*index, text.clone()));
+        return Err(Violation::at(Promise::OneLog, *index, text.clone()));
     }
     the_log_is_whole(&evidence.log)?;
     each_command_ran_as_it_was_told(evidence)?;
@@ -114,7 +144,7 @@ fn the_log_is_whole(log: &BTreeMap<u64, Entry>) -> Result<(), Violation> {
         if let Some((before, previous)) = last {
             if *index != before + 1 {
                 let text = format!("no node has applied log index {}", before + 1);
-                return Err(Violation::of(text, []));
+                return Err(Violation::of(Promise::WholeLog, text, []));
             }
             if entry.term < previous.term || entry.clock < previous.clock {
                 let text = format!(
@@ -122,7 +152,7 @@ fn the_log_is_whole(log: &BTreeMap<u64, Entry>) -> Result<(), Violation> {
                      {:?}",
                     previous.term, previous.clock, entry.term, entry.clock
                 );
-                return Err(Violation::at(*index, text));
+                return Err(Violation::at(Promise::WholeLog, *index, text));
             }
         }
         last = Some((*index, entry));
@@ -148,14 +178,14 @@ fn each_command_ran_as_it_was_told(evidence: &Evidence) -> Result<(), Violation>
                 "{} was carried out at {position}, and no client had sent it",
                 run.name()
             );
-            return Err(Violation::of(text, []));
+            return Err(Violation::of(Promise::Once, text, []));
         };
         if Some(&evidence.operations[at].call) != run.command.as_ref() {
             let text = format!(
                 "{} was carried out at {position} under the id of another call",
                 run.name()
             );
-            return Err(Violation::of(text, [at]));
+            return Err(Violation::of(Promise::Once, text, [at]));
         }
         ran.entry(at).or_default().push(run);
     }
@@ -164,7 +194,7 @@ fn each_command_ran_as_it_was_told(evidence: &Evidence) -> Result<(), Violation>
         if operation.read.is_none()
             && let Some(text) = wrong_runs(operation, ran)
         {
-            return Err(Violation::of(text, [at]));
+            return Err(Violation::of(Promise::Once, text, [at]));
         }
     }
     Ok(())
@@ -218,7 +248,7 @@ fn nothing_was_rejected<S: Service>(operations: &[Operation]) -> Result<(), Viol
             && !is_limited::<S>(operation)
         {
             let text = format!("{} was rejected: {}", operation.text, error.message);
-            return Err(Violation::of(text, [at]));
+            return Err(Violation::of(Promise::Served, text, [at]));
         }
     }
     Ok(())
@@ -261,7 +291,7 @@ fn real_time_holds(operations: &[Operation], places: &[Option<Place>]) -> Result
             }
             _ => continue,
         };
-        return Err(Violation::of(text, [before, at]));
+        return Err(Violation::of(Promise::RealTime, text, [before, at]));
     }
     Ok(())
 }
@@ -286,7 +316,7 @@ fn sessions_see_their_past(
                     display(places[before]),
                     operations[before].text
                 );
-                return Err(Violation::of(text, [before, at]));
+                return Err(Violation::of(Promise::Sessions, text, [before, at]));
             }
         }
     }
@@ -347,7 +377,9 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
                 }
                 Some(command) => match plain.apply(ran.moment, command) {
                     Ok(applied) => applied.answer.ok(),
-                    Err(error) => return Err(Violation::of(error.to_string(), shows)),
+                    Err(error) => {
+                        return Err(Violation::of(Promise::Struct, error.to_string(), shows));
+                    }
                 },
             };
             if answer.as_deref() != ran.answer.as_deref() {
@@ -360,7 +392,7 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
                     readable(ran.answer.as_deref()),
                     readable(answer.as_deref()),
                 );
-                return Err(Violation::of(text, shows));
+                return Err(Violation::of(Promise::Struct, text, shows));
             }
         }
         plain = at_version(&*latest, plain, entry.version)?;
@@ -382,7 +414,7 @@ fn the_struct_alone_agrees<S: Service>(evidence: &Evidence) -> Result<(), Violat
     }
     if let Some((index, of)) = queries.into_iter().find(|(index, _)| *index > 0) {
         let text = format!("a query saw log index {index}, which no node has applied");
-        return Err(Violation::of(text, of));
+        return Err(Violation::of(Promise::Struct, text, of));
     }
     Ok(())
 }
@@ -397,7 +429,7 @@ fn at_version(
         return Ok(plain);
     }
     let upgraded = latest.upgrade(plain, version);
-    upgraded.map_err(|error| Violation::of(error.to_string(), []))
+    upgraded.map_err(|error| Violation::of(Promise::Struct, error.to_string(), []))
 }
 
 fn same_answer(
@@ -418,6 +450,7 @@ fn same_answer(
         Err(error) => error.to_string(),
     };
     Err(Violation::of(
+        Promise::Struct,
         format!(
             "the query {} at log index {} answered\n    {}  on the cluster\n    {alone}  on the \
              struct alone",
@@ -433,7 +466,7 @@ fn same_states(plain: &dyn AnyService, index: u64, finals: &[Final]) -> Result<(
     for last in finals.iter().filter(|last| last.index == index) {
         let mut alone = Vec::new();
         let saved = plain.save(&mut alone);
-        saved.map_err(|error| Violation::of(error.to_string(), []))?;
+        saved.map_err(|error| Violation::of(Promise::Struct, error.to_string(), []))?;
         if alone != last.state {
             let text = format!(
                 "at log index {index} the state is\n    {}  on node {}\n    {}  on the struct alone",
@@ -441,7 +474,7 @@ fn same_states(plain: &dyn AnyService, index: u64, finals: &[Final]) -> Result<(
                 last.node,
                 readable(&alone)
             );
-            return Err(Violation::at(index, text));
+            return Err(Violation::at(Promise::Struct, index, text));
         }
     }
     Ok(())
@@ -530,6 +563,7 @@ mod tests {
 
     fn operation(began: u64, ended: u64, result: Result<u64, Outcome>) -> Operation {
         Operation {
+            id: None,
             client: 0,
             read: None,
             call: Bytes::new(),

@@ -10,6 +10,7 @@ use super::history::{Attempts, Failed, History, Meddler, Operation};
 use super::invent::{InventError, below, invent_call};
 use super::readable::encoded;
 use super::run::Extent;
+use super::script::{CallId, Script};
 use crate::call::{Channel, Operation as What, ReadLevel, Request};
 use crate::client::tapped;
 use crate::context::Rng;
@@ -28,6 +29,8 @@ const PATIENT: Duration = Duration::from_secs(5);
 const MAX_PAUSE_MS: u32 = 12;
 /// The same where a check is to last.
 const MAX_LONG_PAUSE_MS: u32 = 200;
+/// From one look whether the time is up to the next.
+const SHORT_PAUSE: Duration = Duration::from_millis(20);
 
 /// The clients of one check.
 pub(super) struct Workload {
@@ -35,16 +38,26 @@ pub(super) struct Workload {
     pub(super) start: Instant,
     begun: AtomicUsize,
     extent: Extent,
+    script: Option<Arc<Script>>,
     stop: AtomicBool,
 }
 
+/// What becomes of a call that is due.
+enum Turn {
+    Make,
+    /// Once it is so late, since the start.
+    MakeAt(Duration),
+    Skip,
+}
+
 impl Workload {
-    pub(super) fn new(extent: Extent) -> Arc<Self> {
+    pub(super) fn new(extent: Extent, script: Option<Arc<Script>>) -> Arc<Self> {
         Arc::new(Workload {
             history: History::default(),
             start: Instant::now(),
             begun: AtomicUsize::new(0),
             extent,
+            script,
             stop: AtomicBool::new(false),
         })
     }
@@ -76,7 +89,7 @@ impl Workload {
                 let (workload, channel) = (Arc::clone(self), channel.clone());
                 let rng = rng(seed, client, strand);
                 calling.push(tokio::spawn(async move {
-                    workload.call::<S>(client, channel, rng).await
+                    workload.call::<S>((client, strand), channel, rng).await
                 }));
             }
         }
@@ -86,7 +99,32 @@ impl Workload {
                 Err(panic) => std::panic::resume_unwind(panic.into_panic()),
             }
         }
+        if let Some(script) = &self.script {
+            while self.start.elapsed() < script.until && !self.stop.load(Ordering::Relaxed) {
+                tokio::time::sleep(SHORT_PAUSE).await;
+            }
+        }
         Ok(())
+    }
+
+    /// What becomes of this call; nothing if it and all after it are not made.
+    fn turn(&self, id: CallId) -> Option<Turn> {
+        let Some(script) = &self.script else {
+            return self.goes_on().then_some(Turn::Make);
+        };
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        let last = CallId {
+            number: usize::MAX,
+            ..id
+        };
+        let (next, at) = script.calls.range(id..=last).next()?;
+        Some(if *next == id {
+            Turn::MakeAt(*at)
+        } else {
+            Turn::Skip
+        })
     }
 
     /// Whether there is another call to make.
@@ -108,18 +146,35 @@ impl Workload {
 
     async fn call<S: Service>(
         &self,
-        client: usize,
+        (client, strand): (usize, usize),
         channel: Channel,
         mut rng: Rng,
     ) -> Result<(), InventError> {
-        while self.goes_on() {
+        for number in 0.. {
+            let id = CallId {
+                client,
+                strand,
+                number,
+            };
+            let Some(turn) = self.turn(id) else { break };
+            // A call that is not made draws its numbers too, so that those after it are the same.
             let step = step::<S>(&mut rng)?;
             let hasty = below(&mut rng, HASTY_ONE_IN) == 0;
             let deadline = if hasty { HASTY } else { PATIENT };
-            // What came of it is in the history.
-            drop(self.make::<S>(client, &channel, step, deadline).await);
             let pause = below(&mut rng, self.max_pause_ms());
-            tokio::time::sleep(Duration::from_millis(pause.into())).await;
+            match turn {
+                Turn::Skip => continue,
+                Turn::Make => {}
+                Turn::MakeAt(time) => tokio::time::sleep_until(self.start + time).await,
+            }
+            // What came of it is in the history.
+            drop(
+                self.make::<S>((client, Some(id)), &channel, step, deadline)
+                    .await,
+            );
+            if self.script.is_none() {
+                tokio::time::sleep(Duration::from_millis(pause.into())).await;
+            }
         }
         Ok(())
     }
@@ -127,7 +182,7 @@ impl Workload {
     /// Makes one call, and writes it into the history.
     pub(super) async fn make<S: Service>(
         &self,
-        client: usize,
+        (client, id): (usize, Option<CallId>),
         channel: &Channel,
         (read, call, text): Step,
         deadline: Duration,
@@ -148,6 +203,7 @@ impl Workload {
         let result = result.map_err(Failed::from);
         let came = result.as_ref().map(|_| ()).map_err(Clone::clone);
         self.history.push(Operation {
+            id,
             client,
             read,
             call: call.into(),

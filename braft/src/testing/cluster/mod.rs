@@ -232,7 +232,7 @@ impl<S: Service> Cluster<S> {
             (config, slot.address)
         };
         tracing::debug!(%address, "starting a test node");
-        let process = world::is_simulated().then(Process::default);
+        let process = world::simulated::process(node.0);
         let started = match process.clone() {
             Some(process) => process.run(start(config).boxed()).await?,
             None => start(config).await?,

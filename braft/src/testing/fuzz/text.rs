@@ -7,9 +7,19 @@ pub(super) fn environments() -> Vec<Vec<u8>> {
                BRAFT_RPORT=15000\nBRAFT_HEARTBEAT_MS=100\nBRAFT_ON_PANIC=halt\nDGR=true\n\
                BRAFT_MAX_VOTERS=5";
     let lists = "BDI=host1,host2:1,:7,[::1]:3\nBRAFT_IF=eth*\nMDS=_braft._tcp";
-    let clusters = "BRAFT_DISCOVERY=k8s:service=braft,port=raft\nK8L=app=kv\nK8N=default";
+    let services = "BRAFT_DISCOVERY=k8s:service=braft,portname=raft\nK8N=default";
+    let labels = "BRAFT_DISCOVERY=k8s\nK8L=app=kv,tier in (a,b)\nK8P=raft";
     let records = "BRAFT_DISCOVERY=dns:_raft._tcp.example.com\nBRAFT_ELECTION_MIN_MS=300";
-    [all, lists, clusters, records].map(Into::into).into()
+    let all = [
+        (cfg!(feature = "mdns"), lists),
+        (true, all),
+        (cfg!(feature = "kubernetes"), services),
+        (cfg!(feature = "kubernetes"), labels),
+        (cfg!(feature = "dns"), records),
+    ];
+    // Without its feature a way to find others is refused.
+    let sound = all.into_iter().filter(|(is_built_in, _)| *is_built_in);
+    sound.map(|(_, text)| text.into()).collect()
 }
 
 /// Lines of `NAME=value`, each a variable.

@@ -12,9 +12,7 @@ use crate::context::Rng;
 use crate::testing::TestResult;
 use crate::world::simulated;
 
-/// Streams of random numbers that no client draws from.
-const WORLD: u32 = u32::MAX - 1;
-const NETWORK: u32 = u32::MAX - 2;
+/// A stream of random numbers that nothing else draws from.
 const RELAYS: u32 = u32::MAX - 5;
 
 /// Whether raft's tasks run one after the other for lone commands: in half of the simulations.
@@ -33,8 +31,8 @@ pub(crate) fn simulate<T, Fut: Future<Output = TestResult<T>>>(
     builder.rng_seed(tokio::runtime::RngSeed::from_bytes(&seed.to_le_bytes()));
     let runtime = builder.build()?;
     let result = runtime.block_on(async {
-        simulated::begin(Rng::new(seed, WORLD), with_relays(seed));
-        play(Network::new(Rng::new(seed, NETWORK))).await
+        simulated::begin(seed, with_relays(seed));
+        play(Network::new(seed)).await
     });
     // What is left of the nodes goes while the world is still the simulated one.
     drop(runtime);

@@ -14,7 +14,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::context::Rng;
 use crate::net::{Connecting, Net};
+use crate::siphash::siphash_2_4_128;
 
+/// Stream of random numbers.
+const DELAYS: u32 = u32::MAX - 2;
 /// Bytes on their way in one direction of a connection before the sender waits.
 const PIPE_BYTES: usize = 64 << 10;
 /// Bytes that arrive together at most.
@@ -37,7 +40,9 @@ struct Shared {
 }
 
 struct State {
-    rng: Rng,
+    seed: u64,
+    /// For the delays of each way, so that what goes one way shifts nothing on another.
+    rngs: BTreeMap<(String, String), Rng>,
     hosts: BTreeMap<String, Host>,
     /// Ways on which nothing arrives.
     cuts: BTreeSet<(String, String)>,
@@ -59,10 +64,11 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
-    pub(crate) fn new(rng: Rng) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Network(Arc::new(Shared {
             state: Mutex::new(State {
-                rng,
+                seed,
+                rngs: BTreeMap::new(),
                 hosts: BTreeMap::new(),
                 cuts: BTreeSet::new(),
                 lines: CancellationToken::new(),
@@ -108,8 +114,14 @@ impl Network {
         std::mem::take(&mut self.state().lines).cancel();
     }
 
-    fn delay(&self) -> Duration {
-        let rng = &mut self.state().rng;
+    fn delay(&self, from: &str, to: &str) -> Duration {
+        let mut state = self.state();
+        let seed = state.seed;
+        let way = (from.to_owned(), to.to_owned());
+        let rng = state.rngs.entry(way).or_insert_with(|| {
+            let hash = siphash_2_4_128([seed, 0], format!("{from} {to}").as_bytes());
+            Rng::new(hash as u64, DELAYS)
+        });
         let micros = if rng.below(SLOW_ONE_IN) == 0 {
             SLOW_US
         } else {
@@ -135,7 +147,7 @@ impl Network {
         to: String,
         own: CancellationToken,
     ) -> io::Result<DuplexStream> {
-        tokio::time::sleep(self.delay()).await;
+        tokio::time::sleep(self.delay(&from, &to)).await;
         self.open(&from, &to).await;
         self.open(&to, &from).await;
         let refused = || io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens there");
@@ -179,7 +191,7 @@ async fn carry(
     let mut arrival = Instant::now();
     while let Ok(count @ 1..) = source.read(&mut bytes).await {
         // What was sent later does not overtake.
-        arrival = arrival.max(Instant::now() + network.delay());
+        arrival = arrival.max(Instant::now() + network.delay(&from, &to));
         sleep_until(arrival).await;
         network.open(&from, &to).await;
         if sink.write_all(&bytes[..count]).await.is_err() {

@@ -76,3 +76,80 @@ impl<S: Service> Nemesis<S> {
         self.start_again(down).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+
+    use super::super::stage::{Pages, Stage, play};
+    use super::*;
+    use crate::storage::fs::faults::Step;
+    use crate::testing::cluster::{Cluster, TestNode};
+
+    /// Twenty entries, and a snapshot that holds them; its last log index.
+    async fn write_and_freeze(cluster: &Cluster<Pages>, leader: TestNode) -> TestResult<u64> {
+        let client = cluster.client();
+        for page in 0..20 {
+            client.write(format!("page {page}")).await?;
+        }
+        let leading = cluster.node(leader)?;
+        let raft = leading.core().raft().ok_or("it has no raft")?;
+        let before = newest(cluster, leader)?;
+        raft.snapshot().await?;
+        let is_there = || newest(cluster, leader).is_ok_and(|index| index > before);
+        cluster.eventually("a snapshot", is_there).await?;
+        newest(cluster, leader)
+    }
+
+    /// The last log index in the newest snapshot of a node.
+    fn newest(cluster: &Cluster<Pages>, node: TestNode) -> TestResult<u64> {
+        let node = cluster.node(node)?;
+        let snapshot = node.core().raft().and_then(|raft| raft.view().snapshot);
+        Ok(snapshot.map_or(0, |(_, index)| index))
+    }
+
+    fn purged(cluster: &Cluster<Pages>, node: TestNode) -> u64 {
+        let node = cluster.node(node).ok();
+        let purged = node.and_then(|node| node.core().raft()?.view().purged);
+        purged.map_or(0, |(_, index)| index)
+    }
+
+    /// Were the log after it purged meanwhile, the node would need another one, and under load for ever.
+    #[test]
+    fn one_snapshot_is_enough_for_a_node_while_others_are_written() {
+        play(11, async |Stage { cluster, nemesis }| {
+            let leader = cluster.leader().await?;
+            let behind = TestNode((leader.0 + 1) % 3);
+            cluster.isolate(behind);
+            let first = write_and_freeze(&cluster, leader).await?;
+            let is_purged = || purged(&cluster, leader) > 10;
+            cluster
+                .eventually("the log to be purged", is_purged)
+                .await?;
+
+            let (comes, there) = (Arc::new(Notify::new()), cluster.clone());
+            let told = Arc::clone(&comes);
+            (nemesis.disks)(behind).at_step((Step::Sync, "snapshots"), move || {
+                there.hold(behind);
+                told.notify_one();
+            });
+            cluster.heal();
+            comes.notified().await;
+            let second = write_and_freeze(&cluster, leader).await?;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert!(purged(&cluster, leader) <= first, "it is still needed");
+            cluster.go_on(behind);
+            cluster.converged().await?;
+            assert_eq!(newest(&cluster, behind)?, first);
+            // Then nobody needs it any more.
+            let is_purged = || purged(&cluster, leader) > first;
+            cluster
+                .eventually("the log to be purged", is_purged)
+                .await?;
+            assert!(second > first);
+            Ok(())
+        });
+    }
+}

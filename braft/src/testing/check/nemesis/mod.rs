@@ -7,7 +7,8 @@
 //! | `power.rs` | power that is cut, at a step of a write too |
 //! | `disks.rs` | disks that fail, fill up, are lost |
 //! | `damage.rs` | disks with a wrong bit |
-//! | `network.rs` | cuts, strangers |
+//! | `network.rs` | cuts |
+//! | `stranger.rs` | a node of another cluster |
 //! | `pauses.rs` | nodes that stand still |
 //! | `clocks.rs` | clocks that drift and jump |
 //! | `members.rs` | snapshots, handovers, nodes that come and go |
@@ -33,8 +34,9 @@ mod sights;
 #[cfg(test)]
 pub(super) mod stage;
 mod stops;
+mod stranger;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +50,7 @@ pub(super) use self::sights::Sights;
 use self::stops::disk_is_at_fault;
 use super::invent::below;
 use super::record::Record;
+use super::script::{Act, Script};
 use crate::context::Rng;
 use crate::service::Service;
 use crate::storage::fs::faults::FaultFs;
@@ -55,6 +58,10 @@ use crate::testing::TestResult;
 use crate::testing::cluster::{Cluster, Down, TestNode};
 use crate::world;
 
+/// Streams of random numbers, one of each kind for each fault; clients have lower ones.
+const FAULTS: u32 = 1 << 31;
+const AIMED: u32 = FAULTS + FAULTS_AT_MOST;
+const FAULTS_AT_MOST: u32 = 1 << 29;
 /// Faults that may last at once.
 const MAX_LASTING: usize = 3;
 /// Nodes that join a cluster during one check.
@@ -92,6 +99,8 @@ pub(super) struct Nemesis<S> {
     cluster: Cluster<S>,
     record: Arc<Record>,
     disks: Disks,
+    seed: u64,
+    /// Those of the present fault: what came before draws from others, and can be left out.
     rng: Rng,
     /// For what is aimed at the beliefs of leaders. Apart, so that it shifts nothing else.
     aimed: Rng,
@@ -108,7 +117,24 @@ pub(super) struct Nemesis<S> {
     /// Nothing happens before this.
     rests_until: Instant,
     lookout: Lookout<S>,
+    events: Vec<Event>,
+    acts: BTreeMap<usize, Act>,
+}
+
+/// What was done to a cluster.
+#[derive(Default)]
+pub(super) struct Done {
     pub(super) events: Vec<Event>,
+    /// By their numbers.
+    pub(super) acts: BTreeMap<usize, Act>,
+}
+
+/// When the next fault comes.
+pub(super) enum Pace<P> {
+    /// After so many more calls.
+    Calls { made: P, every: usize },
+    /// When the script says so.
+    Script(Arc<Script>),
 }
 
 impl<S: Service> Nemesis<S> {
@@ -117,10 +143,10 @@ impl<S: Service> Nemesis<S> {
         record: Arc<Record>,
         lookout: Lookout<S>,
         disks: Disks,
-        rng: Rng,
-        mut aimed: Rng,
+        seed: u64,
         start: Instant,
     ) -> Self {
+        let mut aimed = Rng::new(seed, AIMED);
         let nodes: Vec<_> = cluster
             .running()
             .into_iter()
@@ -133,7 +159,8 @@ impl<S: Service> Nemesis<S> {
             cluster,
             record,
             disks,
-            rng,
+            seed,
+            rng: Rng::new(seed, FAULTS),
             aimed,
             slow,
             start,
@@ -144,6 +171,7 @@ impl<S: Service> Nemesis<S> {
             rests_until: start,
             lookout,
             events: Vec::new(),
+            acts: BTreeMap::new(),
         }
     }
 
@@ -182,11 +210,27 @@ impl<S: Service> Nemesis<S> {
         self.lookout.look(at_fault);
     }
 
-    /// Begins or ends one fault.
-    pub(super) async fn act(&mut self) -> TestResult {
-        if !self.lasting.is_empty()
-            && (self.lasting.len() == MAX_LASTING || below(&mut self.rng, 2) == 0)
-        {
+    /// Begins or ends one fault, whichever the script says, if there is one.
+    async fn act(&mut self, number: usize, scripted: Option<Act>) -> TestResult {
+        let stream = u32::try_from(number + 1).unwrap_or(u32::MAX) % FAULTS_AT_MOST;
+        self.rng = Rng::new(self.seed, FAULTS + stream);
+        self.aimed = Rng::new(self.seed, AIMED + stream);
+        let may_end = below(&mut self.rng, 2) == 0;
+        let ends_one = match scripted {
+            Some(act) => act.ends_one,
+            None => !self.lasting.is_empty() && (self.lasting.len() == MAX_LASTING || may_end),
+        };
+        let act = Act {
+            at: self.start.elapsed(),
+            ends_one,
+        };
+        self.acts.insert(number, act);
+        let limit = if ends_one { 0 } else { MAX_LASTING };
+        if scripted.is_some() && self.lasting.len() == limit {
+            // What the script leaves out has to come before this.
+            return Ok(());
+        }
+        if ends_one {
             let count = u32::try_from(self.lasting.len()).unwrap_or(u32::MAX);
             let which = below(&mut self.rng, count) as usize;
             let fault = self.lasting.swap_remove(which);
@@ -297,21 +341,34 @@ impl<S: Service> Nemesis<S> {
     }
 }
 
-/// Does harm until told to stop; the harm undone, the events come back.
+/// Does harm until told to stop; the harm is undone then.
 pub(super) async fn torment<S: Service>(
     mut nemesis: Nemesis<S>,
-    progress: impl Fn() -> usize,
-    every: usize,
+    pace: Pace<impl Fn() -> usize>,
     is_over: impl Fn() -> bool,
-) -> (Vec<Event>, TestResult) {
+) -> (Done, TestResult) {
     /// A fault waits for so many calls, or for this, in case none get through.
     const LONGEST_WAIT: Duration = Duration::from_millis(800);
     let lookout = nemesis.lookout.clone();
+    let mut number = 0;
     let result = async {
         while !is_over() {
-            let (since, next) = (Instant::now(), progress().saturating_add(every));
-            let waits = || progress() < next && since.elapsed() < LONGEST_WAIT;
-            while (waits() || nemesis.rests()) && !is_over() {
+            let since = Instant::now();
+            let (scripted, next) = match &pace {
+                Pace::Calls { made, every } => (None, made().saturating_add(*every)),
+                Pace::Script(script) => {
+                    let next = script.acts.range(number..).next();
+                    number = next.map_or(number, |(number, _)| *number);
+                    (next.map(|(_, act)| *act), 0)
+                }
+            };
+            let waits = |nemesis: &Nemesis<S>| match &pace {
+                Pace::Calls { made, .. } => {
+                    nemesis.rests() || (made() < next && since.elapsed() < LONGEST_WAIT)
+                }
+                Pace::Script(_) => scripted.is_none_or(|act| nemesis.start.elapsed() < act.at),
+            };
+            while waits(&nemesis) && !is_over() {
                 nemesis.look();
                 nemesis.nobody_stopped_by_itself()?;
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -321,13 +378,15 @@ pub(super) async fn torment<S: Service>(
             if is_over() {
                 break;
             }
-            lookout.during(nemesis.act()).await?;
+            lookout.during(nemesis.act(number, scripted)).await?;
+            number += 1;
         }
         lookout.during(nemesis.conclude()).await?;
         nemesis.nobody_stopped_by_itself()
     };
     let result = result.await;
-    (nemesis.events, result)
+    let Nemesis { events, acts, .. } = nemesis;
+    (Done { events, acts }, result)
 }
 
 fn one_of(rng: &mut Rng, nodes: &[TestNode]) -> Option<TestNode> {

@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use super::{Disks, Lookout, Nemesis};
 use crate::config::Seams;
-use crate::context::Rng;
 use crate::raft_service;
 use crate::storage::fs::faults::FaultFs;
 use crate::testing::TestResult;
@@ -81,9 +80,8 @@ pub(in super::super) fn play(seed: u64, test: impl AsyncFnOnce(Stage) -> TestRes
         let cluster = Cluster::boot_seamed(NODES, Some(network), None, configure).await?;
         cluster.leader().await?;
         let (record, now) = (Record::new("Pages"), Instant::now());
-        let (rng, aimed) = (Rng::new(seed, 1), Rng::new(seed, 2));
         let lookout = Lookout::new(cluster.clone(), Arc::clone(&record));
-        let nemesis = Nemesis::new(cluster.clone(), record, lookout, disks, rng, aimed, now);
+        let nemesis = Nemesis::new(cluster.clone(), record, lookout, disks, seed, now);
         let stage = Stage {
             cluster: cluster.clone(),
             nemesis,

@@ -1,0 +1,152 @@
+//! Up to where the log is purged: what a snapshot holds, and no follower needs any more.
+//!
+//! A follower that is given a snapshot needs the log after it. If that were purged meanwhile, it would
+//! need the next snapshot as well, and under load one after the other for ever. So a leader keeps what
+//! followers that it hears, or gives a snapshot to, have not got yet, for as long as its log costs no
+//! more than a few snapshots.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::snapshots::Growth;
+use crate::raft::{RaftNode, RaftView, Role};
+
+/// How many times as long as what makes a snapshot due a log gets for the sake of followers.
+const PATIENCE: u64 = 4;
+
+/// Decides how much of the log goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purging {
+    /// Log entries to keep that are in a snapshot already.
+    keep: u64,
+    limit: Growth,
+    /// Silence after which a follower has to do with a snapshot.
+    silence: Duration,
+}
+
+impl Purging {
+    pub(super) fn new(keep: u64, limit: Growth, silence: Duration) -> Self {
+        Purging {
+            keep,
+            limit,
+            silence,
+        }
+    }
+
+    /// Up to which log index the log is to be purged now, if it is.
+    pub(super) fn due(&self, raft: &RaftNode, disk_is_low: bool) -> Option<u64> {
+        let view = raft.view();
+        let most = self.limit.bytes.max(raft.snapshot_bytes());
+        let is_long = raft.wal().stats().disk_bytes > most.saturating_mul(PATIENCE);
+        let upto = self.held(&view)?;
+        if disk_is_low || is_long {
+            return Some(upto);
+        }
+        let needed = needed(&view, raft.id(), &raft.given(), self.silence);
+        let upto = upto.min(needed.unwrap_or(u64::MAX));
+        (upto > purged(&view)).then_some(upto)
+    }
+
+    /// What a snapshot holds and nobody is known to need, if it is still there.
+    fn held(&self, view: &RaftView) -> Option<u64> {
+        let (_, last) = view.snapshot?;
+        let upto = last.saturating_sub(self.keep);
+        (upto > purged(view)).then_some(upto)
+    }
+}
+
+fn purged(view: &RaftView) -> u64 {
+    view.purged.map_or(0, |(_, index)| index)
+}
+
+/// The log index after which a follower needs the log.
+fn needed(view: &RaftView, me: u64, given: &BTreeMap<u64, u64>, silence: Duration) -> Option<u64> {
+    if view.role != Role::Leader {
+        return None;
+    }
+    let is_heard = |id: &u64| {
+        let contact = view.contact.get(id).copied().flatten();
+        contact.is_some_and(|at: Instant| at.elapsed() < silence)
+    };
+    let matched = |id: &u64| view.matched.as_ref()?.get(id).copied().flatten();
+    let others = view.members.members.nodes.keys().filter(|id| **id != me);
+    let needs = others.filter_map(|id| match given.get(id) {
+        // It has installed it once the log is known to match further on.
+        Some(index) => Some(matched(id).unwrap_or(0).max(*index)),
+        // Who lacks what is purged already needs a snapshot whatever is kept.
+        None => matched(id).filter(|index| is_heard(id) && *index >= purged(view)),
+    });
+    needs.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshots::tests::view;
+    use super::*;
+
+    const SILENCE: Duration = Duration::from_secs(60);
+
+    fn leader(matched: &[(u64, Option<u64>)], heard: &[u64]) -> RaftView {
+        RaftView {
+            snapshot: Some((1, 100)),
+            purged: Some((1, 40)),
+            matched: Some(matched.iter().copied().collect()),
+            ..view(Role::Leader, &[1, 2, 3], heard)
+        }
+    }
+
+    fn needed_of(view: &RaftView, given: &[(u64, u64)]) -> Option<u64> {
+        needed(view, 1, &given.iter().copied().collect(), SILENCE)
+    }
+
+    #[test]
+    fn what_a_follower_lacks_that_is_heard_is_kept() {
+        let view = leader(&[(2, Some(90)), (3, Some(60))], &[2, 3]);
+        assert_eq!(needed_of(&view, &[]), Some(60));
+        let silent = leader(&[(2, Some(90)), (3, Some(60))], &[2]);
+        assert_eq!(needed_of(&silent, &[]), Some(90));
+    }
+
+    #[test]
+    fn nothing_is_kept_for_who_needs_a_snapshot_anyway() {
+        let view = leader(&[(2, Some(90)), (3, Some(39))], &[2, 3]);
+        assert_eq!(needed_of(&view, &[]), Some(90));
+        let new = leader(&[(2, Some(90)), (3, None)], &[2, 3]);
+        assert_eq!(needed_of(&new, &[]), Some(90));
+    }
+
+    #[test]
+    fn what_comes_after_a_snapshot_on_its_way_is_kept_even_in_silence() {
+        let view = leader(&[(2, Some(90)), (3, None)], &[2]);
+        assert_eq!(needed_of(&view, &[(3, 70)]), Some(70));
+        let installed = leader(&[(2, Some(90)), (3, Some(75))], &[2]);
+        assert_eq!(needed_of(&installed, &[(3, 70)]), Some(75));
+        // It is no member any more.
+        assert_eq!(needed_of(&view, &[(4, 70)]), Some(90));
+    }
+
+    #[test]
+    fn a_follower_keeps_for_itself_alone() {
+        let follower = RaftView {
+            role: Role::Follower,
+            ..leader(&[(2, Some(60))], &[2])
+        };
+        assert_eq!(needed_of(&follower, &[]), None);
+        let purging = Purging::new(
+            30,
+            Growth {
+                entries: 1,
+                bytes: 1,
+            },
+            SILENCE,
+        );
+        assert_eq!(purging.held(&follower), Some(70));
+        let purging = Purging {
+            keep: 60,
+            ..purging
+        };
+        assert_eq!(purging.held(&follower), None);
+    }
+}
