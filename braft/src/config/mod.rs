@@ -361,8 +361,9 @@ impl Config {
         self
     }
 
-    /// Log entries kept behind a snapshot, for followers that lag. A leader keeps more for those that it
-    /// hears or gives a snapshot to, up to four times the bytes after which a snapshot is due.
+    /// Log entries kept behind a snapshot, for followers that lag. A leader keeps more while a follower
+    /// that it hears has not got them, and, up to four times the bytes after which a snapshot is due,
+    /// those after a snapshot that a node is being given.
     pub fn keep_log_entries(mut self, entries: u64) -> Self {
         self.code.keep_log_entries = Some(entries);
         self

@@ -17,7 +17,7 @@ pub(super) async fn watch(
     raft: RaftNode,
     low: &watch::Sender<bool>,
     mut snapshots: Snapshots,
-    purging: Purging,
+    mut purging: Purging,
 ) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,9 +1,9 @@
 //! Up to where the log is purged: what a snapshot holds, and no follower needs any more.
 //!
 //! A follower that is given a snapshot needs the log after it. If that were purged meanwhile, it would
-//! need the next snapshot as well, and under load one after the other for ever. So a leader keeps what
-//! followers that it hears, or gives a snapshot to, have not got yet, for as long as its log costs no
-//! more than a few snapshots.
+//! need the next snapshot as well, and under load one after the other for ever. So a leader keeps that
+//! part, for as long as its log costs no more than a few snapshots. It also keeps what followers that it
+//! hears have not got yet: raft is sending it to them, and would purge nothing until it has.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use tokio::time::Instant;
 use super::snapshots::Growth;
 use crate::raft::{RaftNode, RaftView, Role};
 
-/// How many times as long as what makes a snapshot due a log gets for the sake of followers.
+/// How many times as long as what makes a snapshot due a log gets for the sake of who is given one.
 const PATIENCE: u64 = 4;
+/// Segments that may hold nothing that is needed: the newest one, and the one that is made ready.
+const EMPTY_SEGMENTS: u64 = 2;
 
 /// Decides how much of the log goes.
 #[derive(Clone, Copy, Debug)]
@@ -22,38 +24,56 @@ pub(super) struct Purging {
     /// Log entries to keep that are in a snapshot already.
     keep: u64,
     limit: Growth,
+    segment_bytes: u64,
     /// Silence after which a follower has to do with a snapshot.
     silence: Duration,
+    /// Up to where raft was asked to purge.
+    asked: u64,
 }
 
 impl Purging {
-    pub(super) fn new(keep: u64, limit: Growth, silence: Duration) -> Self {
+    pub(super) fn new(keep: u64, limit: Growth, segment_bytes: u64, silence: Duration) -> Self {
         Purging {
             keep,
             limit,
+            segment_bytes,
             silence,
+            asked: 0,
         }
     }
 
     /// Up to which log index the log is to be purged now, if it is.
-    pub(super) fn due(&self, raft: &RaftNode, disk_is_low: bool) -> Option<u64> {
+    pub(super) fn due(&mut self, raft: &RaftNode, disk_is_low: bool) -> Option<u64> {
         let view = raft.view();
-        let most = self.limit.bytes.max(raft.snapshot_bytes());
-        let is_long = raft.wal().stats().disk_bytes > most.saturating_mul(PATIENCE);
-        let upto = self.held(&view)?;
-        if disk_is_low || is_long {
-            return Some(upto);
+        let held = self.held(&view)?;
+        let is_long = self.is_long(raft.wal().stats().disk_bytes, raft.snapshot_bytes());
+        let given = if disk_is_low || is_long {
+            BTreeMap::new()
+        } else {
+            raft.given()
+        };
+        let needed = needed(&view, raft.id(), &given, self.silence);
+        let upto = held.min(needed.unwrap_or(u64::MAX));
+        // Raft remembers what it was asked for, and takes nothing back.
+        if upto <= purged(&view).max(self.asked) {
+            return None;
         }
-        let needed = needed(&view, raft.id(), &raft.given(), self.silence);
-        let upto = upto.min(needed.unwrap_or(u64::MAX));
-        (upto > purged(&view)).then_some(upto)
+        self.asked = upto;
+        Some(upto)
     }
 
-    /// What a snapshot holds and nobody is known to need, if it is still there.
+    /// What a snapshot holds, beyond what is kept anyway, if it is still there.
     fn held(&self, view: &RaftView) -> Option<u64> {
         let (_, last) = view.snapshot?;
         let upto = last.saturating_sub(self.keep);
         (upto > purged(view)).then_some(upto)
+    }
+
+    /// Whether a log of so many bytes is too long to be kept for anybody, beside a snapshot of so many.
+    fn is_long(&self, log_bytes: u64, snapshot_bytes: u64) -> bool {
+        let most = self.limit.bytes.max(snapshot_bytes);
+        let most = most.saturating_mul(PATIENCE);
+        log_bytes > most.saturating_add(EMPTY_SEGMENTS.saturating_mul(self.segment_bytes))
     }
 }
 
@@ -61,7 +81,8 @@ fn purged(view: &RaftView) -> u64 {
     view.purged.map_or(0, |(_, index)| index)
 }
 
-/// The log index after which a follower needs the log.
+/// The log index after which a follower needs the log. Who lacks what is purged already needs a snapshot
+/// whatever is kept.
 fn needed(view: &RaftView, me: u64, given: &BTreeMap<u64, u64>, silence: Duration) -> Option<u64> {
     if view.role != Role::Leader {
         return None;
@@ -75,10 +96,9 @@ fn needed(view: &RaftView, me: u64, given: &BTreeMap<u64, u64>, silence: Duratio
     let needs = others.filter_map(|id| match given.get(id) {
         // It has installed it once the log is known to match further on.
         Some(index) => Some(matched(id).unwrap_or(0).max(*index)),
-        // Who lacks what is purged already needs a snapshot whatever is kept.
-        None => matched(id).filter(|index| is_heard(id) && *index >= purged(view)),
+        None => matched(id).filter(|_| is_heard(id)),
     });
-    needs.min()
+    needs.filter(|index| *index >= purged(view)).min()
 }
 
 #[cfg(test)]
@@ -95,6 +115,21 @@ mod tests {
             matched: Some(matched.iter().copied().collect()),
             ..view(Role::Leader, &[1, 2, 3], heard)
         }
+    }
+
+    fn purging() -> Purging {
+        let limit = Growth {
+            entries: 1,
+            bytes: 1_000,
+        };
+        Purging::new(30, limit, 100, SILENCE)
+    }
+
+    #[test]
+    fn a_log_is_long_by_what_it_costs_beside_a_snapshot() {
+        let purging = purging();
+        assert!(!purging.is_long(4_200, 500) && purging.is_long(4_201, 500));
+        assert!(!purging.is_long(8_200, 2_000) && purging.is_long(8_201, 2_000));
     }
 
     fn needed_of(view: &RaftView, given: &[(u64, u64)]) -> Option<u64> {
@@ -123,6 +158,8 @@ mod tests {
         assert_eq!(needed_of(&view, &[(3, 70)]), Some(70));
         let installed = leader(&[(2, Some(90)), (3, Some(75))], &[2]);
         assert_eq!(needed_of(&installed, &[(3, 70)]), Some(75));
+        // It was purged when the log was too long.
+        assert_eq!(needed_of(&view, &[(3, 39)]), Some(90));
         // It is no member any more.
         assert_eq!(needed_of(&view, &[(4, 70)]), Some(90));
     }
@@ -134,14 +171,7 @@ mod tests {
             ..leader(&[(2, Some(60))], &[2])
         };
         assert_eq!(needed_of(&follower, &[]), None);
-        let purging = Purging::new(
-            30,
-            Growth {
-                entries: 1,
-                bytes: 1,
-            },
-            SILENCE,
-        );
+        let purging = purging();
         assert_eq!(purging.held(&follower), Some(70));
         let purging = Purging {
             keep: 60,

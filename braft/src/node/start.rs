@@ -402,9 +402,8 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
     };
     let patience = Duration::from_millis(2 * u64::from(timers.election_max_ms));
     let snapshots = Snapshots::new(growth, patience);
-    // Whoever is well answers a heartbeat sooner.
-    let silence = Duration::from_millis(timers.election_min_ms.into());
-    let purging = Purging::new(resolved.keep_log_entries, growth, silence);
+    let (keep, segment) = (resolved.keep_log_entries, resolved.segment_bytes);
+    let purging = Purging::new(keep, growth, segment, patience);
     let discovery = resolved.discovery.clone();
     let watched = core.clone();
     let tracker = tasks.tracker.clone();

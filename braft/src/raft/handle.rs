@@ -531,22 +531,23 @@ impl RaftNode {
     }
 
     pub(crate) fn view(&self) -> RaftView {
-        self.seen(&self.raft.metrics().borrow_watched())
+        let view = view(&self.raft.metrics().borrow_watched());
+        self.with_snapshot(view)
     }
 
-    /// What raft says, with the snapshot that is there: raft does not tell of one that it was given.
-    fn seen(&self, metrics: &openraft::RaftMetrics<TypeConfig>) -> RaftView {
+    /// The same with the snapshot that is there: raft does not tell of one that it was given.
+    fn with_snapshot(&self, view: RaftView) -> RaftView {
         let snapshot = self.newest_snapshot();
         RaftView {
             snapshot: snapshot.map(|file| (file.last.term, file.last.index)),
-            ..view(metrics)
+            ..view
         }
     }
 
     /// Waits until the view fulfils a condition, and returns that view. `None` if raft stopped
-    /// and its view moves no more.
+    /// and its view moves no more. Its snapshot is the last one that this node wrote.
     pub(crate) async fn wait_for(&self, holds: impl Fn(&RaftView) -> bool) -> Option<RaftView> {
-        self.look(|metrics| Some(self.seen(metrics)).filter(&holds))
+        self.look(|metrics| Some(view(metrics)).filter(&holds))
             .await
     }
 
@@ -563,7 +564,7 @@ impl RaftNode {
         self.look(|metrics| {
             // Most looks find nothing new, and make no view.
             let is_news = metrics.current_term > last && metrics.current_leader.is_some();
-            let view = is_news.then(|| self.seen(metrics))?;
+            let view = is_news.then(|| view(metrics))?;
             view.leader_info().is_some().then_some(view)
         })
         .await

@@ -1,6 +1,7 @@
 //! Snapshots that peers are being given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +13,16 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 
 /// Which peers are being given a snapshot, and the last log index in it.
 #[derive(Debug, Default)]
-pub(crate) struct Given(Mutex<BTreeMap<u64, Giving>>);
+pub(crate) struct Given {
+    peers: Mutex<BTreeMap<u64, Giving>>,
+    begun: AtomicU64,
+}
 
 #[derive(Debug)]
 struct Giving {
     index: u64,
+    /// Which one it is: an earlier one to the same peer may end later than this one begins.
+    number: u64,
     /// Nothing while it is sent.
     ended: Option<Instant>,
 }
@@ -26,14 +32,23 @@ struct Giving {
 pub(super) struct Sending {
     given: Arc<Given>,
     peer: u64,
+    number: u64,
 }
 
 impl Given {
     pub(super) fn begin(self: &Arc<Self>, peer: u64, index: u64) -> Sending {
-        let ended = None;
-        self.all().insert(peer, Giving { index, ended });
-        let given = Arc::clone(self);
-        Sending { given, peer }
+        let number = self.begun.fetch_add(1, Ordering::Relaxed);
+        let giving = Giving {
+            index,
+            number,
+            ended: None,
+        };
+        self.all().insert(peer, giving);
+        Sending {
+            given: Arc::clone(self),
+            peer,
+            number,
+        }
     }
 
     /// For each such peer the log index after which it needs the log.
@@ -47,13 +62,15 @@ impl Given {
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<u64, Giving>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Sending {
     fn drop(&mut self) {
-        if let Some(giving) = self.given.all().get_mut(&self.peer) {
+        if let Some(giving) = self.given.all().get_mut(&self.peer)
+            && giving.number == self.number
+        {
             giving.ended = Some(Instant::now());
         }
     }
@@ -62,6 +79,16 @@ impl Drop for Sending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_an_earlier_one_is_not_that_of_the_next() {
+        let given = Arc::new(Given::default());
+        let earlier = given.begin(2, 70);
+        let _next = given.begin(2, 90);
+        drop(earlier);
+        tokio::time::sleep(AFTERWARDS * 10).await;
+        assert_eq!(given.indexes(), BTreeMap::from([(2, 90)]));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_counts_while_it_is_sent_one_and_a_moment_longer() {

@@ -63,7 +63,9 @@ pub(crate) struct SnapshotStore {
 struct Store {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
+    /// Locked for moments only: whoever looks at a node's state looks here.
     current: Mutex<Option<SnapshotFile>>,
+    installing: Mutex<()>,
 }
 
 /// A finished snapshot; can be read even after a newer one has replaced it.
@@ -111,6 +113,7 @@ impl SnapshotStore {
             fs,
             dir: dir.to_path_buf(),
             current: Mutex::new(current),
+            installing: Mutex::default(),
         };
         Ok(Self {
             store: Arc::new(store),
@@ -154,11 +157,13 @@ impl Store {
             source,
         };
         // Held throughout, so that two files finished at once are compared with each other.
-        let mut current = self.lock();
-        if let Some(current) = current.as_ref().filter(|current| current.last > id.last) {
+        let installing = self.installing.lock();
+        let _installing = installing.unwrap_or_else(PoisonError::into_inner);
+        let current = self.lock().as_ref().map(|current| current.last);
+        if let Some(current) = current.filter(|current| *current > id.last) {
             return Err(InstallSnapshotError::Older {
                 last: id.last,
-                current: current.last,
+                current,
             });
         }
         let path = self.dir.join(id.name(FINISHED));
@@ -167,7 +172,8 @@ impl Store {
             self.fs.sync_dir(&self.dir).map_err(io)?;
         }
         let file = SnapshotFile::open(&*self.fs, &path)?;
-        if let Some(older) = current.replace(file.clone())
+        let older = self.lock().replace(file.clone());
+        if let Some(older) = older
             && older.path != path
         {
             self.fs.remove(&older.path).map_err(io)?;

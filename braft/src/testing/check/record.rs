@@ -55,6 +55,8 @@ pub(super) struct Entry {
 /// that holds at each moment, when this was the last entry that was known.
 #[derive(Clone, Debug)]
 pub(super) struct Difference {
+    /// Whether it is one of what replicas did at an entry.
+    pub(super) is_of_replicas: bool,
     pub(super) index: u64,
     pub(super) text: String,
 }
@@ -135,7 +137,11 @@ impl Shared {
         if self.differences.len() < MAX_DIFFERENCES {
             let last = self.entries.last_key_value();
             let index = last.map_or(0, |(index, _)| *index);
-            self.differences.push(Difference { index, text });
+            self.differences.push(Difference {
+                is_of_replicas: false,
+                index,
+                text,
+            });
         }
     }
 }
@@ -209,7 +215,11 @@ impl Witness for NodeWitness {
             && let Some(text) = difference(known, &entry)
         {
             let text = format!("the nodes disagree at log index {index}: {text}");
-            shared.differences.push(Difference { index, text });
+            shared.differences.push(Difference {
+                is_of_replicas: true,
+                index,
+                text,
+            });
         }
     }
 }

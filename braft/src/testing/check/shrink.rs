@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::run::{Played, Size, simulated};
 use super::script::Script;
-use super::verdict::Promise;
+use super::story::Story;
 use crate::service::Service;
 
 /// How often a seed is played for it at most.
@@ -25,7 +25,7 @@ pub(super) async fn shrink<S: Service>(seed: u64, size: Size, played: Played) ->
     let mut shrinking = Shrinking {
         seed,
         size,
-        promise: story.violation.promise,
+        first: story.violation.text.clone(),
         until: Instant::now() + MAX_TIME,
         replays: 0,
         best: played,
@@ -36,10 +36,14 @@ pub(super) async fn shrink<S: Service>(seed: u64, size: Size, played: Played) ->
     );
     shrinking.shrink::<S>().await;
     let Shrinking {
-        replays, mut best, ..
+        first,
+        replays,
+        mut best,
+        ..
     } = shrinking;
     if let Some(story) = &mut best.story {
         story.replays = Some(replays);
+        story.first = Some(first).filter(|first| *first != story.violation.text);
     }
     best
 }
@@ -47,7 +51,8 @@ pub(super) async fn shrink<S: Service>(seed: u64, size: Size, played: Played) ->
 struct Shrinking {
     seed: u64,
     size: Size,
-    promise: Promise,
+    /// What was broken when all of the seed was played.
+    first: String,
     until: Instant,
     replays: usize,
     best: Played,
@@ -129,8 +134,11 @@ impl Shrinking {
         let Ok(played) = simulated::<S>(self.seed, self.size, Some(script)).await else {
             return;
         };
-        let story = played.story.as_ref();
-        if story.is_some_and(|story| story.violation.promise == self.promise) {
+        let is_like = |story: &Story| {
+            let best = self.best.story.as_ref();
+            best.is_some_and(|best| best.violation.is_like(&story.violation))
+        };
+        if played.story.as_ref().is_some_and(is_like) {
             self.best = played;
         }
     }

@@ -33,6 +33,8 @@ pub(super) struct Story {
     pub(super) alone: Option<String>,
     /// How often the seed was played to find less that breaks the same, if it was.
     pub(super) replays: Option<usize>,
+    /// What was broken when all of the seed was played, if that was told otherwise.
+    pub(super) first: Option<String>,
 }
 
 impl Story {
@@ -57,6 +59,7 @@ impl Story {
             violation,
             alone,
             replays: None,
+            first: None,
         }
     }
 
@@ -204,6 +207,9 @@ impl fmt::Display for Story {
             "service {service} broke a promise on a cluster (seed {seed}):"
         )?;
         writeln!(f, "  {}", self.violation.text)?;
+        if let Some(first) = &self.first {
+            writeln!(f, "(when all of the seed was played: {first})")?;
+        }
         if let Some(alone) = &self.alone {
             writeln!(f, "it shows without a cluster too, in these steps:")?;
             write!(f, "{alone}")?;

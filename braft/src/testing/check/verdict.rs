@@ -87,6 +87,13 @@ impl Violation {
         }
     }
 
+    /// Whether another one is of the same kind: of one promise, and where that is one for many things, of
+    /// the same thing, whichever node it was.
+    pub(super) fn is_like(&self, other: &Violation) -> bool {
+        let is_broad = matches!(self.promise, Promise::Invariants | Promise::Settles);
+        self.promise == other.promise && (!is_broad || gist(&self.text) == gist(&other.text))
+    }
+
     fn at(promise: Promise, index: u64, text: impl Into<String>) -> Self {
         Violation {
             promise,
@@ -95,6 +102,12 @@ impl Violation {
             index: Some(index),
         }
     }
+}
+
+/// The words of what was broken, without numbers and details.
+fn gist(text: &str) -> String {
+    let text = text.split([':', '(', '{', '\n']).next().unwrap_or_default();
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
 }
 
 /// Where each operation took place, as far as it did.
@@ -126,8 +139,14 @@ fn runs(log: &BTreeMap<u64, Entry>) -> impl Iterator<Item = (Place, &Ran)> {
 
 /// Judges a check; the first promise that was broken.
 pub(super) fn judge<S: Service>(evidence: &Evidence) -> Result<(), Violation> {
-    if let Some(Difference { index, text }) = &evidence.difference {
-        return Err(Violation::at(Promise::OneLog, *index, text.clone()));
+    if let Some(difference) = &evidence.difference {
+        let promise = if difference.is_of_replicas {
+            Promise::OneLog
+        } else {
+            Promise::Invariants
+        };
+        let text = difference.text.clone();
+        return Err(Violation::at(promise, difference.index, text));
     }
     the_log_is_whole(&evidence.log)?;
     each_command_ran_as_it_was_told(evidence)?;
@@ -620,6 +639,19 @@ mod tests {
     fn broken(adds: &[(u64, u64, u64)], operations: Vec<Operation>, what: &str) {
         let text = judged(adds, operations).expect_err(what);
         assert!(text.contains(what), "{text}");
+    }
+
+    #[test]
+    fn what_is_broken_is_alike_whichever_node_it_was() {
+        let of = |promise, text: &str| Violation::of(promise, text, []);
+        let removed = of(Promise::Invariants, "node 2 was removed: nothing was wrong");
+        let too = of(Promise::Invariants, "node 11 was removed: all was well");
+        assert!(removed.is_like(&too));
+        let led = of(Promise::Invariants, "node 2 and node 1 both led in term 7");
+        assert!(!removed.is_like(&led));
+        assert!(!removed.is_like(&of(Promise::Settles, &removed.text)));
+        let lost = of(Promise::Once, "a was lost");
+        assert!(lost.is_like(&of(Promise::Once, "b was carried out twice")));
     }
 
     #[test]

@@ -165,7 +165,12 @@ impl Workload {
             match turn {
                 Turn::Skip => continue,
                 Turn::Make => {}
-                Turn::MakeAt(time) => tokio::time::sleep_until(self.start + time).await,
+                Turn::MakeAt(time) => {
+                    tokio::time::sleep_until(self.start + time).await;
+                    if self.stop.load(Ordering::Relaxed) {
+                        break;
+                    }
+                }
             }
             // What came of it is in the history.
             drop(
