@@ -28,7 +28,10 @@ pub(super) async fn watch(
             _ = ticks.tick() => true,
             // What it frees may be what the next entries need.
             next = written.next() => match next {
-                Some(()) => false,
+                Some(()) => {
+                    purging.ask_again();
+                    false
+                }
                 None => return,
             },
         };

@@ -62,6 +62,12 @@ impl Purging {
         Some(upto)
     }
 
+    /// Raft has taken note of a new snapshot. Before that it purges no more than the one before holds,
+    /// whatever it is asked for.
+    pub(super) fn ask_again(&mut self) {
+        self.asked = 0;
+    }
+
     /// What a snapshot holds, beyond what is kept anyway, if it is still there.
     fn held(&self, view: &RaftView) -> Option<u64> {
         let (_, last) = view.snapshot?;
