@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::snapshots::Growth;
 use crate::raft::{RaftNode, RaftView, Role};
 
 /// How many times as long as what makes a snapshot due a log gets for the sake of who is given one.
@@ -23,7 +22,8 @@ const EMPTY_SEGMENTS: u64 = 2;
 pub(super) struct Purging {
     /// Log entries to keep that are in a snapshot already.
     keep: u64,
-    limit: Growth,
+    /// Bytes of log that make a snapshot due, if it is not larger itself.
+    snapshot_bytes: u64,
     segment_bytes: u64,
     /// Silence after which a follower has to do with a snapshot.
     silence: Duration,
@@ -32,10 +32,15 @@ pub(super) struct Purging {
 }
 
 impl Purging {
-    pub(super) fn new(keep: u64, limit: Growth, segment_bytes: u64, silence: Duration) -> Self {
+    pub(super) fn new(
+        keep: u64,
+        snapshot_bytes: u64,
+        segment_bytes: u64,
+        silence: Duration,
+    ) -> Self {
         Purging {
             keep,
-            limit,
+            snapshot_bytes,
             segment_bytes,
             silence,
             asked: 0,
@@ -77,7 +82,7 @@ impl Purging {
 
     /// Whether a log of so many bytes is too long to be kept for anybody, beside a snapshot of so many.
     fn is_long(&self, log_bytes: u64, snapshot_bytes: u64) -> bool {
-        let most = self.limit.bytes.max(snapshot_bytes);
+        let most = self.snapshot_bytes.max(snapshot_bytes);
         let most = most.saturating_mul(PATIENCE);
         log_bytes > most.saturating_add(EMPTY_SEGMENTS.saturating_mul(self.segment_bytes))
     }
@@ -124,11 +129,7 @@ mod tests {
     }
 
     fn purging() -> Purging {
-        let limit = Growth {
-            entries: 1,
-            bytes: 1_000,
-        };
-        Purging::new(30, limit, 100, SILENCE)
+        Purging::new(30, 1_000, 100, SILENCE)
     }
 
     #[test]

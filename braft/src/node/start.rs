@@ -403,7 +403,7 @@ fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
     let patience = Duration::from_millis(2 * u64::from(timers.election_max_ms));
     let snapshots = Snapshots::new(growth, patience);
     let (keep, segment) = (resolved.keep_log_entries, resolved.segment_bytes);
-    let purging = Purging::new(keep, growth, segment, patience);
+    let purging = Purging::new(keep, resolved.snapshot_bytes, segment, patience);
     let discovery = resolved.discovery.clone();
     let watched = core.clone();
     let tracker = tasks.tracker.clone();

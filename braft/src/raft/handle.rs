@@ -531,16 +531,11 @@ impl RaftNode {
     }
 
     pub(crate) fn view(&self) -> RaftView {
-        let view = view(&self.raft.metrics().borrow_watched());
-        self.with_snapshot(view)
-    }
-
-    /// The same with the snapshot that is there: raft does not tell of one that it was given.
-    fn with_snapshot(&self, view: RaftView) -> RaftView {
+        // Raft does not tell of a snapshot that it was given.
         let snapshot = self.newest_snapshot();
         RaftView {
             snapshot: snapshot.map(|file| (file.last.term, file.last.index)),
-            ..view
+            ..view(&self.raft.metrics().borrow_watched())
         }
     }
 

@@ -52,7 +52,7 @@ pub(crate) type Done = Box<dyn FnOnce(io::Result<()>) + Send>;
 pub(crate) const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 
 /// Bytes of recent entries kept in memory: what followers and the state machine read is
-/// almost always among them. One that lags further reads files. An idle log keeps fewer of them.
+/// almost always among them. One that lags further reads files.
 pub(crate) const DEFAULT_CACHE_BYTES: u64 = 16 << 20;
 
 /// Bytes of entries that may wait for the disk before an append waits too.

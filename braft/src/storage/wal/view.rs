@@ -161,20 +161,6 @@ impl View {
         while self.cache_bytes > limit && self.pop_oldest(durable) {}
     }
 
-    /// Takes the oldest entries out of memory until no more than `limit` bytes are there, but none after
-    /// `written`.
-    pub(super) fn give_back(&mut self, limit: u64, written: Option<u64>) -> Vec<LogEntry> {
-        let mut given_back = Vec::new();
-        let is_written = |entry: &LogEntry| written.is_some_and(|last| entry.id.index <= last);
-        while self.cache_bytes > limit && self.cache.front().is_some_and(is_written) {
-            let entry = self.cache.pop_front();
-            self.cache_bytes -= entry.as_ref().map_or(0, cost);
-            given_back.extend(entry);
-        }
-        self.cache.shrink_to_fit();
-        given_back
-    }
-
     /// Forgets the oldest entry in memory if it is at most `upto`.
     fn pop_oldest(&mut self, upto: u64) -> bool {
         if self.cache.front().is_none_or(|entry| entry.id.index > upto) {

@@ -15,11 +15,6 @@ use super::writer::Writer;
 /// How long the log is idle before a mark says that the last batch was synced: long enough not
 /// to compete with the next operation, short enough that a crash seldom finds it missing.
 const IDLE_MARK_DELAY: Duration = Duration::from_millis(20);
-/// How long the log is idle before it gives back most of the memory that it holds entries in: whoever
-/// was to read them has.
-const IDLE_CACHE_DELAY: Duration = Duration::from_secs(1);
-/// Bytes of entries that an idle log keeps in memory.
-pub(super) const IDLE_CACHE_BYTES: u64 = 1 << 20;
 
 /// Works until the log closes or fails.
 pub(super) fn run(shared: &Shared, writer: &Mutex<Writer>) {
@@ -62,39 +57,24 @@ fn await_ops(shared: &Shared, writer: &Mutex<Writer>) -> bool {
             return false;
         }
         state.writer_idle = true;
-        let is_marked = !state.unmarked;
-        if is_marked && state.view.cache_bytes() <= IDLE_CACHE_BYTES {
+        if !state.unmarked {
             state = shared.wait(&shared.work, state);
             state.writer_idle = false;
             continue;
         }
-        let delay = if is_marked {
-            IDLE_CACHE_DELAY
-        } else {
-            IDLE_MARK_DELAY
-        };
         let batches = state.stats.batches;
         let (guard, waited) = shared
             .work
-            .wait_timeout(state, delay)
+            .wait_timeout(state, IDLE_MARK_DELAY)
             .unwrap_or_else(PoisonError::into_inner);
         state = guard;
         state.writer_idle = false;
         // Others may have written meanwhile, without this thread.
         let is_idle = waited.timed_out() && state.stats.batches == batches;
-        if !is_idle || !state.queue.is_empty() || state.closing {
-            continue;
-        }
-        if is_marked {
-            let is_void = state.rewinds > 0;
-            let written = state.index.written().filter(|_| !is_void);
-            let given_back = state.view.give_back(IDLE_CACHE_BYTES, written);
-            drop(state);
-            drop(given_back);
-        } else {
+        if is_idle && state.queue.is_empty() && !state.closing {
             drop(state);
             lock(writer).mark_idle();
+            state = shared.lock();
         }
-        state = shared.lock();
     }
 }

@@ -2,7 +2,6 @@
 
 use std::thread;
 
-use super::super::worker::IDLE_CACHE_BYTES;
 use super::*;
 
 /// Waits until a condition holds that another thread brings about.
@@ -27,26 +26,6 @@ fn append_here(wal: &Wal, entry: LogEntry) -> Option<(thread::ThreadId, io::Resu
     wal.append_here(vec![entry], Box::new(done))
         .expect("is accepted");
     receiver.try_recv().ok()
-}
-
-#[test]
-fn an_idle_log_gives_back_memory_and_reads_the_same() {
-    let fs = FaultFs::new();
-    let options = WalOptions {
-        cache_bytes: 4 * IDLE_CACHE_BYTES,
-        segment_bytes: 8 * IDLE_CACHE_BYTES,
-        ..options()
-    };
-    let wal = open(&fs, options).expect("opens");
-    let entries: Vec<_> = (0..1000).map(|index| entry(1, index, 2048)).collect();
-    append(&wal, &entries).expect("is durable");
-    assert!(wal.stats().cache_bytes > IDLE_CACHE_BYTES);
-    until(|| wal.stats().cache_bytes <= IDLE_CACHE_BYTES);
-    assert!(wal.stats().cache_bytes > IDLE_CACHE_BYTES / 2);
-    assert_eq!(all(&wal), entries);
-    let more = entry(1, 1000, 8);
-    append(&wal, std::slice::from_ref(&more)).expect("is durable");
-    assert_eq!(all(&wal).last(), Some(&more));
 }
 
 #[test]

@@ -138,6 +138,7 @@ mod tests {
             cluster.heal();
             comes.notified().await;
             let second = write_and_freeze(&cluster, leader).await?;
+            // Many times what it takes to purge.
             tokio::time::sleep(Duration::from_secs(1)).await;
             assert!(purged(&cluster, leader) <= first, "it is still needed");
             cluster.go_on(behind);

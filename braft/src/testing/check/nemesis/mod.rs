@@ -122,7 +122,6 @@ pub(super) struct Nemesis<S> {
 }
 
 /// What was done to a cluster.
-#[derive(Default)]
 pub(super) struct Done {
     pub(super) events: Vec<Event>,
     /// By their numbers.
