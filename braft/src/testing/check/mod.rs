@@ -26,6 +26,7 @@ mod shrink;
 mod story;
 mod twins;
 mod verdict;
+mod violation;
 mod workload;
 
 use std::fmt;

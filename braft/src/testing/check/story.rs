@@ -10,7 +10,8 @@ use super::nemesis::Event;
 use super::picture;
 use super::readable::readable;
 use super::twins::{self, Step};
-use super::verdict::{Evidence, Place, Violation, places};
+use super::verdict::{Evidence, Place, places};
+use super::violation::Violation;
 use crate::call::ReadLevel;
 use crate::service::Service;
 
