@@ -203,7 +203,9 @@ impl Config {
             snapshot_every: layer.snapshot_every.unwrap_or(DEFAULT_SNAPSHOT_EVERY),
             snapshot_bytes: layer.snapshot_bytes.unwrap_or(DEFAULT_SNAPSHOT_BYTES),
             keep_log_entries: layer.keep_log_entries.unwrap_or(DEFAULT_KEEP_LOG_ENTRIES),
-            segment_bytes: layer.segment_bytes.unwrap_or(DEFAULT_SEGMENT_BYTES),
+            segment_bytes: (self.seams.segment_bytes)
+                .or(layer.segment_bytes)
+                .unwrap_or(DEFAULT_SEGMENT_BYTES),
             disk_reserve_bytes: layer
                 .disk_reserve_bytes
                 .unwrap_or(DEFAULT_DISK_RESERVE_BYTES),

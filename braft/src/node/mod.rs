@@ -18,6 +18,8 @@
 //! | `comparing.rs` | replicas compare their states; one that differs is made anew |
 //! | `panics.rs` | what follows a command that panicked |
 //! | `slow.rs` | reports commands and queries that take long |
+//! | `snapshots.rs`, `purging.rs` | when a snapshot is due, and how much of the log goes |
+//! | `watchers.rs`, `tasks.rs` | what watches over raft, until the node stops |
 //! | `status.rs` | what it says of itself |
 
 mod comparing;
@@ -39,6 +41,8 @@ mod slow;
 mod snapshots;
 mod start;
 mod status;
+mod tasks;
+mod watchers;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

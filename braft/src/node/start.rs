@@ -2,19 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::core::{Core, Parts, Stopped};
 use super::feed::MAX_SUBSCRIBERS;
 use super::leaderships::Leaderships;
-use super::purging::Purging;
-use super::snapshots::{Growth, Snapshots};
 use super::status::About;
-use super::{Inner, Node, door, leading};
+use super::tasks::Tasks;
+use super::{Inner, Node, door, leading, watchers};
 use crate::call::Channel;
 use crate::client::Caller;
 use crate::cluster::formation::{
@@ -22,7 +18,6 @@ use crate::cluster::formation::{
 };
 use crate::cluster::joining::Joiner;
 use crate::cluster::ports::{self, Formed, Host};
-use crate::cluster::{introductions, monitor, settings, versions};
 use crate::codec;
 use crate::config::{Config, Resolved};
 use crate::discovery::Announcement;
@@ -40,7 +35,6 @@ use crate::storage::fs::Fs;
 use crate::storage::node_dir::NodeDir;
 use crate::storage::snapshot::SnapshotStore;
 use crate::storage::wal::{Wal, WalOptions};
-use crate::world;
 
 /// Starts a node and returns once it serves; it then forms or joins its cluster by itself.
 ///
@@ -55,10 +49,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let (listener, http_listener) = resolved.listen()?;
     let path = resolved.data_dir.clone();
     let options = WalOptions {
-        segment_bytes: resolved
-            .seams
-            .segment_bytes
-            .unwrap_or(resolved.segment_bytes),
+        segment_bytes: resolved.segment_bytes,
         reserve_bytes: resolved.disk_reserve_bytes,
         inline: crate::world::is_simulated(),
         ..WalOptions::default()
@@ -84,7 +75,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
     let core = Arc::new(assemble(
         &resolved, disk, machine, calls, about, cluster_id,
     )?);
-    let mut node_tasks = Tasks::default();
+    let node_tasks = Tasks::default();
 
     let expect = resolved
         .expect
@@ -115,7 +106,7 @@ pub async fn start(config: Config) -> Result<Node, Error> {
             failed.stop(Stopped::Fatal(format!("{error:?}")));
         }
     });
-    spawn_watchers(&core, &resolved, &mut node_tasks);
+    watchers::spawn(&core, &resolved, &node_tasks);
 
     let gateway = door::gateway(&core);
     let mut routes = tonic::service::Routes::default();
@@ -211,25 +202,6 @@ fn check_panics(abort: bool) -> Result<(), Error> {
         ));
     }
     Ok(())
-}
-
-/// The background tasks of a node: ended together.
-#[derive(Default)]
-struct Tasks {
-    tracker: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl Tasks {
-    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        self.tracker.spawn(world::in_process(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = task => {}
-            }
-        }));
-    }
 }
 
 /// What a node keeps on disk, opened.
@@ -393,171 +365,10 @@ async fn begin(core: &Arc<Core>, cluster_id: Option<u128>) -> Result<Start, Erro
     })
 }
 
-/// Tasks that begin when raft does.
-fn spawn_watchers(core: &Arc<Core>, resolved: &Resolved, tasks: &mut Tasks) {
-    let (timers, seed) = (resolved.timers, Arc::new(resolved.settings.clone()));
-    let growth = Growth {
-        entries: resolved.snapshot_every,
-        bytes: resolved.snapshot_bytes,
-    };
-    let patience = Duration::from_millis(2 * u64::from(timers.election_max_ms));
-    let snapshots = Snapshots::new(growth, patience);
-    let (keep, segment) = (resolved.keep_log_entries, resolved.segment_bytes);
-    let purging = Purging::new(keep, resolved.snapshot_bytes, segment, patience);
-    let discovery = resolved.discovery.clone();
-    let watched = core.clone();
-    let tracker = tasks.tracker.clone();
-    let stop = tasks.stop.clone();
-    tasks.spawn(async move {
-        let raft = watched.raft_started().await;
-        let (requests, decisions) = (watched.requests.clone(), watched.decisions.clone());
-        let (outlook, monitoring) = monitor::start(raft.clone(), timers, requests, decisions);
-        drop(watched.about.outlook.set(outlook));
-        let until_stop = |task: futures_util::future::BoxFuture<'static, ()>| {
-            let stop = stop.clone();
-            tracker.spawn(world::in_process(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = task => {}
-                }
-            }));
-        };
-        until_stop(Box::pin(monitoring));
-        let first = watched.clone();
-        until_stop(Box::pin(async move {
-            let raft = first.raft_started().await;
-            if raft
-                .wait_for(|view| view.last_log_index.is_some())
-                .await
-                .is_some()
-                && let Some(formed) = first.formed.get()
-            {
-                formed.initialized().await;
-            }
-        }));
-        until_stop(Box::pin(settings::seed(raft.clone(), seed)));
-        until_stop(Box::pin(versions::activate(raft.clone())));
-        until_stop(Box::pin(introductions::run(
-            raft.clone(),
-            discovery.peers(),
-            watched.joiner.clone(),
-        )));
-        let (disk, watched_raft) = (watched.clone(), raft.clone());
-        until_stop(Box::pin(async move {
-            super::disk::watch(watched_raft, &disk.disk_low, snapshots, purging).await;
-        }));
-        until_stop(Box::pin(super::comparing::begin(raft.clone())));
-        until_stop(Box::pin(super::comparing::report(raft.clone())));
-        let (comparing, watched_raft) = (watched.clone(), raft.clone());
-        until_stop(Box::pin(async move {
-            super::comparing::watch(watched_raft, &comparing.divergences).await;
-        }));
-        until_stop(Box::pin(super::comparing::heal(watched.clone())));
-        let (leading, watched_raft) = (watched.clone(), raft.clone());
-        until_stop(Box::pin(async move {
-            leading.leaderships.follow(watched_raft).await;
-        }));
-        let (telling, watched_raft) = (watched.clone(), raft.clone());
-        until_stop(Box::pin(async move {
-            super::news::tell(watched_raft, telling.peers(), &telling.leader_news).await;
-        }));
-        until_stop(Box::pin(super::panics::confirm(raft.clone())));
-        until_stop(Box::pin(super::panics::leave_to_others(watched.clone())));
-        let (slow, watched_raft) = (watched.clone(), raft.clone());
-        until_stop(Box::pin(async move {
-            super::slow::watch(watched_raft, &slow.slow).await;
-        }));
-        let mut cannot = raft.watch_stopped();
-        let mut unfit = watched.peers.watch_unfit();
-        let mut log = raft.wal().watch_failed();
-        let mut log_alone = false;
-        let ended = tokio::select! {
-            // Raft says more, if what failed was its own.
-            biased;
-            view = raft.wait_for(|view| view.stopped.is_some()) => {
-                view.and_then(|view| view.stopped).unwrap_or_else(|| "raft stopped".to_owned())
-            }
-            Ok(why) = cannot.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
-            Ok(why) = unfit.wait_for(Option::is_some) => why.clone().unwrap_or_default(),
-            Ok(why) = log.wait_for(Option::is_some) => {
-                log_alone = true;
-                why.as_ref().map(ToString::to_string).unwrap_or_default()
-            }
-        };
-        let is_unfit = unfit.borrow().is_some();
-        watched.stop(Stopped::Fatal(ended));
-        if log_alone || is_unfit {
-            // It must not vote, append or serve until its user has looked: now, not then. Of a log that
-            // fails at a mark raft does not know, and would lead on while it has nothing to write.
-            // In a task of its own: a shutdown that is cut short makes whoever asks raft meanwhile panic.
-            let stopping = raft.clone();
-            let stopping = crate::world::spawn(async move { stopping.shutdown().await });
-            if let Err(error) = stopping.await {
-                tracing::debug!(%error, "raft was not shut down");
-            }
-        }
-        if is_unfit {
-            stop.cancel();
-        }
-    });
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
-    #[cfg(feature = "testing")]
-    use crate::raft_service;
-
-    #[cfg(feature = "testing")]
-    #[raft_service(crate = crate)]
-    #[derive(Default, serde::Serialize, serde::Deserialize)]
-    struct Tally {
-        count: u64,
-    }
-
-    #[cfg(feature = "testing")]
-    #[raft_service(crate = crate)]
-    impl Tally {
-        fn add(&mut self) -> u64 {
-            self.count += 1;
-            self.count
-        }
-    }
-
-    #[cfg(feature = "testing")]
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_node_stops_if_the_log_fails_at_what_nobody_waits_for() {
-        use crate::config::Seams;
-        use crate::storage::fs::faults::FaultFs;
-        use crate::testing::{Cluster, TestNode};
-
-        let fs = FaultFs::new();
-        let own = fs.clone();
-        let configure = Box::new(move |_: TestNode, seams: Seams, config: crate::Config| {
-            config.seams(Seams {
-                fs: Arc::new(own.clone()),
-                ..seams
-            })
-        });
-        let cluster = Cluster::<Tally>::boot_seamed(1, None, None, configure);
-        let cluster = cluster.await.unwrap_or_else(|error| panic!("{error}"));
-        let node = cluster.node(TestNode(0));
-        let node = node.unwrap_or_else(|error| panic!("{error}"));
-        cluster.client().add().await.expect("it serves");
-        let raft = node.core().raft().expect("it has formed");
-        while !raft.wal().is_resting() {
-            tokio::task::yield_now().await;
-        }
-        // That of the next command is written, and the mark behind it is not.
-        fs.fail_write(1, std::io::ErrorKind::Other);
-        // Its answer may or may not come before the node stops.
-        drop(cluster.client().add().await);
-        match node.stopped().await {
-            Stopped::Fatal(why) => assert!(why.contains("the log has stopped"), "{why}"),
-            other => panic!("{other:?}"),
-        }
-    }
 
     #[test]
     fn a_build_whose_panics_end_the_process_is_refused_with_the_remedy() {
