@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::time::SystemTime;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinHandle;
 
 #[cfg(feature = "testing")]
@@ -45,6 +46,16 @@ pub(crate) async fn blocking<T: Send + 'static>(
         return Ok(work());
     }
     tokio::task::spawn_blocking(work).await
+}
+
+/// Runs work that may block for long in this thread, which the runtime is told of where it has others.
+pub(crate) fn blocking_here<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
+    }
 }
 
 /// Begins a task of the node that the present task belongs to.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::snapshots::LEADER_PATIENCE;
 use crate::raft::{RaftNode, RaftView, Role};
 
 /// How many times as long as what makes a snapshot due a log gets for the sake of who is given one.
@@ -51,7 +52,12 @@ impl Purging {
     pub(super) fn due(&mut self, raft: &RaftNode, disk_is_low: bool) -> Option<u64> {
         let view = raft.view();
         let held = self.held(&view)?;
-        let is_long = self.is_long(raft.wal().stats().disk_bytes, raft.snapshot_bytes());
+        let patience = patience(raft.machine().freezes_cheaply());
+        let is_long = self.is_long(
+            raft.wal().stats().disk_bytes,
+            raft.snapshot_bytes(),
+            patience,
+        );
         let given = if disk_is_low || is_long {
             BTreeMap::new()
         } else {
@@ -81,11 +87,17 @@ impl Purging {
     }
 
     /// Whether a log of so many bytes is too long to be kept for anybody, beside a snapshot of so many.
-    fn is_long(&self, log_bytes: u64, snapshot_bytes: u64) -> bool {
+    fn is_long(&self, log_bytes: u64, snapshot_bytes: u64, patience: u64) -> bool {
         let most = self.snapshot_bytes.max(snapshot_bytes);
-        let most = most.saturating_mul(PATIENCE);
+        let most = most.saturating_mul(patience);
         log_bytes > most.saturating_add(EMPTY_SEGMENTS.saturating_mul(self.segment_bytes))
     }
+}
+
+/// How many times as long as what makes a snapshot due the log may get. A leader whose state is held up
+/// by a snapshot writes one late: its log is long before anybody is given it.
+fn patience(is_cheap: bool) -> u64 {
+    PATIENCE + if is_cheap { 0 } else { LEADER_PATIENCE }
 }
 
 fn purged(view: &RaftView) -> u64 {
@@ -135,8 +147,10 @@ mod tests {
     #[test]
     fn a_log_is_long_by_what_it_costs_beside_a_snapshot() {
         let purging = purging();
-        assert!(!purging.is_long(4_200, 500) && purging.is_long(4_201, 500));
-        assert!(!purging.is_long(8_200, 2_000) && purging.is_long(8_201, 2_000));
+        let (cheap, dear) = (patience(true), patience(false));
+        assert!(!purging.is_long(4_200, 500, cheap) && purging.is_long(4_201, 500, cheap));
+        assert!(!purging.is_long(8_200, 2_000, cheap) && purging.is_long(8_201, 2_000, cheap));
+        assert!(!purging.is_long(8_200, 500, dear) && purging.is_long(8_201, 500, dear));
     }
 
     fn needed_of(view: &RaftView, given: &[(u64, u64)]) -> Option<u64> {

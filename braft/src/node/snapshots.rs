@@ -13,7 +13,7 @@ use crate::raft::{RaftNode, RaftView, Role};
 
 /// How many times as far as a follower's a leader's log grows before it holds up commands for a
 /// snapshot: the log stays bounded whatever the others do.
-const LEADER_PATIENCE: u64 = 4;
+pub(super) const LEADER_PATIENCE: u64 = 4;
 
 /// How far the log grows before a snapshot is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -159,13 +159,15 @@ impl RaftLogReader<TypeConfig> for LogStore {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let held = self.bounds(&(start..end));
         // Replication takes what comes for what follows the entry before `start`. Where that was
-        // purged meanwhile, nothing may come: a follower would append it behind a gap.
+        // purged meanwhile, nothing may come: a follower would append it behind a gap. Asked once the
+        // bounds are known: they begin behind what was purged.
         let purged = self.wal.state().last_purged;
         if purged.is_some_and(|purged| start <= purged.index) {
             return Ok(Vec::new());
         }
-        self.read(self.bounds(&(start..end)), MAX_READ_BYTES)
+        self.read(held, MAX_READ_BYTES)
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -308,5 +310,58 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn purge(&mut self, upto: LogIdOf<TypeConfig>) -> io::Result<()> {
         // Not awaited: nothing depends on the space, and an error stops the log anyway.
         self.wal.purge(to_wal(&upto), Box::new(|_| ()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Barrier;
+    use std::thread;
+
+    use futures_util::FutureExt;
+    use openraft::entry::RaftEntry;
+
+    use super::*;
+    use crate::storage::fs::faults::FaultFs;
+    use crate::storage::wal::WalOptions;
+
+    /// A purge at any moment of a read must not hide that there is a gap.
+    #[tokio::test]
+    async fn what_is_read_for_a_follower_begins_where_it_was_asked_for_or_not_at_all() {
+        const ROUNDS: u64 = 2_000;
+        const ENTRIES: u64 = 8;
+        let options = WalOptions {
+            segment_bytes: 1 << 20,
+            ..WalOptions::default()
+        };
+        let fs = Arc::new(FaultFs::new());
+        let wal = Wal::open(fs, Path::new("/log"), options).expect("it opens");
+        let mut store = LogStore::new(wal.clone(), LoneEntry::of(&Handle::current()));
+        let mut cut_short = 0;
+        for round in 0..ROUNDS {
+            let first = round * ENTRIES + 1;
+            let id = |index| wal::LogId { term: 1, index };
+            let entry = |index| encode(&Entry::new_blank(log_id(1, index)));
+            let entries = (first..first + ENTRIES).map(entry).collect();
+            wal.append(entries, Box::new(|_| ())).expect("it fits");
+            let both = Barrier::new(2);
+            let read = thread::scope(|scope| {
+                scope.spawn(|| {
+                    both.wait();
+                    let purged = wal.purge(id(first + ENTRIES / 2), Box::new(|_| ()));
+                    purged.expect("it is there");
+                });
+                both.wait();
+                let read = store.limited_get_log_entries(first, first + ENTRIES);
+                read.now_or_never()
+            });
+            let read = read.expect("it waits for nothing").expect("it is sound");
+            cut_short += u64::from(read.is_empty());
+            if let Some(begins) = read.first() {
+                assert_eq!(begins.log_id.index, first, "in round {round}");
+            }
+        }
+        assert!(cut_short > 0, "no purge came before a read");
     }
 }

@@ -9,6 +9,7 @@ use super::state_machine::{SNAPSHOT_RETRY_PAUSE, StateMachine};
 use crate::error::Error;
 use crate::machine::{Diverged, EVENTS, KEYS, SESSIONS, TIMERS, part_name};
 use crate::request::Refusal;
+use crate::world;
 
 impl StateMachine {
     /// Enters or leaves the quarantine as the verdicts on this replica say.
@@ -64,7 +65,7 @@ impl StateMachine {
     /// Makes the state anew from the snapshot that another node has written and that has just come
     /// in, and from the log behind it.
     pub(super) fn start_over(&self) -> io::Result<()> {
-        self.blocking(|| {
+        world::blocking_here(|| {
             let _no_snapshot_meanwhile = self.writing();
             self.shared
                 .machine
@@ -79,7 +80,7 @@ impl StateMachine {
 
     /// Waits until no snapshot is being written: one that was begun in quarantine is given up.
     pub(super) fn await_writing(&self) {
-        self.blocking(|| drop(self.writing()));
+        world::blocking_here(|| drop(self.writing()));
     }
 
     fn writing(&self) -> std::sync::MutexGuard<'_, ()> {

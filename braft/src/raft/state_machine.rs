@@ -22,6 +22,7 @@ use crate::machine::{Answers, HaltError, Machine, Pace, Past};
 use crate::metrics::RaftFigures;
 use crate::storage::snapshot::{SnapshotFile, SnapshotStore};
 use crate::storage::wal::Wal;
+use crate::world;
 
 /// Entries applied without giving other tasks of this thread a turn.
 const MAX_APPLY_CHUNK: usize = 64;
@@ -64,8 +65,6 @@ pub(crate) struct Shared {
     closed: AtomicBool,
     /// Held while a snapshot is written.
     pub(super) writing: Mutex<()>,
-    /// Whether the runtime can be told that a thread of it is busy.
-    may_block: bool,
     /// For the one thread of the runtime that may be busy with the state without saying so.
     brief: Brief,
     /// How long entries take, by their bytes.
@@ -86,7 +85,6 @@ impl StateMachine {
         node_id: u64,
     ) -> Self {
         let runtime = tokio::runtime::Handle::current();
-        let may_block = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread;
         let clock = SharedClock::new(machine.read().clock());
         StateMachine {
             shared: Arc::new(Shared {
@@ -106,7 +104,6 @@ impl StateMachine {
                 receiving: tokio::sync::Mutex::default(),
                 closed: AtomicBool::new(false),
                 writing: Mutex::default(),
-                may_block,
                 brief: Brief::of(&runtime),
                 apply_pace: Pace::default(),
                 query_pace: Pace::default(),
@@ -178,15 +175,6 @@ impl StateMachine {
 
     pub(crate) fn watch_halted(&self) -> watch::Receiver<Option<String>> {
         self.shared.halted.subscribe()
-    }
-
-    /// Runs something that may take long without holding up the heartbeats of this node.
-    pub(super) fn blocking<T>(&self, work: impl FnOnce() -> T) -> T {
-        if self.shared.may_block {
-            tokio::task::block_in_place(work)
-        } else {
-            work()
-        }
     }
 
     /// Runs work on the state at once if it should be brief, and gives it back if not.
@@ -342,7 +330,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             }
             let (pace, bytes, began) = (&self.shared.apply_pace, bytes(&chunk), Instant::now());
             self.if_brief(pace, bytes, || self.apply_chunk(chunk))
-                .unwrap_or_else(|work| self.blocking(|| pace.timed(bytes, work)))?;
+                .unwrap_or_else(|work| world::blocking_here(|| pace.timed(bytes, work)))?;
             self.shared.figures.apply.record(began.elapsed());
         }
         Ok(())
@@ -365,7 +353,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         meta: &SnapshotMetaOf<TypeConfig>,
         snapshot: SnapshotFile,
     ) -> io::Result<()> {
-        self.blocking(|| {
+        world::blocking_here(|| {
             // The state may have been made anew from a later one meanwhile.
             let applied = self.shared.machine.read().applied();
             if applied < meta.last_log_id.as_ref().map(plain) {
@@ -387,7 +375,7 @@ impl RaftSnapshotBuilder<TypeConfig> for StateMachine {
 
     async fn build_snapshot(&mut self) -> io::Result<SnapshotOf<TypeConfig, SnapshotFile>> {
         loop {
-            let error = match self.blocking(|| self.write_snapshot()) {
+            let error = match world::blocking_here(|| self.write_snapshot()) {
                 Ok(file) => return describe(file),
                 Err(error) => error,
             };

@@ -10,6 +10,7 @@ use super::peers::Lane;
 use crate::error::Error;
 use crate::storage::snapshot::SnapshotFile;
 use crate::wire::v1 as pb;
+use crate::world;
 
 /// The longest a snapshot that was asked for may take to be written.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(600);
@@ -81,24 +82,24 @@ impl RaftNode {
         let mut chunk = chunks.message().await?.ok_or_else(ended)?;
         let offer = chunk.offer.take().ok_or_else(ended)?;
         let store = self.state_machine().snapshots();
-        let mut receiver = store
-            .receive(&offer.file_id, offer.total_bytes)
-            .map_err(|error| internal(&error))?;
+        let receiver = world::blocking_here(|| store.receive(&offer.file_id, offer.total_bytes));
+        let mut receiver = receiver.map_err(|error| internal(&error))?;
         loop {
             // A part of the file may be there from an earlier attempt.
             let have = receiver.offset();
             let known = usize::try_from(have.saturating_sub(chunk.offset)).unwrap_or(usize::MAX);
             if known < chunk.data.len() {
-                receiver
-                    .write(chunk.offset.max(have), &chunk.data[known..])
-                    .map_err(|error| internal(&error))?;
+                let (offset, new) = (chunk.offset.max(have), &chunk.data[known..]);
+                let written = world::blocking_here(|| receiver.write(offset, new));
+                written.map_err(|error| internal(&error))?;
             }
             match chunks.message().await? {
                 Some(next) => chunk = next,
                 None => break,
             }
         }
-        let file = receiver.finish().map_err(|error| internal(&error))?;
+        let finished = world::blocking_here(|| receiver.finish());
+        let file = finished.map_err(|error| internal(&error))?;
         if file.last.index < min_index {
             return Err(Status::internal("it is older than what was asked for"));
         }

@@ -16,6 +16,7 @@ use crate::storage::snapshot::{SnapshotFile, SnapshotReceiver};
 use crate::wire::convert::cluster_id_from;
 use crate::wire::v1 as pb;
 use crate::wire::v1::raft_server::{Raft as RaftRpc, RaftServer};
+use crate::world;
 
 /// The gRPC service of the raft protocol.
 pub(crate) struct RaftService {
@@ -57,10 +58,9 @@ fn admitted<'a>(
 }
 
 fn receiver(node: &RaftNode, offer: &pb::SnapshotOffer) -> Result<SnapshotReceiver, Status> {
-    node.state_machine()
-        .snapshots()
-        .receive(&offer.file_id, offer.total_bytes)
-        .map_err(internal)
+    let store = node.state_machine().snapshots();
+    let receiver = world::blocking_here(|| store.receive(&offer.file_id, offer.total_bytes));
+    receiver.map_err(internal)
 }
 
 /// The answer of a node that was restarted a moment ago: see `restart.rs`.
@@ -246,15 +246,14 @@ impl RaftRpc for RaftService {
         let _one_at_a_time = node.state_machine().receiving().await;
         let mut receiver = receiver(node, &offer)?;
         loop {
-            receiver
-                .write(chunk.offset, &chunk.data)
-                .map_err(internal)?;
+            let written = world::blocking_here(|| receiver.write(chunk.offset, &chunk.data));
+            written.map_err(internal)?;
             match chunks.message().await? {
                 Some(next) => chunk = next,
                 None => break,
             }
         }
-        let file: SnapshotFile = receiver.finish().map_err(internal)?;
+        let file: SnapshotFile = world::blocking_here(|| receiver.finish()).map_err(internal)?;
         let snapshot = super::super::snapshot_reading::describe(file).map_err(internal)?;
         let response = node
             .raft()

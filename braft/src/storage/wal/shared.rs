@@ -27,6 +27,7 @@ use super::view::View;
 use crate::metrics::Histogram;
 use crate::storage::fs::Fs;
 use crate::storage::fs::FsFile;
+use crate::world;
 
 /// Kept free in the current segment when entries are admitted, for the truncations and purges
 /// that may be written before them.
@@ -148,7 +149,7 @@ impl Shared {
     /// Waits until there may be more room.
     fn wait_for_room<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         state.waiting_for_room += 1;
-        let mut state = self.wait(&self.room, state);
+        let mut state = world::blocking_here(|| self.wait(&self.room, state));
         state.waiting_for_room -= 1;
         state
     }
