@@ -19,8 +19,8 @@ use crate::node::Core;
 
 /// Calls that one node serves at once over HTTP; a further one is told that it is busy.
 const MAX_CALLS: usize = 1024;
-/// The largest body, also of one without a length (see the layer of the routes). A command has 1 MiB at most as MessagePack, and text of bytes is four times as
-/// long.
+/// The largest body, also of one without a length (see the layer of the routes). A command has 1 MiB at
+/// most as MessagePack, and text of bytes is four times as long.
 pub(super) const MAX_BODY_BYTES: usize = 4 << 20;
 /// What the bodies that are being read may have together, in KiB.
 const MAX_BODIES_KIB: usize = 64 << 10;
