@@ -79,6 +79,9 @@ async fn a_follower_read_is_fresh_and_comes_from_the_followers_own_state(
     let (_, own) = here.writes_and_address().local().await?;
     let (_, leaders) = writer.writes_and_address().local().await?;
     assert_ne!(own, leaders);
+    // What the leader has to answer comes from another state.
+    let (_, answers) = here.writes_and_address().await?;
+    assert_ne!(own, answers);
     let mut strays = 0;
     for writes in 1..=ROUNDS {
         writer.write().await?;
