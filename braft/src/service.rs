@@ -314,26 +314,30 @@ impl<S: Service> AnyService for Hosted<S> {
         version: u32,
     ) -> Result<Box<dyn AnyService>, Error> {
         let migration = S::__migration().filter(|migration| old.active() <= migration.from());
-        let state = match migration {
-            Some(migration) if version <= migration.from() => {
-                return migration.old().upgrade(old, version);
-            }
-            Some(migration) => {
-                let last = migration.old().upgrade(old, migration.from())?;
-                migration.convert(last)
-            }
-            None => into_state::<S>(old.into_any()),
-        };
-        let state = state.ok_or_else(|| {
+        let foreign = || {
             Error::fatal(format!(
                 "the state of service {} is not of the type that its migration begins with",
                 S::NAME
             ))
-        })?;
-        Ok(Box::new(Hosted {
-            state,
-            active: version,
-        }))
+        };
+        match migration {
+            Some(migration) if version <= migration.from() => migration.old().upgrade(old, version),
+            Some(migration) => {
+                let last = migration.old().upgrade(old, migration.from())?;
+                let state = migration.convert(last).ok_or_else(foreign)?;
+                Ok(Box::new(Hosted {
+                    state,
+                    active: version,
+                }))
+            }
+            // Nothing of the state changes: it stays where it is.
+            None => {
+                let hosted = old.into_any().downcast::<Hosted<S>>();
+                let mut hosted = hosted.map_err(|_| foreign())?;
+                hosted.active = version;
+                Ok(hosted)
+            }
+        }
     }
 
     fn into_any(self: Box<Self>) -> Box<dyn Any> {
