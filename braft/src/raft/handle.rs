@@ -15,7 +15,7 @@ use super::Raft;
 use super::lease::Lease;
 use super::load::Load;
 use super::log_storage::{LogStore, LoneEntry};
-use super::network::{Given, Network, Peers, Progress, Timers};
+use super::network::{Given, Network, Peers, Progress, Streams, Timers};
 use super::proposer::{Proposal, Proposer};
 use super::reader::{self, Admitted, Confirmation, Read, Reader, answer};
 use super::restart;
@@ -138,6 +138,8 @@ pub(crate) struct RaftNode {
     wal: Wal,
     /// Peers that are being given a snapshot.
     given: Arc<Given>,
+    /// The streams of entries to peers.
+    streams: Arc<Streams>,
 }
 
 impl RaftNode {
@@ -165,11 +167,13 @@ impl RaftNode {
             Error::rejected(format!("the raft timers contradict each other: {error}"))
         })?;
         let (acks, given) = (Arc::default(), Arc::<Given>::default());
+        let streams = Arc::<Streams>::default();
         let network = Network {
             peers: peers.clone(),
             acks: Arc::clone(&acks),
             holds: Arc::default(),
             given: Arc::clone(&given),
+            streams: Arc::clone(&streams),
             quarantine: machine.watch_quarantine(),
         };
         let lone = LoneEntry::of(&tokio::runtime::Handle::current());
@@ -225,6 +229,7 @@ impl RaftNode {
             silent_until,
             wal,
             given,
+            streams,
         })
     }
 
@@ -410,6 +415,28 @@ impl RaftNode {
     pub(crate) async fn purge(&self, upto: u64) -> Result<(), Error> {
         let asked = self.raft.trigger().purge_log(upto).await;
         asked.map_err(|error| Error::fatal(format!("the log cannot be purged: {error}")))
+    }
+
+    /// Purges the log up to an index also if it is on its way to a peer, which is to have a snapshot then.
+    /// Nothing if raft does not know yet of a snapshot that reaches as far: the peer would be sent the log
+    /// again.
+    pub(crate) async fn purge_from(&self, peer: u64, upto: u64) -> Result<(), Error> {
+        let stopped = |error| Error::fatal(format!("the log cannot be purged: {error}"));
+        let known = self
+            .raft
+            .with_raft_state(|state| state.snapshot_meta.last_log_id.map(|id| id.index));
+        if known
+            .await
+            .map_err(stopped)?
+            .is_none_or(|known| known < upto)
+        {
+            return Ok(());
+        }
+        self.purge(upto).await?;
+        // Answered once raft has taken in what it was asked for: it purges when the stream ends.
+        self.raft.with_raft_state(|_| ()).await.map_err(stopped)?;
+        self.streams.end(peer);
+        Ok(())
     }
 
     /// Tells of snapshots as raft has written them; ends once it has stopped.

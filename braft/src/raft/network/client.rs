@@ -1,8 +1,9 @@
 //! Sending raft messages to one peer.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, ready};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
@@ -25,6 +26,7 @@ use super::given::Given;
 use super::heartbeats::Heartbeats;
 use super::held::{Held, Holds};
 use super::peers::{Lane, Peers, Progress};
+use super::streams::{self, Streams};
 use super::{MAX_RAFT_MESSAGE_BYTES, convert, snapshot};
 use crate::member::NodeInfo;
 use crate::metrics::PeerFigures;
@@ -42,6 +44,7 @@ pub(crate) struct Network {
     /// What waits a moment on its way to the followers.
     pub(crate) holds: Arc<Holds>,
     pub(crate) given: Arc<Given>,
+    pub(crate) streams: Arc<Streams>,
     /// How this node's state differs from the majority's, if it does.
     pub(crate) quarantine: watch::Receiver<Option<String>>,
 }
@@ -59,6 +62,7 @@ pub(crate) struct PeerClient {
     heartbeats: Heartbeats,
     holds: Arc<Holds>,
     given: Arc<Given>,
+    streams: Arc<Streams>,
 }
 
 impl Network {
@@ -75,6 +79,7 @@ impl Network {
             heartbeats: Heartbeats::default(),
             holds: self.holds.clone(),
             given: self.given.clone(),
+            streams: self.streams.clone(),
         }
     }
 }
@@ -99,6 +104,13 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 // retrying hot.
 fn unreachable(error: impl ToString) -> Unreachable<TypeConfig> {
     Unreachable::from_string(error.to_string())
+}
+
+/// Why a stream was ended from here.
+fn held_up() -> RpcError {
+    RPCError::Unreachable(unreachable(
+        "it holds up too much of this node's log, and needs a snapshot",
+    ))
 }
 
 fn unreadable(error: convert::ReadMessageError) -> RpcError {
@@ -204,37 +216,56 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             let Some(head) = input.next().await else {
                 return Ok(futures_util::stream::empty().boxed());
             };
+            let mut end = self.streams.begin(self.target);
             let (mut client, incarnation) = self.connect_to().await?;
             let envelope = self.envelope();
             let vote_term = head.vote.leader_id.term;
             let first = AtomicBool::new(true);
             let figures = self.figures.clone();
+            let (entries, hold) = streams::held(Held::new(input, self.holds.clone()));
             let requests = futures_util::stream::iter([head])
-                .chain(Held::new(input, self.holds.clone()))
+                .chain(entries)
                 .map(move |request| {
                     figures.note_append();
                     let first = first.swap(false, Ordering::Relaxed);
                     convert::append_to(request, first.then(|| envelope.clone()))
                 });
-            let responses = match client.append(requests).await {
-                Ok(responses) => responses.into_inner(),
-                Err(status) => return Err(RPCError::Unreachable(self.failed(&status))),
+            let mut responses = tokio::select! {
+                biased;
+                opened = client.append(requests) => match opened {
+                    Ok(responses) => responses.into_inner(),
+                    Err(status) => return Err(RPCError::Unreachable(self.failed(&status))),
+                },
+                () = poll_fn(|context| end.poll(context)) => return Err(held_up()),
             };
             let this = &*self;
-            let results = responses.map(move |response| match response {
-                Ok(response) => {
-                    let result = convert::appended_from(response).map_err(unreadable)?;
-                    if let Ok(Some(last)) = &result {
-                        let progress = Progress {
-                            vote_term,
-                            last_index: last.index,
-                        };
-                        this.peers
-                            .note_acknowledged(this.target, incarnation, progress);
-                    }
-                    Ok(result)
+            let mut is_over = false;
+            let results = futures_util::stream::poll_fn(move |context| {
+                // Goes with this stream, which raft drops at the first error.
+                let _ = &hold;
+                if is_over {
+                    return Poll::Ready(None);
                 }
-                Err(status) => Err(RPCError::Unreachable(this.failed(&status))),
+                if end.poll(context).is_ready() {
+                    is_over = true;
+                    return Poll::Ready(Some(Err(held_up())));
+                }
+                let response = ready!(responses.poll_next_unpin(context));
+                Poll::Ready(response.map(|response| match response {
+                    Ok(response) => {
+                        let result = convert::appended_from(response).map_err(unreadable)?;
+                        if let Ok(Some(last)) = &result {
+                            let progress = Progress {
+                                vote_term,
+                                last_index: last.index,
+                            };
+                            this.peers
+                                .note_acknowledged(this.target, incarnation, progress);
+                        }
+                        Ok(result)
+                    }
+                    Err(status) => Err(RPCError::Unreachable(this.failed(&status))),
+                }))
             });
             Ok(results.boxed())
         })
@@ -362,6 +393,7 @@ mod tests {
             acks,
             holds: Arc::default(),
             given: Arc::default(),
+            streams: Arc::default(),
             quarantine,
         };
         let mut client = network.client(2, &node, Lane::Append);

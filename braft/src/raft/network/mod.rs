@@ -17,6 +17,7 @@ mod items;
 mod peers;
 mod service;
 mod snapshot;
+mod streams;
 mod walls;
 
 pub(crate) use acks::Acks;
@@ -28,6 +29,7 @@ pub(crate) use handshake::PROTOCOL;
 pub(crate) use handshake::versions_from;
 pub(crate) use peers::{Identity, Peers, Progress, Timers};
 pub(crate) use service::RaftService;
+pub(crate) use streams::Streams;
 pub(super) use walls::{Agreed, agreed};
 
 /// The largest raft message, in bytes: an append carries about 1 MiB, or one larger entry.

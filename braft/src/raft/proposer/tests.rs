@@ -48,6 +48,7 @@ async fn leading_on(fs: Arc<FaultFs>) -> (Raft, Proposer) {
         acks: Arc::default(),
         holds: Arc::default(),
         given: Arc::default(),
+        streams: Arc::default(),
         quarantine: machine.watch_quarantine(),
     };
     let log = LogStore::new(wal, lone.clone());

@@ -3,8 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::storage::wal::LogId;
-
 /// Why a snapshot cannot be started or written.
 #[derive(thiserror::Error, Debug)]
 pub(crate) enum CreateSnapshotError {
@@ -31,14 +29,6 @@ pub(crate) enum CreateSnapshotError {
 /// Why a whole snapshot did not become the current one.
 #[derive(thiserror::Error, Debug)]
 pub(crate) enum InstallSnapshotError {
-    /// There is a later one.
-    #[error("a snapshot of {last} is not needed: there is one of {current}")]
-    Older {
-        /// The log id of the one that was refused.
-        last: LogId,
-        /// The log id of the current one.
-        current: LogId,
-    },
     /// It does not read back.
     #[error(transparent)]
     Read(#[from] ReadSnapshotError),

@@ -150,7 +150,8 @@ impl Store {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a whole, synced file its final name and removes the one before.
+    /// Gives a whole, synced file its final name and removes the one before. If that is later, which one
+    /// that came in while this was written may be, it stays; this one is only given back.
     fn install(&self, temporary: &Path, id: FileId) -> Result<SnapshotFile, InstallSnapshotError> {
         let io = |source| InstallSnapshotError::Io {
             file: temporary.to_path_buf(),
@@ -160,11 +161,10 @@ impl Store {
         let installing = self.installing.lock();
         let _installing = installing.unwrap_or_else(PoisonError::into_inner);
         let current = self.lock().as_ref().map(|current| current.last);
-        if let Some(current) = current.filter(|current| *current > id.last) {
-            return Err(InstallSnapshotError::Older {
-                last: id.last,
-                current,
-            });
+        if current.is_some_and(|current| current > id.last) {
+            let file = SnapshotFile::open(&*self.fs, temporary)?;
+            self.fs.remove(temporary).map_err(io)?;
+            return Ok(file);
         }
         let path = self.dir.join(id.name(FINISHED));
         self.fs.rename(temporary, &path).map_err(io)?;

@@ -98,7 +98,7 @@ impl SnapshotReceiver {
         Ok(())
     }
 
-    /// Checks the whole file and makes it the store's current one.
+    /// Checks the whole file and makes it the store's current one, unless there is a later one by now.
     pub(crate) fn finish(self) -> Result<SnapshotFile, ReceiveSnapshotError> {
         if self.offset != self.total_bytes {
             return Err(self.length(self.offset));

@@ -89,7 +89,7 @@ impl SnapshotWriter {
         Ok(SectionWriter(self))
     }
 
-    /// Makes the file durable and the store's current one.
+    /// Makes the file durable and, unless there is a later one by now, the store's current one.
     pub(crate) fn finish(mut self) -> Result<SnapshotFile, InstallSnapshotError> {
         let written = self.finish_file();
         written.map_err(|source| InstallSnapshotError::Io {

@@ -107,6 +107,19 @@ impl Index {
         self.segments.drain(..void).collect()
     }
 
+    /// The bytes of the segments that hold nothing after entry `upto`, which is on disk.
+    pub(super) fn bytes_upto(&self, upto: u64) -> u64 {
+        let next = upto.saturating_add(1);
+        let after = self.points.partition_point(|point| point.first <= next);
+        let Some(point) = after.checked_sub(1).and_then(|at| self.points.get(at)) else {
+            return 0;
+        };
+        let void = self.segments.iter();
+        void.take_while(|segment| segment.header.number < point.segment)
+            .map(|segment| segment.header.bytes)
+            .sum()
+    }
+
     /// Where entry `index` is found.
     pub(super) fn locate(&self, index: u64) -> Option<Run> {
         let after = self.points.partition_point(|point| point.first <= index);

@@ -359,6 +359,11 @@ impl Wal {
         }
     }
 
+    /// How many bytes of disk a purge up to an entry would free, in whole segments.
+    pub(crate) fn bytes_upto(&self, upto: u64) -> u64 {
+        self.log.shared.lock().index.bytes_upto(upto)
+    }
+
     /// How long each batch took to be written and synced.
     pub(crate) fn sync_times(&self) -> Counts {
         self.log.shared.sync_times.counts()
