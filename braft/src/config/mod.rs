@@ -362,8 +362,9 @@ impl Config {
     }
 
     /// Log entries kept behind a snapshot, for followers that lag. A leader keeps more while a follower
-    /// that it hears has not got them, and, up to four times the bytes after which a snapshot is due (eight
-    /// times of a state that cannot be frozen), those after a snapshot that a node is being given.
+    /// that it hears has not got them, and those after a snapshot that a node is being given: up to four
+    /// times the bytes after which a snapshot is due, eight times of a state that cannot be frozen. Who
+    /// needs more than that is given a snapshot.
     pub fn keep_log_entries(mut self, entries: u64) -> Self {
         self.code.keep_log_entries = Some(entries);
         self

@@ -53,7 +53,7 @@ pub(crate) const DEFAULT_SEGMENT_BYTES: u64 = 64 << 20;
 
 /// Bytes of recent entries kept in memory: what followers and the state machine read is
 /// almost always among them. One that lags further reads files.
-pub(crate) const DEFAULT_CACHE_BYTES: u64 = 16 << 20;
+pub(crate) const DEFAULT_CACHE_BYTES: u64 = 4 << 20;
 
 /// Bytes of entries that may wait for the disk before an append waits too.
 pub(crate) const DEFAULT_QUEUE_BYTES: u64 = 32 << 20;
