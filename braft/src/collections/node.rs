@@ -242,7 +242,7 @@ impl<K: Ord, V> Inner<K, V> {
     where
         K: Borrow<Q>,
     {
-        passed(&self.keys, |first| first.borrow() <= key)
+        passed(&self.keys, |first| first.borrow().cmp(key).is_le())
     }
 }
 
@@ -355,9 +355,9 @@ fn find<K: Borrow<Q>, V, Q: Ord + ?Sized>(
     entries: &[Entry<K, V>],
     key: &Q,
 ) -> Result<usize, usize> {
-    let at = passed(entries, |entry| entry.key.borrow() < key);
+    let at = passed(entries, |entry| entry.key.borrow().cmp(key).is_lt());
     match entries.get(at) {
-        Some(entry) if entry.key.borrow() == key => Ok(at),
+        Some(entry) if entry.key.borrow().cmp(key).is_eq() => Ok(at),
         _ => Err(at),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use tokio::sync::watch;
 
+use super::holders::{Holders, LettingGo};
 use super::purging::Purging;
 use super::snapshots::Snapshots;
 use crate::member::display_id;
@@ -24,6 +25,7 @@ pub(super) async fn watch(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut written = raft.watch_snapshots();
     let mut is_low = false;
+    let mut letting_go = LettingGo::default();
     loop {
         let is_tick = tokio::select! {
             _ = ticks.tick() => true,
@@ -51,15 +53,25 @@ pub(super) async fn watch(
                 return;
             }
         }
-        if is_tick && let Some(holder) = purging.holder(&raft, is_low) {
-            tracing::warn!(
-                peer = display_id(holder.id),
-                upto = holder.upto,
-                "a follower takes in the log too slowly for it to be kept any longer; it is given a snapshot"
-            );
-            if let Err(error) = raft.purge_from(holder.id, holder.upto).await {
-                tracing::debug!(%error, "raft has stopped");
-                return;
+        if is_tick
+            && let Some(Holders { ids, from, upto }) = letting_go.due(&purging, &raft, is_low)
+        {
+            match raft.purge_from(&ids, from, upto).await {
+                Ok(true) => {
+                    letting_go.done();
+                    let peers: Vec<_> = ids.into_iter().map(display_id).collect();
+                    tracing::warn!(
+                        ?peers,
+                        upto,
+                        "they take in the log too slowly for it to be kept; they are given a snapshot"
+                    );
+                }
+                // Raft is about to learn of the snapshot.
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::debug!(%error, "raft has stopped");
+                    return;
+                }
             }
         }
         if let Some(upto) = purging.due(&raft, is_low)
@@ -76,15 +88,16 @@ mod tests {
     use std::sync::Arc;
 
     use crate::config::{Config, Seams};
+    use crate::raft::RaftNode;
     use crate::raft_service;
     use crate::storage::fs::faults::FaultFs;
-    use crate::testing::{Cluster, TestNode};
+    use crate::testing::{Cluster, TestNode, TestResult};
 
-    /// A small part of what is written if nothing is purged.
+    /// A small part of what is written.
     const SMALL: u64 = 64 << 10;
-    const VALUE_BYTES: u64 = 8 << 10;
-    /// Many times what the log may come to.
-    const MOST_BYTES: u64 = 128 << 20;
+    const VALUE_BYTES: usize = 8 << 10;
+    /// Several times what the log may come to.
+    const WRITTEN_BYTES: usize = 4 << 20;
 
     #[raft_service(crate = crate)]
     #[derive(Default, serde::Serialize, serde::Deserialize)]
@@ -108,9 +121,9 @@ mod tests {
         }
     }
 
-    /// It answers heartbeats, so it is heard, and takes in nothing.
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_follower_whose_disk_is_stuck_does_not_hold_the_log_for_ever() {
+    /// Whether another node comes to lead while the disk is stuck: it does not know how far the log of that
+    /// one reaches.
+    async fn outlives_a_stuck_disk(is_handed_over: bool) -> TestResult {
         let disks: Vec<_> = (0..3).map(|_| FaultFs::new()).collect();
         let own = disks.clone();
         let configure = Box::new(move |node: TestNode, seams: Seams, config: Config| {
@@ -121,42 +134,51 @@ mod tests {
                 ..seams
             })
         });
-        let cluster = Cluster::<Last>::boot_seamed(3, None, None, configure);
-        let cluster = cluster.await.unwrap_or_else(|error| panic!("{error}"));
-        let leader = cluster
-            .leader()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let client = cluster
-            .client_at(leader)
-            .unwrap_or_else(|error| panic!("{error}"));
-        client.put(String::new()).await.expect("it serves");
-        cluster
-            .converged()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        let log = |node| {
-            let node = cluster.node(node).unwrap_or_else(|error| panic!("{error}"));
-            node.status().log
-        };
+        let cluster = Cluster::<Last>::boot_seamed(3, None, None, configure).await?;
+        let mut leader = cluster.leader().await?;
+        cluster.client_at(leader)?.put(String::new()).await?;
+        cluster.converged().await?;
+        let log = |node| TestResult::Ok(cluster.node(node)?.status().log);
 
+        // It answers heartbeats, so it is heard, and takes in nothing.
         let behind = TestNode((leader.0 + 1) % 3);
         let held = Held(disks[behind.0].clone());
         held.0.hold_syncs(true);
-        let reached = log(behind).last_index;
-        let mut written = 0;
-        while log(leader).purged_index <= reached {
-            assert!(written < MOST_BYTES, "nothing is purged: {:?}", log(leader));
-            let value = "x".repeat(VALUE_BYTES as usize);
-            client.put(value).await.expect("two of three are there");
-            written += VALUE_BYTES;
+        let reached = log(behind)?.last_index;
+        if is_handed_over {
+            cluster.client_at(leader)?.put("lacking".to_owned()).await?;
+            leader = TestNode((leader.0 + 2) % 3);
+            cluster.hand_over(leader).await?;
+            let raft = cluster.node(leader)?.core().raft().cloned();
+            let leads = || raft.as_ref().is_some_and(RaftNode::is_leader);
+            cluster.eventually("the other one to lead", leads).await?;
         }
-        drop(held);
-        client.put("last".to_owned()).await.expect("it serves");
+        let client = cluster.client_at(leader)?;
+        for _ in 0..WRITTEN_BYTES / VALUE_BYTES {
+            client.put("x".repeat(VALUE_BYTES)).await?;
+        }
+        let is_purged = || log(leader).is_ok_and(|log| log.purged_index > reached);
         cluster
-            .converged()
-            .await
-            .unwrap_or_else(|error| panic!("{error}"));
-        assert!(log(behind).snapshot_index > reached, "{:?}", log(behind));
+            .eventually("the log to be purged", is_purged)
+            .await?;
+        assert_eq!(cluster.leader().await?, leader);
+        drop(held);
+        client.put("last".to_owned()).await?;
+        cluster.converged().await?;
+        let now = log(behind)?;
+        assert!(now.snapshot_index > reached, "{now:?}");
+        Ok(())
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_follower_whose_disk_is_stuck_does_not_hold_the_log_for_ever() {
+        let result = outlives_a_stuck_disk(false).await;
+        result.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nor_does_one_whose_disk_was_stuck_before_the_leader_came_to_lead() {
+        let result = outlives_a_stuck_disk(true).await;
+        result.unwrap_or_else(|error| panic!("{error}"));
     }
 }

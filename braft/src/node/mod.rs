@@ -18,7 +18,7 @@
 //! | `comparing.rs` | replicas compare their states; one that differs is made anew |
 //! | `panics.rs` | what follows a command that panicked |
 //! | `slow.rs` | reports commands and queries that take long |
-//! | `snapshots.rs`, `purging.rs` | when a snapshot is due, and how much of the log goes |
+//! | `snapshots.rs`, `purging.rs`, `holders.rs` | when a snapshot is due, how much of the log goes, and who has to do with a snapshot |
 //! | `watchers.rs`, `tasks.rs` | what watches over raft, until the node stops |
 //! | `status.rs` | what it says of itself |
 
@@ -29,6 +29,7 @@ mod door;
 mod feed;
 mod fresh;
 mod handover;
+mod holders;
 mod leaderships;
 mod leading;
 mod leaving;

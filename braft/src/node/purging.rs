@@ -4,7 +4,7 @@
 //! need the next snapshot as well, and under load one after the other for ever. So a leader keeps that
 //! part, for as long as its log costs no more than a few snapshots. It also keeps what followers that it
 //! hears have not got yet: raft is sending it to them, and would purge nothing until it has. Nor is that
-//! for ever: one that takes the log in too slowly is let go of when what it holds costs as much.
+//! for ever: see `holders.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,9 +16,6 @@ use crate::raft::{RaftNode, RaftView, Role};
 
 /// How many times as long as what makes a snapshot due a log gets for the sake of who is given one.
 const PATIENCE: u64 = 4;
-/// How long nobody else is let go of: raft is about to give a snapshot to the last one. Were the log
-/// purged no further by then, somebody else needs it too.
-const BETWEEN: Duration = Duration::from_secs(5);
 /// Segments that may hold nothing that is needed: the newest one, and the one that is made ready.
 const EMPTY_SEGMENTS: u64 = 2;
 
@@ -34,16 +31,6 @@ pub(super) struct Purging {
     silence: Duration,
     /// Up to where raft was asked to purge.
     asked: u64,
-    /// When somebody was last let go of.
-    let_go: Option<Instant>,
-}
-
-/// A follower that holds the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Holder {
-    pub(super) id: u64,
-    /// Up to which log index the log is to be purged without it.
-    pub(super) upto: u64,
 }
 
 impl Purging {
@@ -59,7 +46,6 @@ impl Purging {
             segment_bytes,
             silence,
             asked: 0,
-            let_go: None,
         }
     }
 
@@ -67,12 +53,7 @@ impl Purging {
     pub(super) fn due(&mut self, raft: &RaftNode, disk_is_low: bool) -> Option<u64> {
         let view = raft.view();
         let held = self.held(&view)?;
-        let patience = patience(raft.machine().freezes_cheaply());
-        let is_long = self.is_long(
-            raft.wal().stats().disk_bytes,
-            raft.snapshot_bytes(),
-            patience,
-        );
+        let is_long = self.is_too_much(raft, raft.wal().stats().disk_bytes);
         let given = if disk_is_low || is_long {
             BTreeMap::new()
         } else {
@@ -88,35 +69,25 @@ impl Purging {
         Some(upto)
     }
 
-    /// The follower that is to do with a snapshot, because of what it keeps the log from being purged.
-    pub(super) fn holder(&mut self, raft: &RaftNode, disk_is_low: bool) -> Option<Holder> {
-        if std::env::var_os("NOHOLD").is_some()
-            || self.let_go.is_some_and(|at| at.elapsed() < BETWEEN)
-        {
-            return None;
-        }
-        let view = raft.view();
-        let held = self.held(&view)?;
-        let holder = holder(&view, raft.id(), &raft.given(), self.silence, held)?;
-        // What a purge would not free is not for its sake.
-        let bytes = raft.wal().bytes_upto(holder.upto);
-        let patience = patience(raft.machine().freezes_cheaply());
-        let frees_a_low_disk = disk_is_low && bytes > 0;
-        if !frees_a_low_disk && !self.is_long(bytes, raft.snapshot_bytes(), patience) {
-            return None;
-        }
-        self.let_go = Some(Instant::now());
-        Some(holder)
-    }
-
     /// Raft has taken note of a new snapshot. Before that it purges no more than the one before holds,
     /// whatever it is asked for.
     pub(super) fn ask_again(&mut self) {
         self.asked = 0;
     }
 
+    /// Whether so many bytes of this node's log are too much to be kept for anybody.
+    pub(super) fn is_too_much(&self, raft: &RaftNode, log_bytes: u64) -> bool {
+        let patience = patience(raft.machine().freezes_cheaply());
+        self.is_long(log_bytes, raft.snapshot_bytes(), patience)
+    }
+
+    /// Silence after which a follower has to do with a snapshot.
+    pub(super) fn silence(&self) -> Duration {
+        self.silence
+    }
+
     /// What a snapshot holds, beyond what is kept anyway, if it is still there.
-    fn held(&self, view: &RaftView) -> Option<u64> {
+    pub(super) fn held(&self, view: &RaftView) -> Option<u64> {
         let (_, last) = view.snapshot?;
         let upto = last.saturating_sub(self.keep);
         (upto > purged(view)).then_some(upto)
@@ -136,13 +107,18 @@ fn patience(is_cheap: bool) -> u64 {
     PATIENCE + if is_cheap { 0 } else { LEADER_PATIENCE }
 }
 
-fn purged(view: &RaftView) -> u64 {
+pub(super) fn purged(view: &RaftView) -> u64 {
     view.purged.map_or(0, |(_, index)| index)
 }
 
 /// The log index after which a follower needs the log. Who lacks what is purged already needs a snapshot
 /// whatever is kept.
-fn needed(view: &RaftView, me: u64, given: &BTreeMap<u64, u64>, silence: Duration) -> Option<u64> {
+pub(super) fn needed(
+    view: &RaftView,
+    me: u64,
+    given: &BTreeMap<u64, u64>,
+    silence: Duration,
+) -> Option<u64> {
     if view.role != Role::Leader {
         return None;
     }
@@ -158,34 +134,6 @@ fn needed(view: &RaftView, me: u64, given: &BTreeMap<u64, u64>, silence: Duratio
         None => matched(id).filter(|_| is_heard(id)),
     });
     needs.filter(|index| *index >= purged(view)).min()
-}
-
-/// The follower that holds more of the log than all others, and up to where it would go without it: no
-/// further than the next one needs, or it would be in the way as well.
-fn holder(
-    view: &RaftView,
-    me: u64,
-    given: &BTreeMap<u64, u64>,
-    silence: Duration,
-    held: u64,
-) -> Option<Holder> {
-    if view.role != Role::Leader {
-        return None;
-    }
-    let nodes = &view.members.members.nodes;
-    // Of who has more than what is purged, raft is sending it the rest. Of who is given a snapshot, it is not.
-    let matched = |id: &u64| view.matched.as_ref()?.get(id).copied().flatten();
-    let others = nodes
-        .keys()
-        .filter(|id| **id != me && !given.contains_key(id));
-    let holding = others.filter_map(|id| Some((matched(id)?, *id)));
-    let (index, id) = holding
-        .filter(|(index, _)| *index >= purged(view) && *index < held)
-        .min()?;
-    let mut without = view.clone();
-    without.members.members.nodes.remove(&id);
-    let upto = needed(&without, me, given, silence).map_or(held, |needed| needed.min(held));
-    (upto > index).then_some(Holder { id, upto })
 }
 
 #[cfg(test)]
@@ -247,47 +195,6 @@ mod tests {
         assert_eq!(needed_of(&view, &[(3, 39)]), Some(90));
         // It is no member any more.
         assert_eq!(needed_of(&view, &[(4, 70)]), Some(90));
-    }
-
-    fn holder_of(view: &RaftView, given: &[(u64, u64)]) -> Option<(u64, u64)> {
-        let given = given.iter().copied().collect();
-        holder(view, 1, &given, SILENCE, 95).map(|holder| (holder.id, holder.upto))
-    }
-
-    #[test]
-    fn who_holds_most_of_the_log_is_let_go_of_up_to_what_the_next_one_needs() {
-        let view = leader(&[(2, Some(90)), (3, Some(60))], &[2, 3]);
-        assert_eq!(holder_of(&view, &[]), Some((3, 90)));
-        let ahead = leader(&[(2, Some(120)), (3, Some(60))], &[2, 3]);
-        assert_eq!(holder_of(&ahead, &[]), Some((3, 95)));
-        // Raft may be sending to one that is not heard, too.
-        let silent = leader(&[(2, Some(120)), (3, Some(60))], &[2]);
-        assert_eq!(holder_of(&silent, &[]), Some((3, 95)));
-    }
-
-    #[test]
-    fn nobody_is_let_go_of_in_vain() {
-        // The other one needs just as much.
-        let level = leader(&[(2, Some(60)), (3, Some(60))], &[2, 3]);
-        assert_eq!(holder_of(&level, &[]), None);
-        // It has what the snapshot holds.
-        let there = leader(&[(2, Some(120)), (3, Some(95))], &[2, 3]);
-        assert_eq!(holder_of(&there, &[]), None);
-        // It needs a snapshot anyway, or is being given one.
-        let behind = leader(&[(2, Some(120)), (3, Some(39))], &[2, 3]);
-        assert_eq!(holder_of(&behind, &[]), None);
-        let new = leader(&[(2, Some(120)), (3, None)], &[2, 3]);
-        assert_eq!(holder_of(&new, &[]), None);
-        let slow = leader(&[(2, Some(120)), (3, Some(60))], &[2, 3]);
-        assert_eq!(holder_of(&slow, &[(3, 70)]), None);
-        // What comes after that one is still needed.
-        let both = leader(&[(2, Some(50)), (3, Some(60))], &[2, 3]);
-        assert_eq!(holder_of(&both, &[(3, 70)]), Some((2, 70)));
-        let follower = RaftView {
-            role: Role::Follower,
-            ..slow
-        };
-        assert_eq!(holder_of(&follower, &[]), None);
     }
 
     #[test]

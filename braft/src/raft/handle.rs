@@ -417,26 +417,36 @@ impl RaftNode {
         asked.map_err(|error| Error::fatal(format!("the log cannot be purged: {error}")))
     }
 
-    /// Purges the log up to an index also if it is on its way to a peer, which is to have a snapshot then.
-    /// Nothing if raft does not know yet of a snapshot that reaches as far: the peer would be sent the log
-    /// again.
-    pub(crate) async fn purge_from(&self, peer: u64, upto: u64) -> Result<(), Error> {
+    /// Purges the log up to an index also if it is on its way to these peers, which are to have a snapshot
+    /// then; they have it up to `from`. False if raft does not know yet of a snapshot that holds more: they
+    /// would be sent the log again.
+    pub(crate) async fn purge_from(
+        &self,
+        peers: &[u64],
+        from: u64,
+        upto: u64,
+    ) -> Result<bool, Error> {
         let stopped = |error| Error::fatal(format!("the log cannot be purged: {error}"));
         let known = self
             .raft
             .with_raft_state(|state| state.snapshot_meta.last_log_id.map(|id| id.index));
-        if known
-            .await
-            .map_err(stopped)?
-            .is_none_or(|known| known < upto)
-        {
-            return Ok(());
+        let upto = upto.min(known.await.map_err(stopped)?.unwrap_or(0));
+        if upto <= from {
+            return Ok(false);
         }
         self.purge(upto).await?;
-        // Answered once raft has taken in what it was asked for: it purges when the stream ends.
+        // Answered once raft has taken in what it was asked for: when a stream ends, it sends a snapshot to
+        // who lacks what is to be purged, and purges as soon as nobody is in the way.
         self.raft.with_raft_state(|_| ()).await.map_err(stopped)?;
-        self.streams.end(peer);
-        Ok(())
+        for peer in peers {
+            self.streams.end(*peer);
+        }
+        Ok(true)
+    }
+
+    /// The peers to which a stream of entries has gone on for so long.
+    pub(crate) fn streams_older_than(&self, age: Duration) -> BTreeSet<u64> {
+        self.streams.older_than(age)
     }
 
     /// Tells of snapshots as raft has written them; ends once it has stopped.

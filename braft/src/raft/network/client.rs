@@ -210,13 +210,14 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
             return openraft::network::stream_append_sequential(self, input, option);
         }
         let mut input = input;
+        let number = self.streams.number();
         Box::pin(async move {
             // The back-off after an error is spent inside the input: a peer that is down would be
             // dialed without pause if the dialing came before the first request.
             let Some(head) = input.next().await else {
                 return Ok(futures_util::stream::empty().boxed());
             };
-            let mut end = self.streams.begin(self.target);
+            let mut end = self.streams.begin(self.target, number);
             let (mut client, incarnation) = self.connect_to().await?;
             let envelope = self.envelope();
             let vote_term = head.vote.leader_id.term;
@@ -239,18 +240,18 @@ impl RaftNetworkV2<TypeConfig> for PeerClient {
                 () = poll_fn(|context| end.poll(context)) => return Err(held_up()),
             };
             let this = &*self;
-            let mut is_over = false;
+            let mut hold = Some(hold);
             let results = futures_util::stream::poll_fn(move |context| {
-                // Goes with this stream, which raft drops at the first error.
-                let _ = &hold;
-                if is_over {
+                if hold.is_none() {
                     return Poll::Ready(None);
                 }
                 if end.poll(context).is_ready() {
-                    is_over = true;
+                    hold = None;
                     return Poll::Ready(Some(Err(held_up())));
                 }
                 let response = ready!(responses.poll_next_unpin(context));
+                // Before raft learns of the end, and begins again.
+                drop(hold.take_if(|_| !matches!(response, Some(Ok(_)))));
                 Poll::Ready(response.map(|response| match response {
                     Ok(response) => {
                         let result = convert::appended_from(response).map_err(unreadable)?;

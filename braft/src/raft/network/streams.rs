@@ -1,46 +1,90 @@
 //! Streams of entries to peers, which can be ended from here.
 //!
-//! Raft purges no entry that is on its way to a follower. One that takes them in too slowly, or not at
-//! all, would have the log grow until the disk is full. Once its stream has ended, what it lacks can be
-//! purged, and raft gives it a snapshot.
+//! Raft purges no entry that is on its way to a follower. Once a stream has ended, what the follower lacks
+//! can be purged, and raft gives it a snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use futures_util::{FutureExt, Stream, StreamExt};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 /// The latest stream to each peer.
 #[derive(Debug, Default)]
-pub(crate) struct Streams(Mutex<BTreeMap<u64, oneshot::Sender<()>>>);
+pub(crate) struct Streams {
+    latest: Mutex<BTreeMap<u64, Latest>>,
+    numbers: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Latest {
+    number: u64,
+    began: Instant,
+    tell: oneshot::Sender<()>,
+}
 
 /// Told when a stream is to be ended.
 #[derive(Debug)]
 pub(super) struct End(Option<oneshot::Receiver<()>>);
 
 /// Requests on their way to a peer, which go when their [`Hold`] does.
-pub(super) struct Requests<S>(Arc<Mutex<Option<S>>>);
+pub(super) struct Requests<S>(Arc<Shared<S>>);
 
 /// Keeps the requests of a stream. The connection may keep its end of them for as long as the peer reads
 /// nothing, and raft's next stream is made of the same source.
-pub(super) struct Hold<S>(Arc<Mutex<Option<S>>>);
+pub(super) struct Hold<S>(Arc<Shared<S>>);
+
+struct Shared<S> {
+    requests: Mutex<Option<S>>,
+    /// Whoever waits for the next one: what would wake it goes with the requests.
+    waiting: AtomicWaker,
+}
 
 impl Streams {
-    /// Begins a stream, in the place of the last one to that peer.
-    pub(super) fn begin(&self, peer: u64) -> End {
+    /// A number for a stream that may begin: of two, the one with the later number is the later one.
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Begins a stream, in the place of an earlier one to that peer.
+    pub(super) fn begin(&self, peer: u64, number: u64) -> End {
         let (tell, told) = oneshot::channel();
-        lock(&self.0).insert(peer, tell);
+        let mut latest = lock(&self.latest);
+        if latest.get(&peer).is_none_or(|last| last.number < number) {
+            let began = Instant::now();
+            let this = Latest {
+                number,
+                began,
+                tell,
+            };
+            latest.insert(peer, this);
+        }
         End(Some(told))
     }
 
     /// Ends the stream to a peer, if there is one.
     pub(crate) fn end(&self, peer: u64) {
-        if let Some(tell) = lock(&self.0).remove(&peer) {
+        if let Some(latest) = lock(&self.latest).remove(&peer) {
             // It may have ended by itself.
-            tell.send(()).ok();
+            latest.tell.send(()).ok();
         }
+    }
+
+    /// The peers to which the stream has gone on for so long.
+    pub(crate) fn older_than(&self, age: Duration) -> BTreeSet<u64> {
+        let latest = lock(&self.latest);
+        let old = |latest: &Latest| !latest.tell.is_closed() && latest.began.elapsed() >= age;
+        latest
+            .iter()
+            .filter(|(_, latest)| old(latest))
+            .map(|(peer, _)| *peer)
+            .collect()
     }
 }
 
@@ -63,15 +107,19 @@ impl End {
 
 /// Requests, and what keeps them.
 pub(super) fn held<S>(requests: S) -> (Requests<S>, Hold<S>) {
-    let requests = Arc::new(Mutex::new(Some(requests)));
-    (Requests(Arc::clone(&requests)), Hold(requests))
+    let shared = Arc::new(Shared {
+        requests: Mutex::new(Some(requests)),
+        waiting: AtomicWaker::new(),
+    });
+    (Requests(Arc::clone(&shared)), Hold(shared))
 }
 
 impl<S: Stream + Unpin> Stream for Requests<S> {
     type Item = S::Item;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<S::Item>> {
-        match &mut *lock(&self.0) {
+        self.0.waiting.register(context.waker());
+        match &mut *lock(&self.0.requests) {
             Some(requests) => requests.poll_next_unpin(context),
             None => Poll::Ready(None),
         }
@@ -80,9 +128,10 @@ impl<S: Stream + Unpin> Stream for Requests<S> {
 
 impl<S> Drop for Hold<S> {
     fn drop(&mut self) {
-        let requests = lock(&self.0).take();
+        let requests = lock(&self.0.requests).take();
         // Not under the lock.
         drop(requests);
+        self.0.waiting.wake();
     }
 }
 
@@ -101,17 +150,39 @@ mod tests {
 
     use super::*;
 
+    async fn is_told(end: &mut End) -> bool {
+        poll!(poll_fn(|context| end.poll(context))).is_ready()
+    }
+
     #[tokio::test]
     async fn the_latest_stream_is_ended_and_no_other() {
         let streams = Streams::default();
-        let (mut earlier, mut other) = (streams.begin(2), streams.begin(3));
-        let mut latest = streams.begin(2);
+        let begin = |peer| streams.begin(peer, streams.number());
+        let (mut earlier, mut other) = (begin(2), begin(3));
+        // One that was given up before the latest, and is late to begin.
+        let overtaken = streams.number();
+        let mut latest = begin(2);
+        let mut late = streams.begin(2, overtaken);
         streams.end(2);
         streams.end(2);
-        poll_fn(|context| latest.poll(context)).await;
-        for end in [&mut earlier, &mut other, &mut latest] {
-            assert!(poll!(poll_fn(|context| end.poll(context))).is_pending());
+        assert!(is_told(&mut latest).await);
+        for end in [&mut earlier, &mut other, &mut late, &mut latest] {
+            assert!(!is_told(end).await);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_as_old_as_it_has_gone_on() {
+        const AGE: Duration = Duration::from_secs(5);
+        let streams = Streams::default();
+        let begin = |peer| streams.begin(peer, streams.number());
+        let (_first, ended) = (begin(2), begin(3));
+        tokio::time::sleep(AGE).await;
+        let _young = begin(4);
+        drop(ended);
+        assert_eq!(streams.older_than(AGE), BTreeSet::from([2]));
+        let _next = begin(2);
+        assert_eq!(streams.older_than(AGE), BTreeSet::new());
     }
 
     #[tokio::test]
@@ -120,9 +191,10 @@ mod tests {
         let (mut requests, hold) = held(UnboundedReceiverStream::new(source));
         send.send(1).expect("somebody takes it");
         assert_eq!(requests.next().await, Some(1));
-        assert!(poll!(requests.next()).is_pending());
+        let connection = tokio::spawn(async move { requests.next().await });
+        tokio::task::yield_now().await;
         drop(hold);
         send.send(2).expect_err("nobody takes it any more");
-        assert_eq!(requests.next().await, None);
+        assert_eq!(connection.await.expect("it is woken"), None);
     }
 }
