@@ -20,7 +20,9 @@ const MOMENT: Duration = Duration::from_secs(5);
 /// Followers that hold more of the log than all others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holders {
-    pub(super) ids: Vec<u64>,
+    pub(super) ids: BTreeSet<u64>,
+    /// Up to where the one that has least of the log has it.
+    pub(super) lowest: u64,
     /// Up to where the furthest of them has the log.
     pub(super) from: u64,
     /// Up to where the log would go without them.
@@ -44,30 +46,36 @@ impl LettingGo {
         raft: &RaftNode,
         disk_is_low: bool,
     ) -> Option<Holders> {
-        let view = raft.view();
-        let held = purging.held(&view)?;
         if self.last.is_some_and(|at| at.elapsed() < MOMENT) {
             return None;
         }
-        let silent = raft.streams_older_than(MOMENT);
-        let all = holders(
-            &view,
-            raft.id(),
-            &raft.given(),
-            &silent,
-            purging.silence(),
-            held,
-        );
+        // Whoever lagged must be found again.
+        let lagging = self.lagging.take();
+        let view = raft.view();
+        let held = purging.held(&view)?;
+        let others = Others {
+            me: raft.id(),
+            given: raft.given(),
+            silent: raft.streams_older_than(MOMENT),
+            silence: purging.silence(),
+            are_spared: purging.spares(raft, disk_is_low),
+        };
+        let all = others.holders(&view, held);
+        let lowest = all.first()?.lowest;
         // What a purge would not free is not kept for their sake.
-        let bytes = |holders: &Holders| raft.wal().bytes_upto(holders.upto);
-        let too_much = all
-            .iter()
-            .find(|holders| purging.is_too_much(raft, bytes(holders)));
-        if too_much.is_some() {
-            return too_much.cloned();
+        let kept_from = |index| {
+            let whole = raft.wal().bytes_upto(held);
+            whole.saturating_sub(raft.wal().bytes_upto(index))
+        };
+        if purging.is_too_much(raft, kept_from(lowest)) {
+            let mut enough = all.iter();
+            let enough = enough.find(|holders| !purging.is_too_much(raft, kept_from(holders.upto)));
+            return enough.or(all.last()).cloned();
         }
-        let in_the_way = all.into_iter().find(|holders| bytes(holders) > 0);
-        self.lagging_for_long(in_the_way.filter(|_| disk_is_low), Instant::now())
+        let frees = |holders: &Holders| kept_from(lowest) > kept_from(holders.upto);
+        let in_the_way = all.into_iter().find(frees).filter(|_| disk_is_low)?;
+        self.lagging = lagging;
+        self.lagging_for_long(in_the_way, Instant::now())
     }
 
     /// Somebody was let go of.
@@ -77,11 +85,7 @@ impl LettingGo {
     }
 
     /// Those who have not got any further than where they were in the way a moment ago.
-    fn lagging_for_long(&mut self, found: Option<Holders>, now: Instant) -> Option<Holders> {
-        let Some(found) = found else {
-            self.lagging = None;
-            return None;
-        };
+    fn lagging_for_long(&mut self, found: Holders, now: Instant) -> Option<Holders> {
         if let Some((before, since)) = &self.lagging
             && before.ids == found.ids
             && found.from < before.upto
@@ -93,45 +97,66 @@ impl LettingGo {
     }
 }
 
-/// The follower that holds most of the log, then that and the next one, and so on, each with how far the log
-/// would go without them.
-fn holders(
-    view: &RaftView,
+/// What a leader knows of the other members, beside raft's view.
+struct Others {
     me: u64,
-    given: &BTreeMap<u64, u64>,
-    silent: &BTreeSet<u64>,
+    /// Who is being given a snapshot, and the last log index in it.
+    given: BTreeMap<u64, u64>,
+    /// Whose stream has gone on for a moment.
+    silent: BTreeSet<u64>,
+    /// Silence after which a follower has to do with a snapshot.
     silence: Duration,
-    held: u64,
-) -> Vec<Holders> {
-    if view.role != Role::Leader {
-        return Vec::new();
-    }
-    let matched = |id: &u64| view.matched.as_ref()?.get(id).copied().flatten();
-    let purged = purged(view);
-    // Who is given a snapshot is sent no log. Of who has less than what is purged, or nothing that raft
-    // knows of, raft is asking how far its log reaches, which keeps the log as well.
-    let others = view.members.members.nodes.keys();
-    let others = others.filter(|id| **id != me && !given.contains_key(id));
-    let holding = others.filter_map(|id| match matched(id) {
-        Some(index) if index >= purged => Some((index, *id)),
-        _ => silent.contains(id).then_some((purged, *id)),
-    });
-    let mut holding: Vec<_> = holding.filter(|(index, _)| *index < held).collect();
-    holding.sort_unstable();
+    /// Whether the log after a snapshot on its way is kept.
+    are_spared: bool,
+}
 
-    let mut without = view.clone();
-    let mut ids = Vec::new();
-    let mut all = Vec::new();
-    for (from, id) in holding {
-        without.members.members.nodes.remove(&id);
-        ids.push(id);
-        let upto = needed(&without, me, given, silence).map_or(held, |needed| needed.min(held));
-        if upto > from {
-            let ids = ids.clone();
-            all.push(Holders { ids, from, upto });
+impl Others {
+    /// The follower that holds most of the log, then that and the next one, and so on, each with how far the
+    /// log would go without them.
+    fn holders(&self, view: &RaftView, held: u64) -> Vec<Holders> {
+        if view.role != Role::Leader {
+            return Vec::new();
         }
+        let matched = |id: &u64| view.matched.as_ref()?.get(id).copied().flatten();
+        let purged = purged(view);
+        // Who is given a snapshot is sent no log. Of who has less than what is purged, or nothing that raft
+        // knows of, raft is asking how far its log reaches, which keeps the log as well.
+        let others = view.members.members.nodes.keys();
+        let others = others.filter(|id| **id != self.me && !self.given.contains_key(id));
+        let holding = others.filter_map(|id| match matched(id) {
+            Some(index) if index >= purged => Some((index, *id)),
+            _ => self.silent.contains(id).then_some((purged, *id)),
+        });
+        let mut holding: Vec<_> = holding.filter(|(index, _)| *index < held).collect();
+        holding.sort_unstable();
+        let Some((lowest, _)) = holding.first().copied() else {
+            return Vec::new();
+        };
+
+        let mut without = view.clone();
+        if !self.are_spared {
+            let nodes = &mut without.members.members.nodes;
+            nodes.retain(|id, _| !self.given.contains_key(id));
+        }
+        let mut ids = BTreeSet::new();
+        let mut all = Vec::new();
+        for (from, id) in holding {
+            without.members.members.nodes.remove(&id);
+            ids.insert(id);
+            let needed = needed(&without, self.me, &self.given, self.silence);
+            let upto = needed.map_or(held, |needed| needed.min(held));
+            if upto > from {
+                let ids = ids.clone();
+                all.push(Holders {
+                    ids,
+                    lowest,
+                    from,
+                    upto,
+                });
+            }
+        }
+        all
     }
-    all
 }
 
 #[cfg(test)]
@@ -153,15 +178,25 @@ mod tests {
         }
     }
 
+    fn others(given: &[(u64, u64)], silent: &[u64]) -> Others {
+        Others {
+            me: 1,
+            given: given.iter().copied().collect(),
+            silent: silent.iter().copied().collect(),
+            silence: SILENCE,
+            are_spared: true,
+        }
+    }
+
     /// Who, from where, up to where; of a log that may go up to 95.
-    fn of(view: &RaftView, given: &[(u64, u64)], silent: &[u64]) -> Vec<(Vec<u64>, u64, u64)> {
-        let (given, silent) = (
-            given.iter().copied().collect(),
-            silent.iter().copied().collect(),
-        );
-        let all = holders(view, 1, &given, &silent, SILENCE, 95);
-        let plain = |Holders { ids, from, upto }| (ids, from, upto);
+    fn found(others: &Others, view: &RaftView) -> Vec<(Vec<u64>, u64, u64)> {
+        let all = others.holders(view, 95);
+        let plain = |found: Holders| (found.ids.into_iter().collect(), found.from, found.upto);
         all.into_iter().map(plain).collect()
+    }
+
+    fn of(view: &RaftView, given: &[(u64, u64)], silent: &[u64]) -> Vec<(Vec<u64>, u64, u64)> {
+        found(&others(given, silent), view)
     }
 
     #[test]
@@ -169,7 +204,7 @@ mod tests {
         let ahead = leader(&[(2, Some(120)), (3, Some(60))], &[2, 3]);
         assert_eq!(of(&ahead, &[], &[]), [(vec![3], 60, 95)]);
         let both = leader(&[(2, Some(90)), (3, Some(60))], &[2, 3]);
-        let expected = [(vec![3], 60, 90), (vec![3, 2], 90, 95)];
+        let expected = [(vec![3], 60, 90), (vec![2, 3], 90, 95)];
         assert_eq!(of(&both, &[], &[]), expected);
         // Raft may be sending to one that is not heard, too.
         let unheard = leader(&[(2, Some(120)), (3, Some(60))], &[2]);
@@ -202,6 +237,18 @@ mod tests {
     }
 
     #[test]
+    fn while_the_log_is_too_long_no_snapshot_on_its_way_is_in_the_way() {
+        let hard = Others {
+            are_spared: false,
+            ..others(&[(3, 70)], &[])
+        };
+        let before = leader(&[(2, Some(50)), (3, Some(60))], &[2, 3]);
+        assert_eq!(found(&hard, &before), [(vec![2], 50, 95)]);
+        let after = leader(&[(2, Some(80)), (3, Some(60))], &[2, 3]);
+        assert_eq!(found(&hard, &after), [(vec![2], 80, 95)]);
+    }
+
+    #[test]
     fn who_does_not_say_how_far_its_log_reaches_holds_all_of_it_after_a_moment() {
         for unknown in [None, Some(39)] {
             let new = leader(&[(2, Some(120)), (3, unknown)], &[2, 3]);
@@ -212,9 +259,11 @@ mod tests {
 
     #[test]
     fn a_low_disk_lets_who_lags_catch_up_first() {
-        let lags = |from, upto| {
-            let ids = vec![3];
-            Some(Holders { ids, from, upto })
+        let lags = |from, upto| Holders {
+            ids: BTreeSet::from([3]),
+            lowest: from,
+            from,
+            upto,
         };
         let began = Instant::now();
         let mut letting_go = LettingGo::default();
@@ -225,8 +274,6 @@ mod tests {
         assert_eq!(letting_go.lagging_for_long(lags(99, 120), later), None);
         let last = later + MOMENT;
         let found = letting_go.lagging_for_long(lags(110, 140), last);
-        assert_eq!(found, lags(110, 140));
-        assert_eq!(letting_go.lagging_for_long(None, last), None);
-        assert_eq!(letting_go.lagging_for_long(lags(110, 140), last), None);
+        assert_eq!(found, Some(lags(110, 140)));
     }
 }

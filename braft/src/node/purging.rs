@@ -53,11 +53,10 @@ impl Purging {
     pub(super) fn due(&mut self, raft: &RaftNode, disk_is_low: bool) -> Option<u64> {
         let view = raft.view();
         let held = self.held(&view)?;
-        let is_long = self.is_too_much(raft, raft.wal().stats().disk_bytes);
-        let given = if disk_is_low || is_long {
-            BTreeMap::new()
-        } else {
+        let given = if self.spares(raft, disk_is_low) {
             raft.given()
+        } else {
+            BTreeMap::new()
         };
         let needed = needed(&view, raft.id(), &given, self.silence);
         let upto = held.min(needed.unwrap_or(u64::MAX));
@@ -73,6 +72,11 @@ impl Purging {
     /// whatever it is asked for.
     pub(super) fn ask_again(&mut self) {
         self.asked = 0;
+    }
+
+    /// Whether the log after a snapshot on its way is kept.
+    pub(super) fn spares(&self, raft: &RaftNode, disk_is_low: bool) -> bool {
+        !disk_is_low && !self.is_too_much(raft, raft.wal().stats().disk_bytes)
     }
 
     /// Whether so many bytes of this node's log are too much to be kept for anybody.

@@ -422,7 +422,7 @@ impl RaftNode {
     /// would be sent the log again.
     pub(crate) async fn purge_from(
         &self,
-        peers: &[u64],
+        peers: &BTreeSet<u64>,
         from: u64,
         upto: u64,
     ) -> Result<bool, Error> {
