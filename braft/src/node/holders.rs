@@ -21,8 +21,6 @@ const MOMENT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Holders {
     pub(super) ids: BTreeSet<u64>,
-    /// Up to where the one that has least of the log has it.
-    pub(super) lowest: u64,
     /// Up to where the furthest of them has the log.
     pub(super) from: u64,
     /// Up to where the log would go without them.
@@ -46,117 +44,100 @@ impl LettingGo {
         raft: &RaftNode,
         disk_is_low: bool,
     ) -> Option<Holders> {
-        if self.last.is_some_and(|at| at.elapsed() < MOMENT) {
-            return None;
-        }
         // Whoever lagged must be found again.
         let lagging = self.lagging.take();
+        if self.last.is_some_and(|at| at.elapsed() < MOMENT) || purging.spares(raft, disk_is_low) {
+            return None;
+        }
         let view = raft.view();
         let held = purging.held(&view)?;
-        let others = Others {
-            me: raft.id(),
-            given: raft.given(),
-            silent: raft.streams_older_than(MOMENT),
-            silence: purging.silence(),
-            are_spared: purging.spares(raft, disk_is_low),
-        };
-        let all = others.holders(&view, held);
-        let lowest = all.first()?.lowest;
+        let given = raft.given().into_keys().collect();
+        let silent = raft.streams_older_than(MOMENT);
+        let all = holders(&view, raft.id(), &given, &silent, purging.silence(), held);
+        let from = all.first()?.from;
         // What a purge would not free is not kept for their sake.
         let kept_from = |index| {
             let whole = raft.wal().bytes_upto(held);
             whole.saturating_sub(raft.wal().bytes_upto(index))
         };
-        if purging.is_too_much(raft, kept_from(lowest)) {
-            let mut enough = all.iter();
-            let enough = enough.find(|holders| !purging.is_too_much(raft, kept_from(holders.upto)));
-            return enough.or(all.last()).cloned();
+        let is_too_much = |index| purging.is_too_much(raft, kept_from(index));
+        if is_too_much(from) {
+            return enough(all, is_too_much);
         }
-        let frees = |holders: &Holders| kept_from(lowest) > kept_from(holders.upto);
+        let frees = |holders: &Holders| kept_from(from) > kept_from(holders.upto);
         let in_the_way = all.into_iter().find(frees).filter(|_| disk_is_low)?;
-        self.lagging = lagging;
-        self.lagging_for_long(in_the_way, Instant::now())
+        self.lagging_for_long(lagging, in_the_way, Instant::now())
     }
 
     /// Somebody was let go of.
     pub(super) fn done(&mut self) {
         self.last = Some(Instant::now());
-        self.lagging = None;
     }
 
     /// Those who have not got any further than where they were in the way a moment ago.
-    fn lagging_for_long(&mut self, found: Holders, now: Instant) -> Option<Holders> {
-        if let Some((before, since)) = &self.lagging
-            && before.ids == found.ids
-            && found.from < before.upto
-        {
-            return (now.duration_since(*since) >= MOMENT).then_some(found);
-        }
-        self.lagging = Some((found, now));
-        None
+    fn lagging_for_long(
+        &mut self,
+        before: Option<(Holders, Instant)>,
+        found: Holders,
+        now: Instant,
+    ) -> Option<Holders> {
+        let lags = |before: &Holders| before.ids == found.ids && found.from < before.upto;
+        let before = before.filter(|(before, _)| lags(before));
+        let (_, since) = self
+            .lagging
+            .insert(before.unwrap_or_else(|| (found.clone(), now)));
+        (now.duration_since(*since) >= MOMENT).then_some(found)
     }
 }
 
-/// What a leader knows of the other members, beside raft's view.
-struct Others {
+/// The fewest of them without whom what is kept is not too much; all if it is even then.
+fn enough(mut all: Vec<Holders>, is_too_much_from: impl Fn(u64) -> bool) -> Option<Holders> {
+    let enough = all.iter().position(|few| !is_too_much_from(few.upto));
+    all.truncate(enough.map_or(usize::MAX, |at| at + 1));
+    all.pop()
+}
+
+/// The follower that holds most of the log, then that and the next one, and so on, each with how far the log
+/// would go without them. The log is too long by now to be kept for those who are given a snapshot.
+fn holders(
+    view: &RaftView,
     me: u64,
-    /// Who is being given a snapshot, and the last log index in it.
-    given: BTreeMap<u64, u64>,
-    /// Whose stream has gone on for a moment.
-    silent: BTreeSet<u64>,
-    /// Silence after which a follower has to do with a snapshot.
+    given: &BTreeSet<u64>,
+    silent: &BTreeSet<u64>,
     silence: Duration,
-    /// Whether the log after a snapshot on its way is kept.
-    are_spared: bool,
-}
-
-impl Others {
-    /// The follower that holds most of the log, then that and the next one, and so on, each with how far the
-    /// log would go without them.
-    fn holders(&self, view: &RaftView, held: u64) -> Vec<Holders> {
-        if view.role != Role::Leader {
-            return Vec::new();
-        }
-        let matched = |id: &u64| view.matched.as_ref()?.get(id).copied().flatten();
-        let purged = purged(view);
-        // Who is given a snapshot is sent no log. Of who has less than what is purged, or nothing that raft
-        // knows of, raft is asking how far its log reaches, which keeps the log as well.
-        let others = view.members.members.nodes.keys();
-        let others = others.filter(|id| **id != self.me && !self.given.contains_key(id));
-        let holding = others.filter_map(|id| match matched(id) {
-            Some(index) if index >= purged => Some((index, *id)),
-            _ => self.silent.contains(id).then_some((purged, *id)),
-        });
-        let mut holding: Vec<_> = holding.filter(|(index, _)| *index < held).collect();
-        holding.sort_unstable();
-        let Some((lowest, _)) = holding.first().copied() else {
-            return Vec::new();
-        };
-
-        let mut without = view.clone();
-        if !self.are_spared {
-            let nodes = &mut without.members.members.nodes;
-            nodes.retain(|id, _| !self.given.contains_key(id));
-        }
-        let mut ids = BTreeSet::new();
-        let mut all = Vec::new();
-        for (from, id) in holding {
-            without.members.members.nodes.remove(&id);
-            ids.insert(id);
-            let needed = needed(&without, self.me, &self.given, self.silence);
-            let upto = needed.map_or(held, |needed| needed.min(held));
-            if upto > from {
-                let ids = ids.clone();
-                all.push(Holders {
-                    ids,
-                    lowest,
-                    from,
-                    upto,
-                });
-            }
-        }
-        all
+    held: u64,
+) -> Vec<Holders> {
+    if view.role != Role::Leader {
+        return Vec::new();
     }
+    let matched = |id: &u64| view.matched.as_ref()?.get(id).copied().flatten();
+    let purged = purged(view);
+    let mut without = view.clone();
+    let nodes = &mut without.members.members.nodes;
+    // Those are sent no log.
+    nodes.retain(|id, _| *id != me && !given.contains(id));
+    // Of who has less than what is purged, or nothing that raft knows of, raft is asking how far its log
+    // reaches, which keeps the log as well.
+    let holding = nodes.keys().filter_map(|id| match matched(id) {
+        Some(index) if index >= purged => Some((index, *id)),
+        _ => silent.contains(id).then_some((purged, *id)),
+    });
+    let mut holding: Vec<_> = holding.filter(|(index, _)| *index < held).collect();
+    holding.sort_unstable();
+
+    let mut ids = BTreeSet::new();
+    let mut all = Vec::new();
+    for (from, id) in holding {
+        without.members.members.nodes.remove(&id);
+        ids.insert(id);
+        let needed = needed(&without, me, &BTreeMap::new(), silence);
+        let upto = needed.map_or(held, |needed| needed.min(held));
+        if upto > from {
+            let ids = ids.clone();
+            all.push(Holders { ids, from, upto });
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -178,25 +159,15 @@ mod tests {
         }
     }
 
-    fn others(given: &[(u64, u64)], silent: &[u64]) -> Others {
-        Others {
-            me: 1,
-            given: given.iter().copied().collect(),
-            silent: silent.iter().copied().collect(),
-            silence: SILENCE,
-            are_spared: true,
-        }
-    }
-
     /// Who, from where, up to where; of a log that may go up to 95.
-    fn found(others: &Others, view: &RaftView) -> Vec<(Vec<u64>, u64, u64)> {
-        let all = others.holders(view, 95);
+    fn of(view: &RaftView, given: &[u64], silent: &[u64]) -> Vec<(Vec<u64>, u64, u64)> {
+        let (given, silent) = (
+            given.iter().copied().collect(),
+            silent.iter().copied().collect(),
+        );
+        let all = holders(view, 1, &given, &silent, SILENCE, 95);
         let plain = |found: Holders| (found.ids.into_iter().collect(), found.from, found.upto);
         all.into_iter().map(plain).collect()
-    }
-
-    fn of(view: &RaftView, given: &[(u64, u64)], silent: &[u64]) -> Vec<(Vec<u64>, u64, u64)> {
-        found(&others(given, silent), view)
     }
 
     #[test]
@@ -229,23 +200,25 @@ mod tests {
     }
 
     #[test]
-    fn who_is_given_a_snapshot_is_not_let_go_of_and_what_comes_after_it_is_needed() {
+    fn who_is_given_a_snapshot_is_not_let_go_of_and_is_not_in_the_way() {
         let slow = leader(&[(2, Some(120)), (3, Some(60))], &[2, 3]);
-        assert_eq!(of(&slow, &[(3, 70)], &[3]), []);
-        let both = leader(&[(2, Some(50)), (3, Some(60))], &[2, 3]);
-        assert_eq!(of(&both, &[(3, 70)], &[]), [(vec![2], 50, 70)]);
+        assert_eq!(of(&slow, &[3], &[3]), []);
+        for index in [50, 80] {
+            let both = leader(&[(2, Some(index)), (3, Some(60))], &[2, 3]);
+            assert_eq!(of(&both, &[3], &[]), [(vec![2], index, 95)]);
+        }
     }
 
     #[test]
-    fn while_the_log_is_too_long_no_snapshot_on_its_way_is_in_the_way() {
-        let hard = Others {
-            are_spared: false,
-            ..others(&[(3, 70)], &[])
-        };
-        let before = leader(&[(2, Some(50)), (3, Some(60))], &[2, 3]);
-        assert_eq!(found(&hard, &before), [(vec![2], 50, 95)]);
-        let after = leader(&[(2, Some(80)), (3, Some(60))], &[2, 3]);
-        assert_eq!(found(&hard, &after), [(vec![2], 80, 95)]);
+    fn no_more_are_let_go_of_than_it_takes() {
+        let three = &[(2, Some(60)), (3, Some(80)), (4, Some(90))];
+        let view = leader(three, &[2, 3, 4]);
+        let none = BTreeSet::new();
+        let all = || holders(&view, 1, &none, &none, SILENCE, 95);
+        for (too_much_before, expected) in [(70, 1), (85, 2), (95, 3), (99, 3)] {
+            let found = enough(all(), |index| index < too_much_before).expect("somebody holds it");
+            assert_eq!(found.ids.len(), expected, "{too_much_before}");
+        }
     }
 
     #[test]
@@ -261,19 +234,21 @@ mod tests {
     fn a_low_disk_lets_who_lags_catch_up_first() {
         let lags = |from, upto| Holders {
             ids: BTreeSet::from([3]),
-            lowest: from,
             from,
             upto,
         };
         let began = Instant::now();
         let mut letting_go = LettingGo::default();
-        assert_eq!(letting_go.lagging_for_long(lags(60, 95), began), None);
-        assert_eq!(letting_go.lagging_for_long(lags(80, 120), began), None);
+        let mut look = |found, now| {
+            let before = letting_go.lagging.take();
+            letting_go.lagging_for_long(before, found, now)
+        };
+        assert_eq!(look(lags(60, 95), began), None);
+        assert_eq!(look(lags(80, 120), began), None);
         let later = began + MOMENT;
         // It has passed where it was in the way, and counts anew.
-        assert_eq!(letting_go.lagging_for_long(lags(99, 120), later), None);
+        assert_eq!(look(lags(99, 120), later), None);
         let last = later + MOMENT;
-        let found = letting_go.lagging_for_long(lags(110, 140), last);
-        assert_eq!(found, Some(lags(110, 140)));
+        assert_eq!(look(lags(110, 140), last), Some(lags(110, 140)));
     }
 }

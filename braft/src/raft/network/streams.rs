@@ -56,6 +56,7 @@ impl Streams {
     pub(super) fn begin(&self, peer: u64, number: u64) -> End {
         let (tell, told) = oneshot::channel();
         let mut latest = lock(&self.latest);
+        latest.retain(|_, last| !last.tell.is_closed());
         if latest.get(&peer).is_none_or(|last| last.number < number) {
             let began = Instant::now();
             let this = Latest {

@@ -109,13 +109,11 @@ impl Index {
 
     /// The bytes of the segments that hold nothing after entry `upto`, which is on disk.
     pub(super) fn bytes_upto(&self, upto: u64) -> u64 {
-        let next = upto.saturating_add(1);
-        let after = self.points.partition_point(|point| point.first <= next);
-        let Some(point) = after.checked_sub(1).and_then(|at| self.points.get(at)) else {
+        let Some(next) = self.locate(upto.saturating_add(1)) else {
             return 0;
         };
         let void = self.segments.iter();
-        void.take_while(|segment| segment.header.number < point.segment)
+        void.take_while(|segment| segment.header.number < next.segment.header.number)
             .map(|segment| segment.header.bytes)
             .sum()
     }

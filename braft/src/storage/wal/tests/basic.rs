@@ -87,9 +87,13 @@ fn a_purge_removes_whole_segments_and_survives_reopening() {
     let wal = open(&fs, inline()).expect("opens");
     append(&wal, &entries).expect("is durable");
     let before = segment_files(&fs);
+    let announced = wal.bytes_upto(200);
     purge(&wal, id(1, 200)).expect("is durable");
     let after = segment_files(&fs);
     assert!(after.len() < before.len() && before.ends_with(&after));
+    let freed = before.len() - after.len();
+    assert_eq!(announced, freed as u64 * inline().segment_bytes);
+    assert_eq!(wal.bytes_upto(200), 0);
     drop(wal);
 
     let wal = open(&fs, inline()).expect("opens");
